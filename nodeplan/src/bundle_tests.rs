@@ -1,0 +1,186 @@
+use p256::{
+    ecdsa::{Signature, SigningKey, signature::Signer},
+    elliptic_curve::array::Array,
+};
+
+use super::*;
+use crate::{
+    key::PublicKey,
+    plan::tests::sample,
+    trust::{HookRule, Hooks, KeySet, OwnerTrust, TRUST_FORMAT},
+};
+
+/// A fixed key, so that the tests are the same on every run.
+pub(crate) struct TestKey(SigningKey);
+
+impl TestKey {
+    pub(crate) fn new(seed: u8) -> Self {
+        Self(SigningKey::from_bytes(&Array::from([seed; 32])).unwrap())
+    }
+
+    pub(crate) fn public(&self) -> PublicKey {
+        let point = self.0.verifying_key().to_sec1_point(false);
+        let prefix = "3059301306072a8648ce3d020106082a8648ce3d030107034200";
+        let der = [crate::digest::from_hex(prefix).unwrap().as_slice(), point.as_bytes()].concat();
+        PublicKey::from_spki_der(&der).unwrap()
+    }
+
+    pub(crate) fn sign(&self, message: &[u8]) -> Vec<u8> {
+        let signature: Signature = self.0.sign(message);
+        signature.to_der().as_bytes().to_vec()
+    }
+}
+
+pub(crate) fn trust_in(keys: &[&TestKey], threshold: usize) -> TrustDocument {
+    let owner = OwnerTrust {
+        signers: KeySet { keys: keys.iter().map(|key| key.public()).collect(), threshold },
+        streams: vec!["netops-*".to_owned().try_into().unwrap()],
+        hooks: Hooks { xdp: Some(HookRule { band: serde_json::from_str("[500,599]").unwrap() }) },
+    };
+    TrustDocument {
+        format: TRUST_FORMAT,
+        version: 1,
+        audiences: vec![],
+        roots: None,
+        owners: BTreeMap::from([("netops".try_into().unwrap(), owner)]),
+        floors: BTreeMap::new(),
+        revoked_keys: BTreeSet::new(),
+        revoked_bundles: BTreeSet::new(),
+    }
+}
+
+fn signed(keys: &[&TestKey], change: impl FnOnce(&mut NodePlan)) -> Parts {
+    let mut plan = sample(b"object");
+    change(&mut plan);
+    let statement = statement::encode(&plan);
+    let signatures = keys.iter().map(|key| (key.public().id(), key.sign(&to_sign(&statement)))).collect();
+    Parts { statement, signatures, objects: BTreeMap::from([(Sha256Digest::of(b"object"), b"object".to_vec())]) }
+}
+
+fn open(bytes: &[u8], trust: &TrustDocument) -> Result<Verified, Refusal> {
+    Unverified::decode(bytes)?.verify(trust)
+}
+
+#[test]
+fn a_signed_bundle_is_opened() {
+    let key = TestKey::new(1);
+    let verified = open(&signed(&[&key], |_| ()).encode(), &trust_in(&[&key], 1)).unwrap();
+    assert_eq!(verified.plan().stream.as_str(), "netops-x");
+    assert_eq!(verified.object(&Sha256Digest::of(b"object")), b"object");
+    assert_eq!(verified.signers().len(), 1);
+}
+
+#[test]
+fn every_flipped_bit_is_refused() {
+    let key = TestKey::new(1);
+    let trust = trust_in(&[&key], 1);
+    let bundle = signed(&[&key], |_| ()).encode();
+    for at in 0..bundle.len() * 8 {
+        let mut bad = bundle.clone();
+        bad[at / 8] ^= 1 << (at % 8);
+        assert!(open(&bad, &trust).is_err(), "bit {at} is outside the check");
+    }
+}
+
+#[test]
+fn every_truncation_is_refused() {
+    let key = TestKey::new(1);
+    let trust = trust_in(&[&key], 1);
+    let bundle = signed(&[&key], |_| ()).encode();
+    for len in 0..bundle.len() {
+        assert!(open(&bundle[..len], &trust).is_err(), "length {len}");
+    }
+}
+
+#[test]
+fn who_signed_decides() {
+    let (a, b, stranger) = (TestKey::new(1), TestKey::new(2), TestKey::new(3));
+    let revoked = |key: &TestKey| {
+        let mut trust = trust_in(&[&a, &b], 1);
+        trust.revoked_keys.insert(key.public().id());
+        trust
+    };
+    let cases: [(&str, &[&TestKey], TrustDocument, Option<Code>); 8] = [
+        ("one of one", &[&a], trust_in(&[&a], 1), None),
+        ("two of two", &[&a, &b], trust_in(&[&a, &b], 2), None),
+        ("one of two", &[&a], trust_in(&[&a, &b], 2), Some(Code::Policy)),
+        ("a stranger's signature beside a good one", &[&a, &stranger], trust_in(&[&a], 1), None),
+        ("a stranger alone", &[&stranger], trust_in(&[&a], 1), Some(Code::Signature)),
+        ("nobody", &[], trust_in(&[&a], 1), Some(Code::Signature)),
+        ("a revoked key alone", &[&a], revoked(&a), Some(Code::Signature)),
+        ("a revoked key beside a good one", &[&a, &b], revoked(&a), None),
+    ];
+    for (name, keys, trust, want) in cases {
+        let got = open(&signed(keys, |_| ()).encode(), &trust);
+        assert_eq!(got.as_ref().err().map(Refusal::code), want, "case {name}: {got:?}");
+    }
+}
+
+#[test]
+fn a_known_key_with_a_bad_signature_is_refused_beside_a_good_one() {
+    let (a, b) = (TestKey::new(1), TestKey::new(2));
+    let mut parts = signed(&[&a, &b], |_| ());
+    let wrong = b.sign(b"something else");
+    parts.signatures.insert(b.public().id(), wrong);
+    assert_eq!(open(&parts.encode(), &trust_in(&[&a, &b], 1)), Err(Refusal::Signature(b.public().id())));
+}
+
+#[test]
+fn rights_are_checked() {
+    type Change = fn(&mut NodePlan);
+    let key = TestKey::new(1);
+    let cases: [(&str, Change, Code); 5] = [
+        ("other owner", |p| p.owner = "security".try_into().unwrap(), Code::Policy),
+        ("stream of others", |p| p.stream = "security-x".try_into().unwrap(), Code::Policy),
+        (
+            "priority of others",
+            |p| {
+                let crate::plan::Attachment::Xdp(xdp) = &mut p.programs[0].attach[0];
+                xdp.priority = 499i64.try_into().unwrap();
+            },
+            Code::Policy,
+        ),
+        ("audience", |p| p.audience = vec!["prod".try_into().unwrap()], Code::Audience),
+        ("newer plan", |p| p.plan_version.minor = 1, Code::PlanTooNew),
+    ];
+    for (name, change, want) in cases {
+        let got = open(&signed(&[&key], change).encode(), &trust_in(&[&key], 1)).unwrap_err();
+        assert_eq!(got.code(), want, "case {name}: {got}");
+    }
+    let mut no_xdp = trust_in(&[&key], 1);
+    no_xdp.owners.values_mut().for_each(|owner| owner.hooks.xdp = None);
+    assert_eq!(open(&signed(&[&key], |_| ()).encode(), &no_xdp).unwrap_err().code(), Code::Policy);
+}
+
+#[test]
+fn floors_and_revocation_are_checked() {
+    let key = TestKey::new(1);
+    let parts = signed(&[&key], |_| ());
+    let mut trust = trust_in(&[&key], 1);
+    trust.floors.insert("netops-x".try_into().unwrap(), 3i64.try_into().unwrap());
+    assert!(open(&parts.encode(), &trust).is_ok(), "the floor itself is allowed");
+    trust.floors.insert("netops-x".try_into().unwrap(), 4i64.try_into().unwrap());
+    assert_eq!(open(&parts.encode(), &trust).unwrap_err().code(), Code::BelowFloor);
+    let mut trust = trust_in(&[&key], 1);
+    trust.revoked_bundles.insert(Sha256Digest::of(&parts.statement));
+    assert_eq!(open(&parts.encode(), &trust).unwrap_err().code(), Code::Revoked);
+}
+
+#[test]
+fn members_are_exactly_the_statements() {
+    let key = TestKey::new(1);
+    let trust = trust_in(&[&key], 1);
+    let sound = signed(&[&key], |_| ());
+    let mut extra = sound.clone();
+    extra.objects.insert(Sha256Digest::of(b"more"), b"more".to_vec());
+    assert!(matches!(open(&extra.encode(), &trust), Err(Refusal::Member(_))));
+    let mut missing = sound.clone();
+    missing.objects.clear();
+    assert!(matches!(open(&missing.encode(), &trust), Err(Refusal::Missing(_))));
+    let mut swapped = sound;
+    swapped.objects.values_mut().for_each(|object| *object = b"other".to_vec());
+    assert!(matches!(open(&swapped.encode(), &trust), Err(Refusal::Digest { .. })));
+    let unsorted = archive::encode(&[Member { name: "objects/x.o", bytes: b"" }]);
+    assert!(matches!(open(&unsorted, &trust), Err(Refusal::Member(_))));
+    assert!(matches!(open(&archive::encode(&[]), &trust), Err(Refusal::Missing(_))));
+}

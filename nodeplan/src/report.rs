@@ -1,0 +1,310 @@
+//! What the loader says: states of streams, error codes, exit codes and the JSON report.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    digest::Sha256Digest,
+    name::{CounterName, IfName, OwnerName, ProgramName, StreamName},
+    plan::{FormatVersion, Intent, Revision},
+    priority::Priority,
+    trust::Anchor,
+    xdp::XdpMode,
+};
+
+/// Version of [`Report`].
+pub const REPORT_VERSION: FormatVersion = FormatVersion { major: 1, minor: 0 };
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $name:ident = $text:literal, $title:literal;)*) => {
+        /// Error codes of the loader. Stable; a code is never used again for something else.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        pub enum Code {
+            $($(#[$doc])* #[serde(rename = $text)] $name,)*
+        }
+
+        impl Code {
+            /// All codes, rising.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// The code, such as `NB1102`.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+
+            /// What it is about, in a few words.
+            pub fn title(self) -> &'static str {
+                match self { $(Self::$name => $title,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    /// A file of ours cannot be read.
+    Read = "NB1001", "a file cannot be read";
+    /// A file that others may write, a link, or not a regular file.
+    UnsafeFile = "NB1002", "a file is not safe to read";
+    /// Archive, members or digests of a bundle.
+    BundleDamaged = "NB1101", "the bundle is damaged";
+    /// No good signature.
+    Signature = "NB1102", "no valid signature";
+    /// Signed, but not a statement about a plan.
+    Statement = "NB1103", "the statement cannot be read";
+    /// Plan of a newer major or minor version.
+    PlanTooNew = "NB1104", "the plan needs another loader";
+    /// The owner may not do this.
+    Policy = "NB1105", "the owner may not do this";
+    /// Meant for other nodes.
+    Audience = "NB1106", "the bundle is for other nodes";
+    /// Revoked by the trust file.
+    Revoked = "NB1107", "the bundle is revoked";
+    /// Below the floor of the trust file.
+    BelowFloor = "NB1108", "the revision is below the floor";
+    /// No trust file.
+    TrustMissing = "NB1109", "the trust file is missing";
+    /// A trust file that cannot be used.
+    TrustDamaged = "NB1110", "the trust file is damaged";
+    /// File name and stream name differ.
+    FileName = "NB1111", "the bundle has another stream's file name";
+    /// Outside `appliesTo`.
+    NotApplicable = "NB1201", "the stream is not for this node";
+    /// Past `expires`.
+    Expired = "NB1202", "the stream has expired";
+    /// The kernel lacks something the plan needs.
+    FeatureMissing = "NB1203", "the kernel lacks a feature";
+    /// No interface that a selector means.
+    InterfaceAbsent = "NB1301", "the interface is absent";
+    /// An XDP program without dispatcher is attached.
+    HeldByLegacy = "NB1302", "another XDP program holds the interface";
+    /// A `bpf_link` is attached.
+    HeldByLink = "NB1303", "a bpf_link holds the interface";
+    /// A dispatcher that this loader does not understand.
+    DispatcherTooNew = "NB1304", "the dispatcher is newer than this loader";
+    /// No free slot.
+    TooManyPrograms = "NB1305", "the interface has too many XDP programs";
+    /// The other XDP mode is in use.
+    ModeConflict = "NB1306", "the interface runs XDP in the other mode";
+    /// The verifier.
+    Verifier = "NB1401", "the verifier refused a program";
+    /// Any other call.
+    Kernel = "NB1402", "the kernel refused a call";
+    /// ELF or BTF that cannot be loaded.
+    Object = "NB1403", "the object cannot be loaded";
+    /// Others changed the interface again and again.
+    LostRace = "NB1404", "others keep changing the interface";
+    /// After a failure something could not be undone.
+    Undo = "NB1405", "a change could not be undone";
+    /// Another run holds the lock.
+    Locked = "NB1501", "another run holds the lock";
+    /// Not root, or no BPF file system.
+    CannotRun = "NB1502", "the loader cannot run here";
+}
+
+/// Exit codes of the loader; the highest of a run wins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Exit {
+    /// All streams are as they should be.
+    Done,
+    /// The run itself was impossible.
+    CannotRun,
+    /// Wrong usage.
+    Usage,
+    /// A bundle was refused.
+    Refused,
+    /// The node lacks a feature.
+    FeatureMissing,
+    /// The kernel refused something.
+    Failed,
+    /// A failure could not be undone.
+    Degraded,
+    /// Another run holds the lock.
+    Locked,
+}
+
+impl Exit {
+    /// The number, 0 to 7.
+    pub fn code(self) -> u8 {
+        self as u8
+    }
+}
+
+/// State of a stream on a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum StreamState {
+    /// All programs run where they should.
+    Attached,
+    /// Something it is to be attached to is absent.
+    Pending,
+    /// Not for this node.
+    NotApplicable,
+    /// Its time is over.
+    Expired,
+    /// Held back by hand.
+    Held,
+    /// Its bundle was refused.
+    Refused,
+    /// The kernel refused it.
+    Failed,
+    /// A failure could not be undone.
+    Degraded,
+    /// Its bundle is gone.
+    Removed,
+}
+
+impl StreamState {
+    /// The word used in reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Attached => "attached",
+            Self::Pending => "pending",
+            Self::NotApplicable => "notApplicable",
+            Self::Expired => "expired",
+            Self::Held => "held",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+            Self::Degraded => "degraded",
+            Self::Removed => "removed",
+        }
+    }
+
+    /// Exit code that this state asks for, given the code of its reason.
+    pub fn exit(self, reason: Option<Code>) -> Exit {
+        match self {
+            Self::Attached | Self::Pending | Self::NotApplicable | Self::Expired | Self::Held | Self::Removed => {
+                Exit::Done
+            }
+            Self::Refused if reason == Some(Code::FeatureMissing) => Exit::FeatureMissing,
+            Self::Refused => Exit::Refused,
+            Self::Failed => Exit::Failed,
+            Self::Degraded => Exit::Degraded,
+        }
+    }
+}
+
+/// Why something is not attached.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Reason {
+    /// Stable code.
+    pub code: Code,
+    /// One line for people.
+    pub message: String,
+}
+
+/// What runs on a node and why not more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Report {
+    /// Version of this structure.
+    pub report_version: FormatVersion,
+    /// Version of the loader.
+    pub loader: String,
+    /// `uname -r`.
+    pub kernel: String,
+    /// The trust file, or why there is none.
+    pub trust: TrustReport,
+    /// Streams by name.
+    pub streams: Vec<StreamReport>,
+}
+
+/// The trust in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct TrustReport {
+    /// Version of the document.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u64>,
+    /// Where its authority comes from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub anchor: Option<Anchor>,
+    /// Why there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+}
+
+/// One stream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct StreamReport {
+    /// Name, from the bundle's file name.
+    pub stream: StreamName,
+    /// State.
+    pub state: StreamState,
+    /// Why, if not attached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+    /// Owner, if a plan was accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<OwnerName>,
+    /// Revision that runs, or would run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<Revision>,
+    /// Intent, if a plan was accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub intent: Option<Intent>,
+    /// Digest of the statement that runs, or would run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub statement: Option<Sha256Digest>,
+    /// Places, in the plan's order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attachments: Vec<AttachmentReport>,
+    /// Exported counters; filled by `status`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub counters: BTreeMap<CounterName, u64>,
+}
+
+/// One program at one place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct AttachmentReport {
+    /// Hook; `xdp`.
+    pub hook: String,
+    /// Program.
+    pub program: ProgramName,
+    /// Id of the loaded program, if attached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program_id: Option<u32>,
+    /// Interface.
+    pub interface: IfName,
+    /// Its index.
+    pub ifindex: u32,
+    /// Native or skb.
+    pub mode: XdpMode,
+    /// Place in the chain.
+    pub priority: Priority,
+    /// Whether it runs now.
+    pub attached: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_rise_and_are_unique() {
+        assert!(Code::ALL.is_sorted_by(|a, b| a.as_str() < b.as_str()));
+    }
+
+    #[test]
+    fn exit_codes_are_the_documented_ones() {
+        use StreamState::{Attached, Degraded, Expired, Failed, Held, NotApplicable, Pending, Refused, Removed};
+        for (state, reason, want) in [
+            (Attached, None, 0),
+            (Pending, Some(Code::InterfaceAbsent), 0),
+            (NotApplicable, Some(Code::NotApplicable), 0),
+            (Expired, Some(Code::Expired), 0),
+            (Held, None, 0),
+            (Removed, None, 0),
+            (Refused, Some(Code::Signature), 3),
+            (Refused, Some(Code::FeatureMissing), 4),
+            (Failed, Some(Code::Verifier), 5),
+            (Degraded, Some(Code::Undo), 6),
+        ] {
+            assert_eq!(state.exit(reason).code(), want, "case: {}", state.as_str());
+        }
+        assert_eq!((Exit::CannotRun.code(), Exit::Usage.code(), Exit::Locked.code()), (1, 2, 7));
+    }
+}

@@ -1,0 +1,478 @@
+//! The trust file: who may sign for which streams, hooks and priorities on the nodes that hold it.
+//!
+//! `trust.json` is a chain of DSSE envelopes, oldest first, each with one [`TrustDocument`]. A document with root keys
+//! must be signed by a threshold of them and by a threshold of its predecessor's: a node that knows version `n` can
+//! walk to `n+5` by itself. The newest document rules.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use base64ct::{Base64, Encoding};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    digest::Sha256Digest,
+    dsse, json,
+    key::{KeyId, PublicKey},
+    limits,
+    name::{Audience, OwnerName, ProgramName, StreamGlob, StreamName},
+    plan::{Attachment, FormatVersion, NodePlan, Revision},
+    priority::{Band, Priority},
+};
+
+/// The trust format that this build writes and reads.
+pub const TRUST_FORMAT: FormatVersion = FormatVersion { major: 1, minor: 0 };
+
+/// Keys of which a number must have signed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct KeySet {
+    /// Public keys, each once.
+    pub keys: Vec<PublicKey>,
+    /// Distinct keys that must have signed; from 1 to the number of keys.
+    pub threshold: usize,
+}
+
+/// What one owner may do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct OwnerTrust {
+    /// Who signs for the owner.
+    pub signers: KeySet,
+    /// Stream names that belong to the owner.
+    pub streams: Vec<StreamGlob>,
+    /// Hooks the owner may use; an absent hook is forbidden.
+    pub hooks: Hooks,
+}
+
+/// Rules per hook.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Hooks {
+    /// XDP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub xdp: Option<HookRule>,
+}
+
+/// What an owner may do on one hook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct HookRule {
+    /// Priorities that belong to the owner.
+    pub band: Band,
+}
+
+/// One version of the trust of a fleet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct TrustDocument {
+    /// Version of this structure.
+    pub format: FormatVersion,
+    /// Rises with every change.
+    pub version: u64,
+    /// What these nodes are; bundles name one of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub audiences: Vec<Audience>,
+    /// Who may write the next version. Absent: whoever may write the file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub roots: Option<KeySet>,
+    /// Owners by name.
+    #[serde(deserialize_with = "json::unique_map")]
+    pub owners: BTreeMap<OwnerName, OwnerTrust>,
+    /// Revisions below these are refused.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "json::unique_map")]
+    pub floors: BTreeMap<StreamName, Revision>,
+    /// Keys that count no more, wherever they are listed.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub revoked_keys: BTreeSet<KeyId>,
+    /// Statements that are refused, by SHA-256.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub revoked_bundles: BTreeSet<Sha256Digest>,
+}
+
+/// Where a trust document's authority comes from; shown by `status`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Anchor {
+    /// Signed by root keys that its chain began with.
+    RootSigned,
+    /// No root keys: as good as the channel it came by.
+    CoDelivered,
+}
+
+/// A trust document whose chain was checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trust {
+    document: TrustDocument,
+    anchor: Anchor,
+}
+
+/// Why bytes are not a trust file.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TrustError {
+    /// Not the shape of a trust file.
+    #[error("{0}")]
+    Json(#[from] json::JsonError),
+    /// No document at all.
+    #[error("the chain is empty")]
+    Empty,
+    /// An envelope of something else.
+    #[error("`payloadType` is `{0}`; it must be `{want}`", want = dsse::TRUST_TYPE)]
+    PayloadType(String),
+    /// Payload or signature is not base64.
+    #[error("`payload` or `sig` is not standard base64")]
+    Base64,
+    /// Made for a newer build.
+    #[error("format is {0}; this build reads {TRUST_FORMAT}")]
+    Format(FormatVersion),
+    /// Versions must rise along the chain.
+    #[error("version {next} follows version {previous}; versions must rise")]
+    Order {
+        /// Version before.
+        previous: u64,
+        /// Version found.
+        next: u64,
+    },
+    /// Not enough root signatures.
+    #[error("version {version} has {valid} valid signatures of the root keys of version {of}; {threshold} are needed")]
+    Threshold {
+        /// Version that lacks signatures.
+        version: u64,
+        /// Version whose roots were counted.
+        of: u64,
+        /// Signatures found.
+        valid: usize,
+        /// Signatures needed.
+        threshold: usize,
+    },
+    /// Root keys cannot be given up once a chain has them.
+    #[error("version {0} drops the root keys of its predecessor")]
+    RootsDropped(u64),
+    /// The same content in another spelling: no bit of the file is outside the check.
+    #[error("the file differs from its canonical encoding; write it with `nodebpf trust build`")]
+    NotCanonical,
+    /// A rule about the document's content.
+    #[error("{0}")]
+    Document(#[from] DocumentError),
+}
+
+/// What is wrong inside a trust document.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DocumentError {
+    /// A threshold that cannot be met or asks for nothing.
+    #[error("the threshold of {whose} is {threshold}, with {keys} distinct keys; it must be from 1 to their number")]
+    Threshold {
+        /// Owner, or the roots.
+        whose: String,
+        /// Threshold found.
+        threshold: usize,
+        /// Distinct keys.
+        keys: usize,
+    },
+    /// A key that stands twice in a set.
+    #[error("{whose} lists key {key} twice")]
+    KeyTwice {
+        /// Owner, or the roots.
+        whose: String,
+        /// The key.
+        key: KeyId,
+    },
+    /// Two owners could claim one stream.
+    #[error("streams `{a}` of {owner_a} and `{b}` of {owner_b} overlap")]
+    Overlap {
+        /// Owner.
+        owner_a: OwnerName,
+        /// Glob.
+        a: String,
+        /// Other owner.
+        owner_b: OwnerName,
+        /// Its glob.
+        b: String,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WireChain {
+    chain: Vec<Envelope>,
+}
+
+/// One DSSE envelope: a trust document's exact bytes and signatures over them.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Envelope {
+    payload_type: String,
+    payload: String,
+    signatures: Vec<EnvelopeSignature>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EnvelopeSignature {
+    keyid: KeyId,
+    sig: String,
+}
+
+impl KeySet {
+    fn check(&self, whose: &str) -> Result<(), DocumentError> {
+        let mut seen = BTreeSet::new();
+        for key in &self.keys {
+            if !seen.insert(key.id()) {
+                return Err(DocumentError::KeyTwice { whose: whose.to_owned(), key: key.id() });
+            }
+        }
+        if self.threshold == 0 || self.threshold > self.keys.len() {
+            return Err(DocumentError::Threshold {
+                whose: whose.to_owned(),
+                threshold: self.threshold,
+                keys: self.keys.len(),
+            });
+        }
+        Ok(())
+    }
+}
+
+impl TrustDocument {
+    /// Checks what the types cannot say.
+    pub fn check(&self) -> Result<(), DocumentError> {
+        if let Some(roots) = &self.roots {
+            roots.check("the roots")?;
+        }
+        for (name, owner) in &self.owners {
+            owner.signers.check(&format!("owner {name}"))?;
+        }
+        for (owner_a, a) in &self.owners {
+            for (owner_b, b) in self.owners.iter().filter(|(name, _)| *name > owner_a) {
+                for (a, b) in a.streams.iter().flat_map(|a| b.streams.iter().map(move |b| (a, b))) {
+                    if crate::glob::overlap(a.as_str(), b.as_str()) {
+                        return Err(DocumentError::Overlap {
+                            owner_a: owner_a.clone(),
+                            a: a.to_string(),
+                            owner_b: owner_b.clone(),
+                            b: b.to_string(),
+                        });
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Exact payload bytes of this document.
+    pub fn encode(&self) -> Vec<u8> {
+        json::to_bytes(self)
+    }
+
+    /// The key `id` of any owner, unless revoked.
+    pub fn signing_key(&self, id: KeyId) -> Option<&PublicKey> {
+        if self.revoked_keys.contains(&id) {
+            return None;
+        }
+        self.owners.values().flat_map(|owner| &owner.signers.keys).find(|key| key.id() == id)
+    }
+
+    /// Whether `plan`, signed by `signers`, may run on a node that holds this document.
+    pub fn authorize(&self, plan: &NodePlan, signers: &BTreeSet<KeyId>) -> Result<(), PolicyRefusal> {
+        let owner = self.owners.get(&plan.owner).ok_or_else(|| PolicyRefusal::Owner(plan.owner.clone()))?;
+        let valid = owner
+            .signers
+            .keys
+            .iter()
+            .filter(|key| signers.contains(&key.id()) && !self.revoked_keys.contains(&key.id()))
+            .count();
+        if valid < owner.signers.threshold {
+            let threshold = owner.signers.threshold;
+            return Err(PolicyRefusal::Signers { owner: plan.owner.clone(), valid, threshold });
+        }
+        if !owner.streams.iter().any(|glob| glob.matches(&plan.stream)) {
+            return Err(PolicyRefusal::Stream { owner: plan.owner.clone(), stream: plan.stream.clone() });
+        }
+        for program in &plan.programs {
+            for Attachment::Xdp(xdp) in &program.attach {
+                let rule =
+                    owner.hooks.xdp.ok_or_else(|| PolicyRefusal::Hook { owner: plan.owner.clone(), hook: "xdp" })?;
+                if !rule.band.contains(xdp.priority) {
+                    return Err(PolicyRefusal::Band {
+                        program: program.name.clone(),
+                        priority: xdp.priority,
+                        owner: plan.owner.clone(),
+                        band: rule.band,
+                    });
+                }
+            }
+        }
+        self.check_audience(plan)
+    }
+
+    fn check_audience(&self, plan: &NodePlan) -> Result<(), PolicyRefusal> {
+        let meets = plan.audience.iter().any(|audience| self.audiences.contains(audience));
+        if meets || (plan.audience.is_empty() && self.audiences.is_empty()) {
+            return Ok(());
+        }
+        let list = |items: &[Audience]| match items {
+            [] => "none".to_owned(),
+            items => items.iter().map(Audience::as_str).collect::<Vec<_>>().join(", "),
+        };
+        Err(PolicyRefusal::Audience { bundle: list(&plan.audience), node: list(&self.audiences) })
+    }
+}
+
+/// Which rule of the trust document a plan breaks.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PolicyRefusal {
+    /// Nobody of that name.
+    #[error("owner `{0}` is not in the trust file")]
+    Owner(OwnerName),
+    /// Too few of the owner's keys have signed.
+    #[error("{valid} keys of owner `{owner}` have signed; {threshold} are needed")]
+    Signers {
+        /// Owner.
+        owner: OwnerName,
+        /// Found.
+        valid: usize,
+        /// Needed.
+        threshold: usize,
+    },
+    /// A stream name of somebody else.
+    #[error("stream `{stream}` does not belong to owner `{owner}`")]
+    Stream {
+        /// Owner.
+        owner: OwnerName,
+        /// Stream.
+        stream: StreamName,
+    },
+    /// A hook that the owner may not use.
+    #[error("owner `{owner}` may not use hook `{hook}`")]
+    Hook {
+        /// Owner.
+        owner: OwnerName,
+        /// Hook.
+        hook: &'static str,
+    },
+    /// A priority of somebody else.
+    #[error("program `{program}` has priority {priority}; owner `{owner}` has {band}")]
+    Band {
+        /// Program.
+        program: ProgramName,
+        /// Found.
+        priority: Priority,
+        /// Owner.
+        owner: OwnerName,
+        /// Allowed.
+        band: Band,
+    },
+    /// Meant for other nodes.
+    #[error("the bundle is for audience {bundle}; this node's audience is {node}")]
+    Audience {
+        /// Of the bundle.
+        bundle: String,
+        /// Of the node.
+        node: String,
+    },
+}
+
+impl Envelope {
+    /// Envelope of `document` with signatures over its PAE ([`Envelope::to_sign`]), sorted by key id.
+    pub fn new(document: &TrustDocument, signatures: &BTreeMap<KeyId, Vec<u8>>) -> Self {
+        let signatures = signatures
+            .iter()
+            .map(|(keyid, sig)| EnvelopeSignature { keyid: *keyid, sig: Base64::encode_string(sig) })
+            .collect();
+        Self {
+            payload_type: dsse::TRUST_TYPE.to_owned(),
+            payload: Base64::encode_string(&document.encode()),
+            signatures,
+        }
+    }
+
+    /// Bytes that root keys sign for `document`.
+    pub fn to_sign(document: &TrustDocument) -> Vec<u8> {
+        dsse::pae(dsse::TRUST_TYPE, &document.encode())
+    }
+
+    fn open(&self) -> Result<(TrustDocument, Vec<u8>), TrustError> {
+        if self.payload_type != dsse::TRUST_TYPE {
+            return Err(TrustError::PayloadType(self.payload_type.clone()));
+        }
+        let payload = Base64::decode_vec(&self.payload).map_err(|_| TrustError::Base64)?;
+        #[derive(Deserialize)]
+        struct Header {
+            format: FormatVersion,
+        }
+        let header: Header = json::parse(&payload, limits::TRUST_MAX_BYTES)?;
+        if !TRUST_FORMAT.reads(header.format) {
+            return Err(TrustError::Format(header.format));
+        }
+        let document: TrustDocument = json::parse(&payload, limits::TRUST_MAX_BYTES)?;
+        document.check()?;
+        Ok((document, dsse::pae(dsse::TRUST_TYPE, &payload)))
+    }
+
+    fn count_valid(&self, message: &[u8], keys: &KeySet) -> Result<usize, TrustError> {
+        let mut valid = BTreeSet::new();
+        for signature in &self.signatures {
+            let bytes = Base64::decode_vec(&signature.sig).map_err(|_| TrustError::Base64)?;
+            let key = keys.keys.iter().find(|key| key.id() == signature.keyid);
+            if key.is_some_and(|key| key.verify(message, &bytes).is_ok()) {
+                valid.insert(signature.keyid);
+            }
+        }
+        Ok(valid.len())
+    }
+}
+
+/// Bytes of a `trust.json` with `chain`, oldest first.
+pub fn encode_chain(chain: Vec<Envelope>) -> Vec<u8> {
+    let mut bytes = json::to_bytes(&WireChain { chain });
+    bytes.push(b'\n');
+    bytes
+}
+
+impl Trust {
+    /// Reads a `trust.json` and checks its chain.
+    pub fn parse(bytes: &[u8]) -> Result<Self, TrustError> {
+        let wire: WireChain = json::parse(bytes, limits::TRUST_MAX_BYTES)?;
+        let mut newest: Option<TrustDocument> = None;
+        for envelope in &wire.chain {
+            // The payload is parsed before its signature is checked because the first document's keys are inside it;
+            // nothing of it is used unless the check below passes.
+            let (document, message) = envelope.open()?;
+            if let Some(previous) = &newest {
+                if document.version <= previous.version {
+                    return Err(TrustError::Order { previous: previous.version, next: document.version });
+                }
+                if previous.roots.is_some() && document.roots.is_none() {
+                    return Err(TrustError::RootsDropped(document.version));
+                }
+            }
+            for judge in newest.iter().chain([&document]) {
+                let Some(roots) = &judge.roots else { continue };
+                let valid = envelope.count_valid(&message, roots)?;
+                if valid < roots.threshold {
+                    let (version, of) = (document.version, judge.version);
+                    return Err(TrustError::Threshold { version, of, valid, threshold: roots.threshold });
+                }
+            }
+            newest = Some(document);
+        }
+        let document = newest.ok_or(TrustError::Empty)?;
+        if encode_chain(wire.chain) != bytes {
+            return Err(TrustError::NotCanonical);
+        }
+        let anchor = if document.roots.is_some() { Anchor::RootSigned } else { Anchor::CoDelivered };
+        Ok(Self { document, anchor })
+    }
+
+    /// The newest document.
+    pub fn document(&self) -> &TrustDocument {
+        &self.document
+    }
+
+    /// Where its authority comes from.
+    pub fn anchor(&self) -> Anchor {
+        self.anchor
+    }
+}
+
+#[cfg(test)]
+#[path = "trust_tests.rs"]
+mod tests;
