@@ -1,1 +1,21 @@
-//! Stub.
+//! The node's side of nodebpf: verify signed bundles, attach their programs, say what runs.
+//!
+//! Pipeline, one file a step: [`read`] → [`verify`] (and gate) → [`stream`] (decide, pure) → `load` in [`apply`] →
+//! [`converge`] (attach) → [`report`]. [`xdp`] speaks libxdp's protocol, [`kernel`] is every call to the kernel.
+//!
+//! A library only so that the guest tests can drive it with injected faults; `nodebpf-loader` is the product.
+
+#![deny(unsafe_code)]
+
+pub mod apply;
+pub mod cli;
+pub mod converge;
+pub mod kernel;
+pub mod object;
+pub mod paths;
+pub mod read;
+pub mod report;
+pub mod state;
+pub mod stream;
+pub mod verify;
+pub mod xdp;

@@ -1,0 +1,222 @@
+//! Apply: one run of the pipeline read → verify → gate → plan → attach → report.
+//!
+//! In: the kernel, the paths, what this node is. Out: a [`Report`] and the exit code.
+//! Fails only with [`CannotRun`]: without root, without a BPF file system, or while another run holds the lock.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt, fs, io,
+    os::fd::AsRawFd,
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
+
+use nodeplan::{
+    bundle::Verified,
+    name::StreamName,
+    report::{Code, Exit, Reason, Report},
+};
+
+use crate::{
+    converge,
+    kernel::{BPFFS, Kernel},
+    object::{Image, KernelBtf, ObjectError},
+    paths::{self, Paths},
+    read, report,
+    state::{self, Version},
+    stream::{self, Goal, Stream, Target},
+    verify::{self, Node},
+    xdp::dispatcher::Dispatcher,
+};
+
+/// How long a run waits for another one.
+const LOCK_WAIT: Duration = Duration::from_secs(30);
+
+/// Why a run was impossible.
+#[derive(Debug)]
+pub struct CannotRun {
+    /// For the exit code.
+    pub exit: Exit,
+    /// For people.
+    pub reason: Reason,
+}
+
+impl fmt::Display for CannotRun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.reason.code.as_str(), self.reason.message)
+    }
+}
+
+fn cannot_run(message: String) -> CannotRun {
+    CannotRun { exit: Exit::CannotRun, reason: Reason { code: Code::CannotRun, message } }
+}
+
+/// Checks what every command that touches the kernel needs.
+pub fn require_kernel(kernel: &Kernel) -> Result<(), CannotRun> {
+    if read::effective_uid() != 0 {
+        return Err(cannot_run("this needs root: run it with sudo".to_owned()));
+    }
+    match kernel.is_bpffs(Path::new(BPFFS)) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(cannot_run(format!("{BPFFS} is not a BPF file system: mount -t bpf bpf {BPFFS}"))),
+        Err(error) => Err(cannot_run(error.to_string())),
+    }
+}
+
+/// One run.
+pub fn apply(kernel: &Kernel, paths: &Paths, node: &Node) -> Result<(Report, Exit), CannotRun> {
+    require_kernel(kernel)?;
+    let _lock = lock(paths)?;
+    let trust = verify::trust(paths);
+    let bundles = verify::bundles(paths, &trust, node);
+    let running = state::running(kernel, paths).map_err(|error| cannot_run(error.to_string()))?;
+    for stranger in &bundles.strangers {
+        report::log(4, &format!("{} {}", stranger.code.as_str(), stranger.message));
+    }
+    let mut streams = stream::decide(bundles, running);
+    let kernel_btf = KernelBtf::default();
+    load(kernel, &kernel_btf, paths, &mut streams);
+    for leftover in converge::converge(kernel, &kernel_btf, &mut streams) {
+        report::log(4, &format!("{} left behind: {leftover}", Code::Undo.as_str()));
+    }
+    if !settle(kernel, paths, &mut streams) {
+        // Pins that could not be committed: back to what ran before.
+        converge::converge(kernel, &kernel_btf, &mut streams);
+        settle(kernel, paths, &mut streams);
+    }
+    let report = report::build(kernel, node, verify::trust_report(&trust), &streams);
+    if let Err(error) = report::write(paths, &report) {
+        report::log(4, &format!("writing {}: {error}", paths.report().display()));
+    }
+    let exit = report.streams.iter().map(|one| one.state.exit(one.reason.as_ref().map(|reason| reason.code))).max();
+    Ok((report, exit.unwrap_or(Exit::Done)))
+}
+
+/// Serialises runs, with a limit.
+fn lock(paths: &Paths) -> Result<fs::File, CannotRun> {
+    let path = paths.run().join("lock");
+    let open = || -> io::Result<fs::File> {
+        fs::create_dir_all(paths.run())?;
+        fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path)
+    };
+    let file = open().map_err(|error| cannot_run(format!("{}: {error}", path.display())))?;
+    let started = Instant::now();
+    loop {
+        #[expect(unsafe_code, reason = "flock(2)")]
+        // SAFETY: a system call on a descriptor that `file` owns.
+        if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } == 0 {
+            return Ok(file);
+        }
+        if started.elapsed() > LOCK_WAIT {
+            let message = format!("another run has held {} for {} seconds", path.display(), LOCK_WAIT.as_secs());
+            return Err(CannotRun { exit: Exit::Locked, reason: Reason { code: Code::Locked, message } });
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Loads every version that is to run and does not yet. Nothing of it is attached.
+fn load(kernel: &Kernel, kernel_btf: &KernelBtf, paths: &Paths, streams: &mut BTreeMap<StreamName, Stream>) {
+    let mut template = None;
+    for (name, stream) in streams {
+        let Goal::Load(verified) = &stream.goal else { continue };
+        match load_one(kernel, kernel_btf, paths, &mut template, name, verified) {
+            Ok(version) => {
+                let (statement, plan) = (verified.statement_digest(), verified.plan().clone());
+                stream.goal = Goal::Run(Box::new(Target { statement, plan, version }));
+            }
+            Err(reason) => {
+                // A directory that stays is uncommitted: the next run takes it away.
+                let _ = kernel.remove_dir(&paths::staged_pins(name));
+                stream.fail(reason);
+            }
+        }
+    }
+}
+
+fn load_one(
+    kernel: &Kernel,
+    kernel_btf: &KernelBtf,
+    paths: &Paths,
+    template: &mut Option<Dispatcher>,
+    stream: &StreamName,
+    verified: &Verified,
+) -> Result<Version, Reason> {
+    let plan = verified.plan();
+    let template = if let Some(template) = template {
+        template
+    } else {
+        let loaded = Dispatcher::template(kernel, kernel_btf)
+            .map_err(|error| Reason { code: code_of(&error), message: format!("dispatcher: {error}") })?;
+        template.insert(loaded)
+    };
+    let mut loaded = Vec::new();
+    for digest in plan.objects() {
+        let wanted: Vec<_> =
+            plan.programs.iter().filter(|one| one.object.sha256 == digest).map(|one| &one.name).collect();
+        let image = Image::parse(verified.object(&digest), HashMap::new());
+        let result =
+            image.and_then(|image| image.load(kernel, kernel_btf, &wanted, &plan.maps, Some(template.target())));
+        loaded.push(result.map_err(|error| load_reason(kernel, kernel_btf, paths, template, stream, &error))?);
+    }
+    state::stage(kernel, stream, loaded, plan)
+        .map_err(|error| Reason { code: Code::Kernel, message: error.to_string() })
+}
+
+fn code_of(error: &ObjectError) -> Code {
+    match error {
+        ObjectError::Elf(_) => Code::Object,
+        ObjectError::Call(_) => Code::Kernel,
+        ObjectError::Program { .. } => Code::Verifier,
+    }
+}
+
+/// Tells a kernel that cannot replace functions at all from one that refuses this program.
+fn load_reason(
+    kernel: &Kernel,
+    kernel_btf: &KernelBtf,
+    paths: &Paths,
+    template: &Dispatcher,
+    stream: &StreamName,
+    error: &ObjectError,
+) -> Reason {
+    let ObjectError::Program { program, error: refused } = error else {
+        return Reason { code: code_of(error), message: error.to_string() };
+    };
+    if let Err(ObjectError::Program { error: probe, .. }) = template.probe_extension(kernel, kernel_btf) {
+        let message = format!(
+            "this kernel cannot replace functions of programs (freplace): even the smallest extension is refused, {}",
+            probe.error
+        );
+        return Reason { code: Code::FeatureMissing, message };
+    }
+    let log = paths.verifier_log(stream, program);
+    let line = report::last_useful_line(&refused.log);
+    let message = match read::write_atomically(&log, refused.log.as_bytes()) {
+        Ok(()) => format!("program `{program}`: {line} ({}; whole log in {})", refused.error, log.display()),
+        Err(_) => format!("program `{program}`: {line} ({})", refused.error),
+    };
+    Reason { code: Code::Verifier, message }
+}
+
+/// Makes pins and records say what is attached. Returns whether all could.
+fn settle(kernel: &Kernel, paths: &Paths, streams: &mut BTreeMap<StreamName, Stream>) -> bool {
+    let mut all = true;
+    for (name, stream) in streams {
+        let result = match &stream.goal {
+            Goal::Load(_) | Goal::Keep => Ok(()),
+            Goal::End if stream.before.is_empty() => Ok(()),
+            Goal::End => state::forget(kernel, paths, name),
+            Goal::Run(target) if target.version.statement.is_none() => {
+                state::commit(kernel, paths, name, target.statement, &target.plan)
+            }
+            Goal::Run(target) => state::keep(kernel, paths, name, target.statement, &target.plan),
+        };
+        if let Err(error) = result {
+            stream.fail(Reason { code: Code::Kernel, message: error.to_string() });
+            all = false;
+        }
+    }
+    all
+}

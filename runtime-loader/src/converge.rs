@@ -1,0 +1,336 @@
+//! Converge: bring every interface to what the streams want, one swap per interface, all or nothing per stream.
+//!
+//! In: streams with their goals. Out: the same streams, those that could not get there put back to what ran before.
+//!
+//! One round, under libxdp's lock: observe all interfaces, decide (pure), stage every dispatcher that must change,
+//! and only when all are staged swap them in, one after the other. A failure before the first swap changes nothing.
+//! After it, the stream that failed gets its former version as its goal, and the next round makes the equivalent
+//! undo. A lost race starts the round again, at most [`MAX_RACES`] times.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    os::fd::{AsFd, OwnedFd},
+    path::PathBuf,
+    rc::Rc,
+};
+
+use nodeplan::{
+    name::{ProgramName, StreamName},
+    plan::{Attachment, NodePlan, Selector, XdpAttachment},
+    report::{Code, Reason},
+    xdp::XdpMode,
+};
+
+use crate::{
+    kernel::{Call, CallError, Interface, Kernel, SwapError},
+    object::{KernelBtf, ObjectError},
+    state::{self, Version},
+    stream::{Goal, Stream},
+    xdp::{
+        self,
+        chain::{self, Member, Observed, Step},
+        config::ALWAYS_PROCEED,
+        dispatcher::{self, Staged},
+        observe::{self, Programs},
+    },
+};
+
+/// Lost races before giving up; libxdp gives up after ten as well.
+const MAX_RACES: usize = 10;
+
+/// Streams by name.
+pub type Streams = BTreeMap<StreamName, Stream>;
+
+/// Whether an attachment means this interface.
+pub fn selects(xdp: &XdpAttachment, interface: &str) -> bool {
+    xdp.interfaces.iter().any(|Selector::Name(glob)| glob.matches(interface))
+}
+
+/// XDP attachments of a plan, with their programs.
+pub fn attachments(plan: &NodePlan) -> impl Iterator<Item = (&ProgramName, &XdpAttachment)> {
+    plan.programs.iter().flat_map(|program| program.attach.iter().map(|Attachment::Xdp(xdp)| (&program.name, xdp)))
+}
+
+/// One interface in one round.
+struct Place {
+    interface: Interface,
+    observed: Observed,
+    wanted: Vec<Wanted>,
+}
+
+/// One of our programs wanted on an interface.
+struct Wanted {
+    stream: StreamName,
+    mode: XdpMode,
+    member: Member,
+}
+
+/// What a round came to.
+enum Round {
+    /// Every interface is as it should be.
+    Done,
+    /// Somebody else was faster on an interface.
+    Raced(String),
+    /// A stream could not get where it should.
+    Blame(StreamName, Reason),
+}
+
+/// Whether a stream asks for nothing.
+fn idle(stream: &Stream) -> bool {
+    match stream.goal {
+        Goal::Keep => true,
+        Goal::End => stream.before.is_empty(),
+        Goal::Run(_) | Goal::Load(_) => false,
+    }
+}
+
+/// Runs rounds until nothing is left to do. Returns what could not be cleaned up: stale directories of dispatchers
+/// that no packet sees.
+pub fn converge(kernel: &Kernel, kernel_btf: &KernelBtf, streams: &mut Streams) -> Vec<CallError> {
+    let mut trash = Vec::new();
+    let mut races = 0;
+    // Ends: every round but a lost race makes a stream fail, and one that failed twice is idle.
+    while !streams.values().all(idle) {
+        let outcome = kernel.lock_dir(&xdp::root()).and_then(|_lock| round(kernel, kernel_btf, streams, &mut trash));
+        match outcome {
+            Ok(Round::Done) => break,
+            Ok(Round::Raced(_)) if races < MAX_RACES => races += 1,
+            Ok(Round::Raced(interface)) => {
+                let message = format!("`{interface}` was changed by others {races} times in a row");
+                fail_all(streams, &Reason { code: Code::LostRace, message });
+                races = 0;
+            }
+            Ok(Round::Blame(name, reason)) => {
+                if let Some(stream) = streams.get_mut(&name) {
+                    stream.fail(reason);
+                }
+            }
+            Err(error) => fail_all(streams, &Reason { code: Code::Kernel, message: error.to_string() }),
+        }
+    }
+    // Directories that could not be removed when they should: once more. What stays is stale and holds no packet.
+    trash.into_iter().filter_map(|dir| kernel.remove_dir(&dir).err()).collect()
+}
+
+fn fail_all(streams: &mut Streams, reason: &Reason) {
+    for stream in streams.values_mut().filter(|stream| !idle(stream)) {
+        stream.fail(reason.clone());
+    }
+}
+
+fn round(kernel: &Kernel, kernel_btf: &KernelBtf, streams: &Streams, trash: &mut Vec<PathBuf>) -> Call<Round> {
+    let (places, mut programs) = observe_all(kernel, streams)?;
+    for stream in streams.values() {
+        if let Goal::Run(target) = &stream.goal {
+            programs.extend(target.version.programs.values().map(|program| (program.id, Rc::clone(&program.fd))));
+        }
+    }
+    let drop: BTreeSet<u32> =
+        streams.values().filter(|stream| !matches!(stream.goal, Goal::Keep)).flat_map(Stream::program_ids).collect();
+    let mut steps = Vec::new();
+    for place in &places {
+        let mode = match agree_on_mode(place) {
+            Ok(mode) => mode,
+            Err(blame) => return Ok(blame),
+        };
+        let wanted: Vec<Member> = place.wanted.iter().map(|wanted| wanted.member.clone()).collect();
+        match chain::decide(&place.observed, &drop, &wanted, mode) {
+            Ok(Step::Nothing) => {}
+            Ok(step) => steps.push((place, step)),
+            Err(refused) => {
+                return Ok(blame(place, streams, Reason { code: refused.code, message: refused.message }));
+            }
+        }
+    }
+    let mut staged = Vec::new();
+    for (place, step) in &steps {
+        let Step::Build { mode, members } = step else { continue };
+        let (ifindex, observed) = (place.interface.ifindex, &place.observed);
+        match Staged::build(kernel, kernel_btf, ifindex, observed, (*mode, members), &programs) {
+            Ok(one) => staged.push((*place, one)),
+            Err(error) => {
+                discard(kernel, staged, trash);
+                return Ok(blame(place, streams, object_reason(&error, &place.interface.name)));
+            }
+        }
+    }
+    Ok(commit(kernel, streams, &steps, staged, trash))
+}
+
+/// Swaps in what was staged and takes off what is to go.
+fn commit(
+    kernel: &Kernel,
+    streams: &Streams,
+    steps: &[(&Place, Step)],
+    staged: Vec<(&Place, Staged)>,
+    trash: &mut Vec<PathBuf>,
+) -> Round {
+    let mut left = staged.into_iter();
+    while let Some((place, one)) = left.next() {
+        let dir = one.dir().to_owned();
+        let result = match one.commit(kernel) {
+            // Not attached: its directory is of no use to anybody.
+            Err(error) => {
+                trash.push(dir);
+                Err(error)
+            }
+            Ok(committed) => {
+                let pinned = pin_again(kernel, streams, place.interface.ifindex, &committed.links);
+                if committed.unpin_old(kernel).is_err() {
+                    trash.extend(committed.old_dir());
+                }
+                pinned.map_err(SwapError::Call)
+            }
+        };
+        if let Err(error) = result {
+            discard(kernel, left.collect(), trash);
+            return swap_failed(place, streams, error);
+        }
+    }
+    for (place, _) in steps.iter().filter(|(_, step)| matches!(step, Step::Detach)) {
+        if let Err(error) = dispatcher::detach(kernel, place.interface.ifindex, &place.observed) {
+            return swap_failed(place, streams, error);
+        }
+    }
+    Round::Done
+}
+
+fn swap_failed(place: &Place, streams: &Streams, error: SwapError) -> Round {
+    let name = &place.interface.name;
+    match error {
+        SwapError::Raced => Round::Raced(name.clone()),
+        SwapError::HeldByLink => {
+            let message = format!("a bpf_link took `{name}` meanwhile");
+            blame(place, streams, Reason { code: Code::HeldByLink, message })
+        }
+        SwapError::Call(error) => blame(place, streams, call_reason(&error, name)),
+    }
+}
+
+fn discard(kernel: &Kernel, staged: Vec<(&Place, Staged)>, trash: &mut Vec<PathBuf>) {
+    for (_, one) in staged {
+        let dir = one.dir().to_owned();
+        if one.discard(kernel).is_err() {
+            trash.push(dir);
+        }
+    }
+}
+
+fn observe_all(kernel: &Kernel, streams: &Streams) -> Call<(Vec<Place>, Programs)> {
+    let mut programs = Programs::new();
+    let mut places = Vec::new();
+    for interface in kernel.interfaces()? {
+        let wanted = wanted_on(kernel, streams, &interface)?;
+        match observe::observe(kernel, &interface, &mut programs) {
+            Ok(observed) => places.push(Place { interface, observed, wanted }),
+            // Not our business unless something is wanted there: it may have gone between two calls.
+            Err(_) if wanted.is_empty() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((places, programs))
+}
+
+fn wanted_on(kernel: &Kernel, streams: &Streams, interface: &Interface) -> Call<Vec<Wanted>> {
+    let mut wanted = Vec::new();
+    for (name, stream) in streams {
+        let Goal::Run(target) = &stream.goal else { continue };
+        for (program, xdp) in attachments(&target.plan).filter(|(_, xdp)| selects(xdp, &interface.name)) {
+            let Some(loaded) = target.version.programs.get(program) else { continue };
+            let mask = xdp.proceed_on.mask() | ALWAYS_PROCEED;
+            let member = observe::describe(kernel, &loaded.fd, u32::from(xdp.priority.get()), mask, 0)?;
+            wanted.push(Wanted { stream: name.clone(), mode: xdp.mode, member });
+        }
+    }
+    // Who wins a conflict is a function of the set: priority, then stream name.
+    wanted.sort_by(|a, b| (a.member.priority, &a.stream).cmp(&(b.member.priority, &b.stream)));
+    Ok(wanted)
+}
+
+/// The mode of the first program of the chain rules; a stream that wants the other one has to fail.
+fn agree_on_mode(place: &Place) -> Result<XdpMode, Round> {
+    let mode = place.wanted.first().map_or(XdpMode::Native, |first| first.mode);
+    match place.wanted.iter().find(|wanted| wanted.mode != mode) {
+        None => Ok(mode),
+        Some(other) => {
+            let message = format!(
+                "stream `{}` runs XDP on `{}` in {} mode; {} excludes it",
+                place.wanted[0].stream,
+                place.interface.name,
+                mode.as_str(),
+                other.mode.as_str()
+            );
+            Err(Round::Blame(other.stream.clone(), Reason { code: Code::ModeConflict, message }))
+        }
+    }
+}
+
+/// Who fails because of an interface: of the streams that would change it, the one that comes last.
+fn blame(place: &Place, streams: &Streams, reason: Reason) -> Round {
+    let there: Vec<&Member> = match &place.observed {
+        Observed::Dispatcher(attached) => attached.members.iter().collect(),
+        Observed::Empty | Observed::Held(_) => Vec::new(),
+    };
+    let new = place.wanted.iter().rev().find(|wanted| !there.contains(&&wanted.member));
+    let leaving = || {
+        let leaves = |stream: &&Stream| {
+            let ids = stream.program_ids();
+            !matches!(stream.goal, Goal::Keep) && there.iter().any(|member| ids.contains(&member.prog_id))
+        };
+        streams.iter().rev().find(|(_, stream)| leaves(stream)).map(|(name, _)| name)
+    };
+    let any = || streams.iter().rev().find(|(_, stream)| !matches!(stream.goal, Goal::Keep)).map(|(name, _)| name);
+    match new.map(|wanted| &wanted.stream).or_else(leaving).or_else(any) {
+        Some(name) => Round::Blame(name.clone(), reason),
+        None => Round::Done,
+    }
+}
+
+/// Pins the links of our programs a second time below our own directories, replacing those to the former dispatcher.
+fn pin_again(kernel: &Kernel, streams: &Streams, ifindex: u32, links: &[(u32, OwnedFd)]) -> Call<()> {
+    for (id, link) in links {
+        if let Some((version, program)) = home(streams, *id) {
+            let path = state::link_pin(&version.dir, ifindex, program);
+            kernel.unpin(&path)?;
+            kernel.pin(link.as_fd(), &path)?;
+        }
+    }
+    Ok(())
+}
+
+/// The version that a program of ours belongs to.
+fn home(streams: &Streams, id: u32) -> Option<(&Version, &ProgramName)> {
+    streams
+        .values()
+        .flat_map(|stream| {
+            let target = match &stream.goal {
+                Goal::Run(target) => Some(&target.version),
+                Goal::Load(_) | Goal::Keep | Goal::End => None,
+            };
+            target.into_iter().chain(&stream.before)
+        })
+        .find_map(|version| {
+            let (name, _) = version.programs.iter().find(|(_, program)| program.id == id)?;
+            Some((version, name))
+        })
+}
+
+/// A failed call on an interface, for the report.
+pub fn call_reason(error: &CallError, interface: &str) -> Reason {
+    let hint = match error.errno {
+        libc::ERANGE => "; the MTU is too large for a dispatcher without multi-buffer support",
+        libc::EOPNOTSUPP if error.call == "RTM_SETLINK" => "; the driver has no native XDP, use `mode: skb`",
+        _ => "",
+    };
+    Reason { code: Code::Kernel, message: format!("`{interface}`: {error}{hint}") }
+}
+
+fn object_reason(error: &ObjectError, interface: &str) -> Reason {
+    match error {
+        ObjectError::Call(error) => call_reason(error, interface),
+        ObjectError::Elf(_) => Reason { code: Code::Object, message: format!("`{interface}`: dispatcher: {error}") },
+        ObjectError::Program { .. } => {
+            Reason { code: Code::Verifier, message: format!("`{interface}`: dispatcher: {error}") }
+        }
+    }
+}

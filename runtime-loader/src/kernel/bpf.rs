@@ -1,0 +1,370 @@
+//! The bpf(2) commands the loader uses.
+#![expect(unsafe_code, reason = "bpf(2) takes addresses in integers")]
+
+use std::{
+    ffi::{CStr, CString},
+    os::{
+        fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
+    path::Path,
+};
+
+use super::{Call, CallError, Kernel, attr};
+
+/// Largest verifier log that is asked for, in bytes.
+const LOG_BYTES: usize = 1024 * 1024;
+
+/// A map to be created.
+#[derive(Debug)]
+pub struct MapSpec<'a> {
+    /// C name; the kernel keeps 15 bytes.
+    pub name: &'a str,
+    /// `enum bpf_map_type`.
+    pub map_type: u32,
+    /// Bytes of a key.
+    pub key_size: u32,
+    /// Bytes of a value.
+    pub value_size: u32,
+    /// Most entries.
+    pub max_entries: u32,
+    /// `BPF_F_*`.
+    pub flags: u32,
+    /// Meaning depends on the type.
+    pub extra: u64,
+    /// BTF with the types of key and value.
+    pub btf: Option<(BorrowedFd<'a>, u32, u32)>,
+}
+
+/// A program to be loaded.
+#[derive(Debug)]
+pub struct ProgSpec<'a> {
+    /// C name; the kernel keeps 15 bytes.
+    pub name: &'a str,
+    /// Instructions, 8 bytes each.
+    pub insns: &'a [u8],
+    /// Licence.
+    pub license: &'a CStr,
+    /// `BPF_F_*` for `prog_flags`.
+    pub flags: u32,
+    /// BTF of the object.
+    pub btf: Option<BorrowedFd<'a>>,
+    /// `bpf_func_info` records and the size of one.
+    pub func_info: (&'a [u8], usize),
+    /// `bpf_line_info` records and the size of one.
+    pub line_info: (&'a [u8], usize),
+    /// For an extension: the program it extends and the BTF id of the function it replaces. `None`: an XDP program.
+    pub extends: Option<(BorrowedFd<'a>, u32)>,
+}
+
+/// Why a program was not loaded.
+#[derive(Debug)]
+pub struct LoadError {
+    /// The call.
+    pub error: CallError,
+    /// What the verifier wrote, at most 1 MiB; empty if it did not get that far.
+    pub log: String,
+}
+
+/// What the kernel says about a loaded program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProgInfo {
+    /// Id.
+    pub id: u32,
+    /// First 15 bytes of the name.
+    pub name: String,
+    /// Digest of the instructions.
+    pub tag: [u8; 8],
+    /// Nanoseconds since boot.
+    pub load_time: u64,
+    /// BTF id, 0 for none.
+    pub btf_id: u32,
+    /// Maps it uses.
+    pub map_ids: Vec<u32>,
+}
+
+/// What the kernel says about a map.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MapInfo {
+    /// `enum bpf_map_type`.
+    pub map_type: u32,
+    /// Bytes of a key.
+    pub key_size: u32,
+    /// Bytes of a value.
+    pub value_size: u32,
+    /// Most entries.
+    pub max_entries: u32,
+    /// `BPF_F_*`.
+    pub flags: u32,
+}
+
+fn raw_fd(fd: BorrowedFd<'_>) -> u32 {
+    fd.as_raw_fd().cast_unsigned()
+}
+
+fn address<T>(slice: &[T]) -> u64 {
+    slice.as_ptr() as u64
+}
+
+fn count(len: usize) -> u32 {
+    u32::try_from(len).expect("invariant: sizes are bounded by limits")
+}
+
+/// The kernel's 16-byte name field: up to 15 bytes that it allows, the rest NUL.
+fn kernel_name(name: &str) -> [u8; 16] {
+    let mut field = [0; 16];
+    for (to, from) in field[..15].iter_mut().zip(name.bytes()) {
+        *to = if from.is_ascii_alphanumeric() || from == b'.' { from } else { b'_' };
+    }
+    field
+}
+
+fn text(field: &[u8]) -> String {
+    let end = field.iter().position(|&byte| byte == 0).unwrap_or(field.len());
+    String::from_utf8_lossy(&field[..end]).into_owned()
+}
+
+fn c_path(path: &Path) -> Call<CString> {
+    CString::new(path.as_os_str().as_bytes()).map_err(|_| CallError {
+        call: "path",
+        what: path.display().to_string(),
+        errno: libc::EINVAL,
+    })
+}
+
+impl Kernel {
+    fn bpf<T>(&self, command: (libc::c_int, &'static str), what: &str, attr: &mut T) -> Call<i64> {
+        let (number, name) = command;
+        self.enter(name)?;
+        // SAFETY: `attr` is a structure of `attr`: initialised in every byte, and its addresses point into slices that
+        // the caller borrows for longer than this call.
+        let result = unsafe { libc::syscall(libc::SYS_bpf, number, std::ptr::from_mut(attr), size_of::<T>()) };
+        if result < 0 { Err(CallError::last(name, what)) } else { Ok(result) }
+    }
+
+    fn bpf_fd<T>(&self, command: (libc::c_int, &'static str), what: &str, attr: &mut T) -> Call<OwnedFd> {
+        let fd = self.bpf(command, what, attr)?;
+        let fd = libc::c_int::try_from(fd).expect("invariant: the kernel returns a file descriptor");
+        // SAFETY: the command returned a new descriptor that nobody else owns.
+        Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    }
+
+    /// Loads BTF.
+    pub fn btf_load(&self, btf: &[u8]) -> Call<OwnedFd> {
+        let mut attr = attr::BtfLoad { btf: address(btf), btf_size: count(btf.len()), ..Default::default() };
+        self.bpf_fd((attr::BTF_LOAD, "BPF_BTF_LOAD"), "", &mut attr)
+    }
+
+    /// Creates a map.
+    pub fn map_create(&self, spec: &MapSpec<'_>) -> Call<OwnedFd> {
+        let mut attr = attr::MapCreate {
+            map_type: spec.map_type,
+            key_size: spec.key_size,
+            value_size: spec.value_size,
+            max_entries: spec.max_entries,
+            map_flags: spec.flags,
+            map_name: kernel_name(spec.name),
+            map_extra: spec.extra,
+            ..Default::default()
+        };
+        if let Some((fd, key, value)) = spec.btf {
+            attr.btf_fd = raw_fd(fd);
+            attr.btf_key_type_id = key;
+            attr.btf_value_type_id = value;
+        }
+        self.bpf_fd((attr::MAP_CREATE, "BPF_MAP_CREATE"), spec.name, &mut attr)
+    }
+
+    /// Sets one entry.
+    pub fn map_update(&self, map: BorrowedFd<'_>, key: &[u8], value: &[u8]) -> Call<()> {
+        let mut attr =
+            attr::MapElem { map_fd: raw_fd(map), key: address(key), value: address(value), ..Default::default() };
+        self.bpf((attr::MAP_UPDATE_ELEM, "BPF_MAP_UPDATE_ELEM"), "", &mut attr).map(drop)
+    }
+
+    /// Reads one entry into `value`, which must be as long as the map's values (per-CPU maps: one 8-byte aligned value
+    /// per possible CPU).
+    pub fn map_lookup(&self, map: BorrowedFd<'_>, key: &[u8], value: &mut [u8]) -> Call<()> {
+        let mut attr = attr::MapElem {
+            map_fd: raw_fd(map),
+            key: address(key),
+            value: value.as_mut_ptr() as u64,
+            ..Default::default()
+        };
+        self.bpf((attr::MAP_LOOKUP_ELEM, "BPF_MAP_LOOKUP_ELEM"), "", &mut attr).map(drop)
+    }
+
+    /// Makes a map read-only for user space.
+    pub fn map_freeze(&self, map: BorrowedFd<'_>) -> Call<()> {
+        let mut attr = attr::OneFd { fd: raw_fd(map) };
+        self.bpf((attr::MAP_FREEZE, "BPF_MAP_FREEZE"), "", &mut attr).map(drop)
+    }
+
+    /// Loads a program; after a refusal once more with a log.
+    pub fn prog_load(&self, spec: &ProgSpec<'_>) -> Result<OwnedFd, LoadError> {
+        let error = match self.try_prog_load(spec, &mut []) {
+            Ok(fd) => return Ok(fd),
+            Err(error) => error,
+        };
+        let mut log = vec![0; LOG_BYTES];
+        match self.try_prog_load(spec, &mut log) {
+            Ok(fd) => Ok(fd),
+            // ENOSPC only says that the log was longer; the first answer is the real one.
+            Err(_) => Err(LoadError { error, log: text(&log) }),
+        }
+    }
+
+    fn try_prog_load(&self, spec: &ProgSpec<'_>, log: &mut [u8]) -> Call<OwnedFd> {
+        let mut attr = attr::ProgLoad {
+            prog_type: attr::PROG_TYPE_XDP,
+            insn_cnt: count(spec.insns.len() / 8),
+            insns: address(spec.insns),
+            license: spec.license.as_ptr() as u64,
+            prog_flags: spec.flags,
+            prog_name: kernel_name(spec.name),
+            ..Default::default()
+        };
+        if let Some(btf) = spec.btf {
+            attr.prog_btf_fd = raw_fd(btf);
+            let records = |(bytes, size): (&[u8], usize)| match size {
+                0 => (0, 0, 0),
+                size => (address(bytes), count(bytes.len() / size), count(size)),
+            };
+            (attr.func_info, attr.func_info_cnt, attr.func_info_rec_size) = records(spec.func_info);
+            (attr.line_info, attr.line_info_cnt, attr.line_info_rec_size) = records(spec.line_info);
+        }
+        if let Some((target, function)) = spec.extends {
+            attr.prog_type = attr::PROG_TYPE_EXT;
+            attr.attach_prog_fd = raw_fd(target);
+            attr.attach_btf_id = function;
+        }
+        if !log.is_empty() {
+            attr.log_level = 1;
+            attr.log_size = count(log.len());
+            attr.log_buf = log.as_mut_ptr() as u64;
+        }
+        self.bpf_fd((attr::PROG_LOAD, "BPF_PROG_LOAD"), spec.name, &mut attr)
+    }
+
+    /// Links an extension to a function of `target`. The link holds both.
+    pub fn link_extension(&self, prog: BorrowedFd<'_>, target: BorrowedFd<'_>, function: u32) -> Call<OwnedFd> {
+        let mut attr = attr::LinkCreate {
+            prog_fd: raw_fd(prog),
+            target_fd: raw_fd(target),
+            target_btf_id: function,
+            ..Default::default()
+        };
+        self.bpf_fd((attr::LINK_CREATE, "BPF_LINK_CREATE"), "", &mut attr)
+    }
+
+    /// Pins a program, map or link.
+    pub fn pin(&self, fd: BorrowedFd<'_>, path: &Path) -> Call<()> {
+        let pathname = c_path(path)?;
+        let mut attr = attr::Obj { pathname: pathname.as_ptr() as u64, bpf_fd: raw_fd(fd), file_flags: 0 };
+        self.bpf((attr::OBJ_PIN, "BPF_OBJ_PIN"), &path.display().to_string(), &mut attr).map(drop)
+    }
+
+    /// Opens a pinned program, map or link.
+    pub fn open_pin(&self, path: &Path) -> Call<OwnedFd> {
+        let pathname = c_path(path)?;
+        let mut attr = attr::Obj { pathname: pathname.as_ptr() as u64, ..Default::default() };
+        self.bpf_fd((attr::OBJ_GET, "BPF_OBJ_GET"), &path.display().to_string(), &mut attr)
+    }
+
+    /// Opens a program by id.
+    pub fn prog_by_id(&self, id: u32) -> Call<OwnedFd> {
+        let mut attr = attr::ById { id, ..Default::default() };
+        self.bpf_fd((attr::PROG_GET_FD_BY_ID, "BPF_PROG_GET_FD_BY_ID"), &id.to_string(), &mut attr)
+    }
+
+    /// Opens a map by id.
+    pub fn map_by_id(&self, id: u32) -> Call<OwnedFd> {
+        let mut attr = attr::ById { id, ..Default::default() };
+        self.bpf_fd((attr::MAP_GET_FD_BY_ID, "BPF_MAP_GET_FD_BY_ID"), &id.to_string(), &mut attr)
+    }
+
+    fn info<T>(&self, fd: BorrowedFd<'_>, info: &mut T) -> Call<()> {
+        let mut attr = attr::InfoByFd {
+            bpf_fd: raw_fd(fd),
+            info_len: count(size_of::<T>()),
+            info: std::ptr::from_mut(info) as u64,
+        };
+        self.bpf((attr::OBJ_GET_INFO_BY_FD, "BPF_OBJ_GET_INFO_BY_FD"), "", &mut attr).map(drop)
+    }
+
+    /// Describes a loaded program.
+    pub fn prog_info(&self, fd: BorrowedFd<'_>) -> Call<ProgInfo> {
+        // An XDP dispatcher has one map, ours and others' components a few; ids beyond 64 are of no use to us.
+        let mut map_ids = vec![0u32; 64];
+        let mut info =
+            attr::ProgInfo { nr_map_ids: count(map_ids.len()), map_ids: address(&map_ids), ..Default::default() };
+        self.info(fd, &mut info)?;
+        map_ids.truncate(info.nr_map_ids as usize);
+        Ok(ProgInfo {
+            id: info.id,
+            name: text(&info.name),
+            tag: info.tag,
+            load_time: info.load_time,
+            btf_id: info.btf_id,
+            map_ids,
+        })
+    }
+
+    /// Describes a map.
+    pub fn map_info(&self, fd: BorrowedFd<'_>) -> Call<MapInfo> {
+        let mut info = attr::MapInfo::default();
+        self.info(fd, &mut info)?;
+        Ok(MapInfo {
+            map_type: info.map_type,
+            key_size: info.key_size,
+            value_size: info.value_size,
+            max_entries: info.max_entries,
+            flags: info.map_flags,
+        })
+    }
+
+    /// Raw BTF by id.
+    pub fn btf_bytes(&self, id: u32) -> Call<Vec<u8>> {
+        use std::os::fd::AsFd;
+        let mut attr = attr::ById { id, ..Default::default() };
+        let fd = self.bpf_fd((attr::BTF_GET_FD_BY_ID, "BPF_BTF_GET_FD_BY_ID"), &id.to_string(), &mut attr)?;
+        let mut info = attr::BtfInfo::default();
+        self.info(fd.as_fd(), &mut info)?;
+        let mut bytes = vec![0u8; info.btf_size as usize];
+        let mut info =
+            attr::BtfInfo { btf: bytes.as_mut_ptr() as u64, btf_size: count(bytes.len()), ..Default::default() };
+        self.info(fd.as_fd(), &mut info)?;
+        Ok(bytes)
+    }
+
+    /// Id of the program that a link's extension is attached to.
+    pub fn link_target(&self, link: BorrowedFd<'_>) -> Call<u32> {
+        let mut info = attr::LinkInfo::default();
+        self.info(link, &mut info)?;
+        Ok(info.target_obj_id)
+    }
+
+    /// Id of the `bpf_link` that holds XDP on an interface with program `prog_id`, if one does.
+    pub fn xdp_link_on(&self, ifindex: u32, prog_id: u32) -> Call<Option<u32>> {
+        use std::os::fd::AsFd;
+        let mut id = 0;
+        loop {
+            let mut next = attr::ById { id, ..Default::default() };
+            match self.bpf((attr::LINK_GET_NEXT_ID, "BPF_LINK_GET_NEXT_ID"), "", &mut next) {
+                Ok(_) => id = next.next_id,
+                Err(error) if error.errno == libc::ENOENT => return Ok(None),
+                Err(error) => return Err(error),
+            }
+            let mut attr = attr::ById { id, ..Default::default() };
+            let command = (attr::LINK_GET_FD_BY_ID, "BPF_LINK_GET_FD_BY_ID");
+            let Ok(fd) = self.bpf_fd(command, &id.to_string(), &mut attr) else {
+                continue; // gone between the two calls
+            };
+            let mut info = attr::LinkInfo::default();
+            self.info(fd.as_fd(), &mut info)?;
+            if info.link_type == attr::LINK_TYPE_XDP && info.word0 == ifindex && info.prog_id == prog_id {
+                return Ok(Some(info.id));
+            }
+        }
+    }
+}

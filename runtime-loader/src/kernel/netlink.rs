@@ -1,0 +1,299 @@
+//! rtnetlink: interfaces with their XDP state, and the swap of an XDP program with the old one expected.
+//!
+//! Source: linux `include/uapi/linux/if_link.h` (`IFLA_XDP*`, `XDP_FLAGS_*`), `net/core/rtnetlink.c`.
+#![expect(unsafe_code, reason = "sockets")]
+
+use std::{
+    io,
+    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+};
+
+use nodeplan::xdp::XdpMode;
+
+use super::{Call, CallError, Kernel};
+
+const NLMSG_ERROR: u16 = 2;
+const NLMSG_DONE: u16 = 3;
+const RTM_NEWLINK: u16 = 16;
+const RTM_GETLINK: u16 = 18;
+const RTM_SETLINK: u16 = 19;
+const NLM_F_REQUEST: u16 = 0x01;
+const NLM_F_ACK: u16 = 0x04;
+const NLM_F_DUMP: u16 = 0x300;
+const NLA_F_NESTED: u16 = 0x8000;
+const NLA_TYPE_MASK: u16 = 0x3fff;
+const IFLA_IFNAME: u16 = 3;
+const IFLA_MTU: u16 = 4;
+const IFLA_XDP: u16 = 43;
+const IFLA_XDP_FD: u16 = 1;
+const IFLA_XDP_ATTACHED: u16 = 2;
+const IFLA_XDP_FLAGS: u16 = 3;
+const IFLA_XDP_PROG_ID: u16 = 4;
+const IFLA_XDP_DRV_PROG_ID: u16 = 5;
+const IFLA_XDP_SKB_PROG_ID: u16 = 6;
+const IFLA_XDP_EXPECTED_FD: u16 = 8;
+const XDP_FLAGS_SKB_MODE: u32 = 1 << 1;
+const XDP_FLAGS_DRV_MODE: u32 = 1 << 2;
+const XDP_FLAGS_REPLACE: u32 = 1 << 4;
+const XDP_ATTACHED_DRV: u8 = 1;
+const XDP_ATTACHED_SKB: u8 = 2;
+
+const HEADER_BYTES: usize = 16;
+const IFINFO_BYTES: usize = 16;
+
+/// A network interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interface {
+    /// Name.
+    pub name: String,
+    /// Index in this network namespace.
+    pub ifindex: u32,
+    /// Largest packet, in bytes.
+    pub mtu: u32,
+    /// What XDP does there.
+    pub xdp: XdpState,
+}
+
+/// XDP on an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum XdpState {
+    /// Nothing attached.
+    Empty,
+    /// One program, in the driver or in the generic path.
+    One(XdpAttached),
+    /// Offloaded to hardware, or several modes at once.
+    Other,
+}
+
+/// An attached XDP program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct XdpAttached {
+    /// Mode.
+    pub mode: XdpMode,
+    /// Id of the program.
+    pub prog_id: u32,
+}
+
+/// Why a swap did not happen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SwapError {
+    /// Another program is attached than the expected one: somebody was faster (EEXIST).
+    Raced,
+    /// A `bpf_link` holds the interface (EBUSY); trying again is of no use.
+    HeldByLink,
+    /// Anything else.
+    Call(CallError),
+}
+
+/// A request under construction.
+struct Message(Vec<u8>);
+
+impl Message {
+    fn new(kind: u16, flags: u16, ifindex: u32) -> Self {
+        let mut bytes = vec![0; HEADER_BYTES + IFINFO_BYTES];
+        bytes[4..6].copy_from_slice(&kind.to_ne_bytes());
+        bytes[6..8].copy_from_slice(&(NLM_F_REQUEST | flags).to_ne_bytes());
+        bytes[8..12].copy_from_slice(&1u32.to_ne_bytes()); // sequence number
+        bytes[20..24].copy_from_slice(&ifindex.to_ne_bytes());
+        Self(bytes)
+    }
+
+    fn attribute(&mut self, kind: u16, value: &[u8]) {
+        let len = u16::try_from(4 + value.len()).expect("invariant: our attributes are short");
+        self.0.extend_from_slice(&len.to_ne_bytes());
+        self.0.extend_from_slice(&kind.to_ne_bytes());
+        self.0.extend_from_slice(value);
+        self.0.resize(self.0.len().next_multiple_of(4), 0);
+    }
+
+    fn finish(mut self) -> Vec<u8> {
+        let len = u32::try_from(self.0.len()).expect("invariant: our messages are short");
+        self.0[..4].copy_from_slice(&len.to_ne_bytes());
+        self.0
+    }
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_ne_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
+}
+
+/// Attributes of `bytes`: kind without flags, and value.
+fn attributes(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        let len = usize::from(u16_at(rest, 0)?);
+        let kind = u16_at(rest, 2)? & NLA_TYPE_MASK;
+        let value = rest.get(4..len)?;
+        rest = rest.get(len.next_multiple_of(4)..).unwrap_or_default();
+        Some((kind, value))
+    })
+}
+
+fn parse_link(body: &[u8]) -> Option<Interface> {
+    let ifindex = u32_at(body, 4)?;
+    let mut interface = Interface { name: String::new(), ifindex, mtu: 0, xdp: XdpState::Empty };
+    for (kind, value) in attributes(body.get(IFINFO_BYTES..)?) {
+        match kind {
+            IFLA_IFNAME => {
+                interface.name = String::from_utf8_lossy(value.strip_suffix(&[0]).unwrap_or(value)).into_owned();
+            }
+            IFLA_MTU => interface.mtu = u32_at(value, 0)?,
+            IFLA_XDP => interface.xdp = parse_xdp(value),
+            _ => {}
+        }
+    }
+    Some(interface)
+}
+
+fn parse_xdp(nested: &[u8]) -> XdpState {
+    let (mut attached, mut prog, mut drv, mut skb) = (0, None, None, None);
+    for (kind, value) in attributes(nested) {
+        match kind {
+            IFLA_XDP_ATTACHED => attached = value.first().copied().unwrap_or_default(),
+            IFLA_XDP_PROG_ID => prog = u32_at(value, 0),
+            IFLA_XDP_DRV_PROG_ID => drv = u32_at(value, 0),
+            IFLA_XDP_SKB_PROG_ID => skb = u32_at(value, 0),
+            _ => {}
+        }
+    }
+    let one = |mode, prog_id: Option<u32>| {
+        prog_id.map_or(XdpState::Other, |prog_id| XdpState::One(XdpAttached { mode, prog_id }))
+    };
+    match attached {
+        0 => XdpState::Empty,
+        XDP_ATTACHED_DRV => one(XdpMode::Native, drv.or(prog)),
+        XDP_ATTACHED_SKB => one(XdpMode::Skb, skb.or(prog)),
+        _ => XdpState::Other,
+    }
+}
+
+fn io_call(call: &'static str) -> impl Fn(io::Error) -> CallError {
+    move |error| CallError::of(call, "", &error)
+}
+
+/// Sends one request and hands every answering message to `each`, until the kernel says it is done.
+fn talk(request: &[u8], mut each: impl FnMut(u16, &[u8])) -> io::Result<()> {
+    // SAFETY: plain system calls; the descriptor is owned from here on.
+    let socket = unsafe {
+        let fd = libc::socket(libc::AF_NETLINK, libc::SOCK_RAW | libc::SOCK_CLOEXEC, libc::NETLINK_ROUTE);
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        OwnedFd::from_raw_fd(fd)
+    };
+    // SAFETY: the kernel reads `request.len()` bytes of `request`.
+    let sent = unsafe { libc::send(socket.as_raw_fd(), request.as_ptr().cast(), request.len(), 0) };
+    if sent < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let mut buffer = vec![0u8; 128 * 1024];
+    loop {
+        // SAFETY: the kernel writes at most `buffer.len()` bytes to `buffer`.
+        let got = unsafe { libc::recv(socket.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), 0) };
+        let Ok(got) = usize::try_from(got) else { return Err(io::Error::last_os_error()) };
+        let mut rest = &buffer[..got];
+        while let (Some(len), Some(kind)) = (u32_at(rest, 0), u16_at(rest, 4)) {
+            let body = rest.get(HEADER_BYTES..len as usize).ok_or(io::ErrorKind::InvalidData)?;
+            match kind {
+                NLMSG_DONE => return Ok(()),
+                NLMSG_ERROR => {
+                    let errno = u32_at(body, 0).ok_or(io::ErrorKind::InvalidData)?.cast_signed();
+                    return if errno == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(-errno)) };
+                }
+                kind => each(kind, body),
+            }
+            rest = rest.get((len as usize).next_multiple_of(4)..).unwrap_or_default();
+        }
+    }
+}
+
+impl Kernel {
+    /// All interfaces of this network namespace, by index.
+    pub fn interfaces(&self) -> Call<Vec<Interface>> {
+        self.enter("RTM_GETLINK")?;
+        let mut interfaces = Vec::new();
+        talk(&Message::new(RTM_GETLINK, NLM_F_DUMP, 0).finish(), |kind, body| {
+            if kind == RTM_NEWLINK {
+                interfaces.extend(parse_link(body));
+            }
+        })
+        .map_err(io_call("RTM_GETLINK"))?;
+        interfaces.sort_unstable_by_key(|interface| interface.ifindex);
+        Ok(interfaces)
+    }
+
+    /// Attaches `new` (or nothing) where exactly `expected` (or nothing) is attached; both at once or neither.
+    ///
+    /// `XDP_FLAGS_REPLACE` with an expected descriptor of -1 is the uniform first attach: a lost race is EEXIST, and
+    /// EBUSY then always means a `bpf_link`. Seen on 6.1 and 6.12.
+    pub fn xdp_swap(
+        &self,
+        ifindex: u32,
+        mode: XdpMode,
+        new: Option<BorrowedFd<'_>>,
+        expected: Option<BorrowedFd<'_>>,
+    ) -> Result<(), SwapError> {
+        self.enter("RTM_SETLINK").map_err(SwapError::Call)?;
+        let raw = |fd: Option<BorrowedFd<'_>>| fd.map_or(-1, |fd| fd.as_raw_fd()).to_ne_bytes();
+        let mode = match mode {
+            XdpMode::Native => XDP_FLAGS_DRV_MODE,
+            XdpMode::Skb => XDP_FLAGS_SKB_MODE,
+        };
+        let mut xdp = Message(Vec::new());
+        xdp.attribute(IFLA_XDP_FD, &raw(new));
+        xdp.attribute(IFLA_XDP_FLAGS, &(XDP_FLAGS_REPLACE | mode).to_ne_bytes());
+        xdp.attribute(IFLA_XDP_EXPECTED_FD, &raw(expected));
+        let mut request = Message::new(RTM_SETLINK, NLM_F_ACK, ifindex);
+        request.attribute(IFLA_XDP | NLA_F_NESTED, &xdp.0);
+        talk(&request.finish(), |_, _| ()).map_err(|error| match error.raw_os_error() {
+            Some(libc::EEXIST) => SwapError::Raced,
+            Some(libc::EBUSY) => SwapError::HeldByLink,
+            _ => SwapError::Call(CallError::of("RTM_SETLINK", format!("XDP on interface {ifindex}"), &error)),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_message_is_read() {
+        let mut xdp = Message(Vec::new());
+        xdp.attribute(IFLA_XDP_ATTACHED, &[XDP_ATTACHED_DRV]);
+        xdp.attribute(IFLA_XDP_PROG_ID, &77u32.to_ne_bytes());
+        let mut message = Message::new(RTM_NEWLINK, 0, 5);
+        message.attribute(IFLA_IFNAME, b"eth0\0");
+        message.attribute(IFLA_MTU, &1500u32.to_ne_bytes());
+        message.attribute(IFLA_XDP | NLA_F_NESTED, &xdp.0);
+        let want = Interface {
+            name: "eth0".to_owned(),
+            ifindex: 5,
+            mtu: 1500,
+            xdp: XdpState::One(XdpAttached { mode: XdpMode::Native, prog_id: 77 }),
+        };
+        assert_eq!(parse_link(&message.finish()[HEADER_BYTES..]), Some(want));
+    }
+
+    #[test]
+    fn damaged_messages_are_no_panic() {
+        let mut message = Message::new(RTM_NEWLINK, 0, 5);
+        message.attribute(IFLA_IFNAME, b"eth0\0");
+        let bytes = message.finish();
+        for len in 0..bytes.len() {
+            let _ = parse_link(&bytes[..len]);
+        }
+        assert_eq!(attributes(&[3, 0, 1, 0]).count(), 0);
+        assert_eq!(attributes(&[0, 0, 0, 0]).count(), 0);
+    }
+
+    #[test]
+    fn the_loopback_interface_is_listed() {
+        let interfaces = Kernel::new().interfaces().unwrap();
+        assert!(interfaces.iter().any(|interface| interface.name == "lo" && interface.mtu > 0));
+    }
+}

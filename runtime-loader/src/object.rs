@@ -1,0 +1,295 @@
+//! Object: from the bytes of a verified ELF object to maps and programs in the kernel.
+//!
+//! In: object bytes, the programs wanted of it, what the plan says about its maps.
+//! Out: [`Loaded`]: owned descriptors; dropping them leaves nothing behind.
+//! Fails with [`ObjectError`]: the ELF or BTF cannot be used, or the kernel refused a map or a program.
+//!
+//! ELF, BTF fix-ups, CO-RE and call relocation are `aya-obj`'s; every call to the kernel is ours. The kernel's own BTF
+//! is parsed at most once a run, and only for an object with CO-RE relocations: it costs 20 MB and 60 ms.
+
+use std::{
+    cell::OnceCell,
+    collections::{BTreeMap, HashMap, HashSet},
+    fmt,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+};
+
+use aya_obj::{
+    EbpfSectionKind, Features, Function, Map as ObjMap, Object, ProgramSection,
+    btf::{Btf, BtfFeatures, BtfKind},
+};
+use nodeplan::{
+    entry::MapEntry,
+    name::{MapName, ProgramName},
+    plan::Map,
+};
+
+use crate::kernel::{CallError, Kernel, LoadError, MapSpec, ProgSpec};
+
+/// `BPF_F_XDP_HAS_FRAGS`, linux `include/uapi/linux/bpf.h`.
+pub const F_XDP_HAS_FRAGS: u32 = 1 << 5;
+
+/// Map types whose values are descriptors that somebody must fill in: hash and array of maps, program array.
+const UNSUPPORTED_MAP_TYPES: &[(u32, &str)] = &[(3, "prog_array"), (12, "array_of_maps"), (13, "hash_of_maps")];
+
+/// Why an object is not in the kernel.
+#[derive(Debug)]
+pub enum ObjectError {
+    /// ELF, BTF or relocation.
+    Elf(String),
+    /// A call other than loading a program.
+    Call(CallError),
+    /// The verifier, or the load before it.
+    Program {
+        /// Which one.
+        program: String,
+        /// What the kernel said.
+        error: LoadError,
+    },
+}
+
+impl fmt::Display for ObjectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Elf(text) => f.write_str(text),
+            Self::Call(error) => error.fmt(f),
+            Self::Program { error, .. } => error.error.fmt(f),
+        }
+    }
+}
+
+impl From<CallError> for ObjectError {
+    fn from(error: CallError) -> Self {
+        Self::Call(error)
+    }
+}
+
+fn elf(error: impl fmt::Display) -> ObjectError {
+    ObjectError::Elf(error.to_string())
+}
+
+/// The running kernel's BTF, parsed when first needed.
+#[derive(Debug, Default)]
+pub struct KernelBtf(OnceCell<Result<Btf, String>>);
+
+impl KernelBtf {
+    fn get(&self) -> Result<&Btf, ObjectError> {
+        self.0.get_or_init(|| Btf::from_sys_fs().map_err(|error| error.to_string())).as_ref().map_err(elf)
+    }
+}
+
+/// What an extension replaces while it is loaded.
+#[derive(Clone, Copy, Debug)]
+pub struct Target<'a> {
+    /// A loaded dispatcher.
+    pub prog: BorrowedFd<'a>,
+    /// BTF id of one of its functions.
+    pub function: u32,
+}
+
+/// An object taken apart, its BTF ready for the kernel.
+#[derive(Debug)]
+pub struct Image {
+    object: Object,
+}
+
+/// Maps and programs of one object.
+#[derive(Debug)]
+pub struct Loaded {
+    /// All maps, by C name.
+    pub maps: BTreeMap<String, OwnedFd>,
+    /// Wanted programs, by C name.
+    pub programs: BTreeMap<ProgramName, OwnedFd>,
+}
+
+/// Everything that [`BtfFeatures`] can leave out: RHEL 9.4 (5.14 with backports) and newer have all of it.
+fn modern_btf() -> BtfFeatures {
+    BtfFeatures::new(true, true, true, true, true, true, true, true)
+}
+
+/// Without the kinds that 5.14 as released lacks: declaration tags, type tags and 64-bit enumerations.
+fn plain_btf() -> BtfFeatures {
+    BtfFeatures::new(true, true, true, true, true, false, false, false)
+}
+
+impl Image {
+    /// Reads an object. `globals` are written over the initial values of its variables.
+    pub fn parse(bytes: &[u8], globals: HashMap<&str, (&[u8], bool)>) -> Result<Self, ObjectError> {
+        let mut object = Object::parse(bytes).map_err(elf)?;
+        object.patch_map_data(globals).map_err(elf)?;
+        Ok(Self { object })
+    }
+
+    /// BTF id of the function `name`.
+    pub fn function(&self, name: &str) -> Result<u32, ObjectError> {
+        let btf = self.object.btf.as_ref().ok_or_else(|| elf("the object has no BTF"))?;
+        btf.id_by_type_name_kind(name, BtfKind::Func).map_err(elf)
+    }
+
+    /// Loads the programs `wanted` and all maps. With a `target` they become extensions of it, else XDP programs.
+    pub fn load(
+        mut self,
+        kernel: &Kernel,
+        kernel_btf: &KernelBtf,
+        wanted: &[&ProgramName],
+        maps: &BTreeMap<MapName, Map>,
+        target: Option<Target<'_>>,
+    ) -> Result<Loaded, ObjectError> {
+        let btf = self.load_btf(kernel)?;
+        if self.object.has_btf_relocations() {
+            self.object.relocate_btf(kernel_btf.get()?).map_err(elf)?;
+        }
+        let map_fds = self.create_maps(kernel, btf.as_ref().map(OwnedFd::as_fd), maps)?;
+        self.relocate(&map_fds)?;
+        let mut programs = BTreeMap::new();
+        for name in wanted {
+            let program = self.load_program(kernel, name, btf.as_ref().map(OwnedFd::as_fd), target)?;
+            programs.insert((*name).clone(), program);
+        }
+        Ok(Loaded { maps: map_fds, programs })
+    }
+
+    fn load_btf(&mut self, kernel: &Kernel) -> Result<Option<OwnedFd>, ObjectError> {
+        let raw = self.object.btf.clone();
+        let Some(btf) = self.object.fixup_and_sanitize_btf(&modern_btf()).map_err(elf)? else { return Ok(None) };
+        match kernel.btf_load(&btf.to_bytes()) {
+            Ok(fd) => Ok(Some(fd)),
+            Err(error) if error.errno == libc::EINVAL => {
+                self.object.btf = raw;
+                let btf = self.object.fixup_and_sanitize_btf(&plain_btf()).map_err(elf)?;
+                let bytes = btf.ok_or_else(|| elf("the object has no BTF"))?.to_bytes();
+                Ok(Some(kernel.btf_load(&bytes)?))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn create_maps(
+        &self,
+        kernel: &Kernel,
+        btf: Option<BorrowedFd<'_>>,
+        plan: &BTreeMap<MapName, Map>,
+    ) -> Result<BTreeMap<String, OwnedFd>, ObjectError> {
+        let mut fds = BTreeMap::new();
+        // Sorted, so that two runs make the same calls in the same order.
+        let sorted: BTreeMap<&String, &ObjMap> = self.object.maps.iter().collect();
+        for (name, map) in sorted {
+            let fd = create_map(kernel, btf, name, map)?;
+            let said = MapName::try_from(name.as_str()).ok().and_then(|name| plan.get(&name));
+            if let Some(said) = said.filter(|said| said.is_config()) {
+                fill(kernel, name, &fd, map, &said.entries)?;
+            }
+            fds.insert(name.clone(), fd);
+        }
+        Ok(fds)
+    }
+
+    fn relocate(&mut self, maps: &BTreeMap<String, OwnedFd>) -> Result<(), ObjectError> {
+        let sections: HashSet<usize> = self.object.functions.keys().map(|(section, _)| *section).collect();
+        let defs = self.object.maps.clone();
+        let all = maps.iter().filter_map(|(name, fd)| Some((name.as_str(), fd.as_raw_fd(), defs.get(name)?)));
+        self.object.relocate_maps(all, &sections).map_err(elf)?;
+        self.object.relocate_calls(&sections).map_err(elf)?;
+        self.object.sanitize_functions(&Features::new(true, true, true, true, true, true, true, Some(modern_btf())));
+        Ok(())
+    }
+
+    fn load_program(
+        &self,
+        kernel: &Kernel,
+        name: &ProgramName,
+        btf: Option<BorrowedFd<'_>>,
+        target: Option<Target<'_>>,
+    ) -> Result<OwnedFd, ObjectError> {
+        let program = self
+            .object
+            .programs
+            .get(name.as_str())
+            .ok_or_else(|| ObjectError::Elf(format!("the object has no program `{name}`")))?;
+        let ProgramSection::Xdp { frags, .. } = program.section else {
+            return Err(ObjectError::Elf(format!("program `{name}` is not in section `xdp` or `xdp.frags`")));
+        };
+        let function = self
+            .object
+            .functions
+            .get(&program.function_key())
+            .ok_or_else(|| ObjectError::Elf(format!("program `{name}` has no instructions")))?;
+        // Extensions carry no flags of their own: the dispatcher does.
+        let flags = if frags && target.is_none() { F_XDP_HAS_FRAGS } else { 0 };
+        let spec = ProgSpec {
+            name: name.as_str(),
+            insns: &instruction_bytes(function),
+            license: &program.license,
+            flags,
+            btf,
+            func_info: (&function.func_info.func_info_bytes(), function.func_info_rec_size),
+            line_info: (&function.line_info.line_info_bytes(), function.line_info_rec_size),
+            extends: target.map(|target| (target.prog, target.function)),
+        };
+        kernel.prog_load(&spec).map_err(|error| ObjectError::Program { program: name.to_string(), error })
+    }
+}
+
+fn create_map(kernel: &Kernel, btf: Option<BorrowedFd<'_>>, name: &str, map: &ObjMap) -> Result<OwnedFd, ObjectError> {
+    if let Some((_, kind)) = UNSUPPORTED_MAP_TYPES.iter().find(|(number, _)| *number == map.map_type()) {
+        return Err(ObjectError::Elf(format!("map `{name}` is a {kind}, which this loader does not fill")));
+    }
+    let types = match map {
+        ObjMap::Btf(map) if map.def.btf_key_type_id != 0 || map.def.btf_value_type_id != 0 => {
+            btf.map(|fd| (fd, map.def.btf_key_type_id, map.def.btf_value_type_id))
+        }
+        _ => None,
+    };
+    let fd = kernel.map_create(&MapSpec {
+        name,
+        map_type: map.map_type(),
+        key_size: map.key_size(),
+        value_size: map.value_size(),
+        max_entries: map.max_entries(),
+        flags: map.map_flags(),
+        extra: map.map_extra(),
+        btf: types,
+    })?;
+    match map.section_kind() {
+        EbpfSectionKind::Data | EbpfSectionKind::Rodata => {
+            kernel.map_update(fd.as_fd(), &0u32.to_ne_bytes(), map.data())?;
+        }
+        _ => {}
+    }
+    if map.section_kind() == EbpfSectionKind::Rodata {
+        // The verifier takes the values of a frozen map for constants.
+        kernel.map_freeze(fd.as_fd())?;
+    }
+    Ok(fd)
+}
+
+fn fill(kernel: &Kernel, name: &str, fd: &OwnedFd, map: &ObjMap, entries: &[MapEntry]) -> Result<(), ObjectError> {
+    for entry in entries {
+        let (key, value) = (entry.key.as_bytes(), entry.value.as_bytes());
+        // The kernel copies key_size and value_size bytes, however long our buffers are.
+        if key.len() != map.key_size() as usize || value.len() != map.value_size() as usize {
+            return Err(ObjectError::Elf(format!(
+                "an entry of map `{name}` has {} and {} bytes; the map has {} and {}",
+                key.len(),
+                value.len(),
+                map.key_size(),
+                map.value_size()
+            )));
+        }
+        kernel.map_update(fd.as_fd(), key, value)?;
+    }
+    kernel.map_freeze(fd.as_fd())?;
+    Ok(())
+}
+
+/// The 8-byte instructions as the kernel reads them.
+fn instruction_bytes(function: &Function) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(function.instructions.len() * 8);
+    for insn in &function.instructions {
+        let registers = insn.dst_reg() & 15 | insn.src_reg() << 4;
+        bytes.extend_from_slice(&[insn.code, registers]);
+        bytes.extend_from_slice(&insn.off.to_ne_bytes());
+        bytes.extend_from_slice(&insn.imm.to_ne_bytes());
+    }
+    bytes
+}

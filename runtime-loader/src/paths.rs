@@ -1,0 +1,72 @@
+//! Where things stand on a node. `--root` puts another directory before all of them, for tests and images; the BPF
+//! file system is the kernel's and has one place.
+
+use std::path::{Path, PathBuf};
+
+use nodeplan::{digest::Sha256Digest, name::StreamName};
+
+use crate::kernel::BPFFS;
+
+/// Files the loader reads and writes.
+#[derive(Clone, Debug)]
+pub struct Paths {
+    root: PathBuf,
+}
+
+impl Paths {
+    /// Below `root`; `/` on a node.
+    pub fn new(root: &Path) -> Self {
+        Self { root: root.to_owned() }
+    }
+
+    /// Shipped by a `MachineConfig`, never written by the loader.
+    pub fn trust(&self) -> PathBuf {
+        self.root.join("etc/nodebpf/trust.json")
+    }
+
+    /// Shipped by `MachineConfig`s, never written by the loader.
+    pub fn bundles(&self) -> PathBuf {
+        self.root.join("etc/nodebpf/bundles")
+    }
+
+    /// Volatile state.
+    pub fn run(&self) -> PathBuf {
+        self.root.join("run/nodebpf")
+    }
+
+    /// The last run's report.
+    pub fn report(&self) -> PathBuf {
+        self.run().join("report.json")
+    }
+
+    /// The plan of a stream that runs.
+    pub fn record(&self, stream: &StreamName) -> PathBuf {
+        self.run().join("streams").join(format!("{stream}.json"))
+    }
+
+    /// The whole verifier log of a program that was refused.
+    pub fn verifier_log(&self, stream: &StreamName, program: &str) -> PathBuf {
+        self.run().join("verifier").join(format!("{stream}-{program}.log"))
+    }
+}
+
+/// Root of our pins.
+pub fn pins() -> PathBuf {
+    PathBuf::from(BPFFS).join("nodebpf")
+}
+
+/// Pins of all versions of one stream.
+pub fn stream_pins(stream: &StreamName) -> PathBuf {
+    pins().join(stream.as_str())
+}
+
+/// Pins of one version of one stream. The statement's digest is the identity of what runs: tags do not see globals
+/// and map entries.
+pub fn version_pins(stream: &StreamName, statement: Sha256Digest) -> PathBuf {
+    stream_pins(stream).join(statement.to_string())
+}
+
+/// Pins of a version that is not committed yet.
+pub fn staged_pins(stream: &StreamName) -> PathBuf {
+    stream_pins(stream).join("staged")
+}

@@ -1,0 +1,278 @@
+//! Report: what the loader says, as JSON for tools, as a table for people, as lines for the journal.
+
+use std::{collections::BTreeMap, env, fmt::Write, io};
+
+use nodeplan::{
+    json,
+    limits::STATEMENT_MAX_BYTES,
+    name::{IfName, StreamName},
+    plan::NodePlan,
+    report::{AttachmentReport, Code, REPORT_VERSION, Reason, Report, StreamReport, StreamState, TrustReport},
+};
+
+use crate::{
+    converge,
+    kernel::{Interface, Kernel},
+    paths::Paths,
+    read,
+    state::{self, Version},
+    stream::{Goal, Stream},
+    verify::Node,
+    xdp::{
+        chain::Observed,
+        observe::{self, Programs},
+    },
+};
+
+/// Interfaces and what is attached to them, at one moment.
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    interfaces: Vec<(Interface, Observed)>,
+}
+
+impl Snapshot {
+    /// Looks at the kernel. An interface that cannot be looked at counts as absent.
+    pub fn take(kernel: &Kernel) -> Self {
+        let mut programs = Programs::new();
+        let all = kernel.interfaces().unwrap_or_default();
+        let observe = |interface: Interface| {
+            let observed = observe::observe(kernel, &interface, &mut programs).ok()?;
+            Some((interface, observed))
+        };
+        Self { interfaces: all.into_iter().filter_map(observe).collect() }
+    }
+
+    fn attachments(&self, plan: &NodePlan, version: Option<&Version>) -> Vec<AttachmentReport> {
+        let mut reports = Vec::new();
+        for (program, xdp) in converge::attachments(plan) {
+            let id = version.and_then(|version| version.programs.get(program)).map(|program| program.id);
+            for (interface, observed) in self.interfaces.iter().filter(|(one, _)| converge::selects(xdp, &one.name)) {
+                let Ok(name) = IfName::try_from(interface.name.as_str()) else { continue };
+                let attached = match observed {
+                    Observed::Dispatcher(there) => there.members.iter().any(|member| Some(member.prog_id) == id),
+                    Observed::Empty | Observed::Held(_) => false,
+                };
+                reports.push(AttachmentReport {
+                    hook: "xdp".to_owned(),
+                    program: program.clone(),
+                    program_id: id.filter(|_| attached),
+                    interface: name,
+                    ifindex: interface.ifindex,
+                    mode: xdp.mode,
+                    priority: xdp.priority,
+                    attached,
+                });
+            }
+        }
+        reports
+    }
+
+    /// Selectors of a plan that mean no interface of the node.
+    fn absent(&self, plan: &NodePlan) -> Vec<String> {
+        let mut absent: Vec<String> = converge::attachments(plan)
+            .flat_map(|(_, xdp)| &xdp.interfaces)
+            .filter(|nodeplan::plan::Selector::Name(glob)| {
+                !self.interfaces.iter().any(|(interface, _)| glob.matches(&interface.name))
+            })
+            .map(|nodeplan::plan::Selector::Name(glob)| format!("`{glob}`"))
+            .collect();
+        absent.sort_unstable();
+        absent.dedup();
+        absent
+    }
+}
+
+/// The report of a run.
+pub fn build(kernel: &Kernel, node: &Node, trust: TrustReport, streams: &BTreeMap<StreamName, Stream>) -> Report {
+    let snapshot = Snapshot::take(kernel);
+    let streams = streams.iter().map(|(name, stream)| stream_report(&snapshot, name, stream)).collect();
+    Report {
+        report_version: REPORT_VERSION,
+        loader: env!("CARGO_PKG_VERSION").to_owned(),
+        kernel: node.kernel.clone(),
+        trust,
+        streams,
+    }
+}
+
+fn stream_report(snapshot: &Snapshot, name: &StreamName, stream: &Stream) -> StreamReport {
+    let mut report = StreamReport {
+        stream: name.clone(),
+        state: stream.state,
+        reason: stream.reason.clone(),
+        owner: None,
+        revision: None,
+        intent: None,
+        statement: None,
+        attachments: Vec::new(),
+        counters: BTreeMap::new(),
+    };
+    // What runs is shown; what would run only if nothing does.
+    let runs = match &stream.goal {
+        Goal::Run(target) => Some((target.statement, &target.plan, Some(&target.version))),
+        Goal::Keep => {
+            stream.before.iter().find_map(|version| Some((version.statement?, version.plan.as_ref()?, Some(version))))
+        }
+        Goal::Load(_) | Goal::End => None,
+    };
+    let shown = runs.or_else(|| stream.shown.as_ref().map(|(statement, plan)| (*statement, plan, None)));
+    if let Some((statement, plan, version)) = shown {
+        report.owner = Some(plan.owner.clone());
+        report.revision = Some(plan.revision);
+        report.intent = Some(plan.intent);
+        report.statement = Some(statement);
+        if let Some(version) = version {
+            report.attachments = snapshot.attachments(plan, Some(version));
+        }
+        let absent = snapshot.absent(plan);
+        if report.state == StreamState::Attached && !absent.is_empty() {
+            report.state = StreamState::Pending;
+            let message = format!("no interface matches {}", absent.join(", "));
+            report.reason = Some(Reason { code: Code::InterfaceAbsent, message });
+        }
+    }
+    report
+}
+
+/// Writes the report where `status` finds it.
+pub fn write(paths: &Paths, report: &Report) -> io::Result<()> {
+    read::write_atomically(&paths.report(), &json::to_bytes(report))
+}
+
+/// The last run's report, with what is attached now and the counters. `None`: no run since boot.
+pub fn refresh(kernel: &Kernel, paths: &Paths) -> Result<Option<Report>, String> {
+    let bytes = match read::read(&paths.report(), STATEMENT_MAX_BYTES * 64) {
+        Ok(bytes) => bytes,
+        Err(read::ReadError::Missing) => return Ok(None),
+        Err(error) => return Err(format!("{}: {error}", paths.report().display())),
+    };
+    let mut report: Report = json::parse(&bytes, bytes.len()).map_err(|error| error.to_string())?;
+    let running = state::running(kernel, paths).map_err(|error| error.to_string())?;
+    let snapshot = Snapshot::take(kernel);
+    for one in &mut report.streams {
+        let versions = running.get(&one.stream).map_or(&[][..], Vec::as_slice);
+        let Some((version, plan)) = versions.iter().find_map(|version| Some((version, version.plan.as_ref()?))) else {
+            one.attachments.clear();
+            continue;
+        };
+        one.attachments = snapshot.attachments(plan, Some(version));
+        for (map, said) in &plan.maps {
+            if let Some(counter) = &said.counter {
+                let value = state::counter(kernel, &version.dir, map.as_str()).map_err(|error| error.to_string())?;
+                one.counters.insert(counter.clone(), value);
+            }
+        }
+    }
+    Ok(Some(report))
+}
+
+/// The report as a table for people.
+pub fn table(report: &Report) -> String {
+    let heads = ["STREAM", "REV", "STATE", "HOOK", "INTERFACE", "MODE", "PRIO", "PROGRAM", "ID"];
+    let mut rows = vec![heads.map(String::from).to_vec()];
+    for one in &report.streams {
+        let revision = one.revision.map_or("-".to_owned(), |revision| revision.to_string());
+        let head = [one.stream.to_string(), revision, one.state.as_str().to_owned()];
+        if one.attachments.is_empty() {
+            rows.push([&head[..], &["-"; 6].map(String::from)].concat());
+            continue;
+        }
+        for place in &one.attachments {
+            let id = place.program_id.map_or("-".to_owned(), |id| id.to_string());
+            let (mode, priority) = (place.mode.as_str().to_owned(), place.priority.to_string());
+            let tail = [place.hook.clone(), place.interface.to_string(), mode, priority, place.program.to_string(), id];
+            rows.push([&head[..], &tail].concat());
+        }
+    }
+    let mut text = align(&rows);
+    for one in &report.streams {
+        if let Some(reason) = &one.reason {
+            let _ = writeln!(text, "{}: {} {}", one.stream, reason.code.as_str(), reason.message);
+        }
+        for (counter, value) in &one.counters {
+            let _ = writeln!(text, "{}: {counter} {value}", one.stream);
+        }
+    }
+    if let Some(reason) = &report.trust.reason {
+        let _ = writeln!(text, "trust: {} {}", reason.code.as_str(), reason.message);
+    }
+    text
+}
+
+fn align(rows: &[Vec<String>]) -> String {
+    let mut widths = [0; 9];
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.len());
+        }
+    }
+    let mut text = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for (width, cell) in widths.iter().zip(row) {
+            let _ = write!(line, "{cell:width$}  ");
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// One line for the journal, or for the terminal: with the priority prefix of sd-daemon(3) only where it is read.
+pub fn log(priority: u8, message: &str) {
+    // Nothing can be done about a closed standard error.
+    let _ = if env::var_os("JOURNAL_STREAM").is_some() {
+        writeln_stderr(&format!("<{priority}>{message}"))
+    } else {
+        writeln_stderr(&format!("nodebpf-loader: {message}"))
+    };
+}
+
+fn writeln_stderr(line: &str) -> io::Result<()> {
+    use io::Write as _;
+    writeln!(io::stderr().lock(), "{line}")
+}
+
+/// One line per stream for the journal.
+pub fn log_streams(report: &Report) {
+    for one in &report.streams {
+        let mut line = format!("stream={} state={}", one.stream, one.state.as_str());
+        if let Some(revision) = one.revision {
+            let _ = write!(line, " revision={revision}");
+        }
+        let places: Vec<&str> =
+            one.attachments.iter().filter(|place| place.attached).map(|place| place.interface.as_str()).collect();
+        if !places.is_empty() {
+            let _ = write!(line, " xdp={}", places.join(","));
+        }
+        if let Some(reason) = &one.reason {
+            let _ = write!(line, " code={} reason={:?}", reason.code.as_str(), reason.message);
+        }
+        let priority = match one.state {
+            StreamState::Refused | StreamState::Failed | StreamState::Degraded => 3,
+            StreamState::Pending => 5,
+            _ => 6,
+        };
+        log(priority, &line);
+    }
+}
+
+/// The line of a verifier log that says what is wrong: the last one that is not statistics.
+pub fn last_useful_line(log: &str) -> &str {
+    let statistics = ["processed ", "verification time", "stack depth", "peak_states"];
+    let useful = |line: &&str| !line.trim().is_empty() && !statistics.iter().any(|word| line.starts_with(word));
+    log.lines().rev().find(useful).unwrap_or("the verifier gave no reason")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_useful_line_is_not_the_statistics() {
+        let log =
+            "func#0 @0\n0: (61) r1 = *(u32 *)(r1 +0)\ninvalid access to packet, off=14 size=1\nprocessed 2 insns\n\n";
+        assert_eq!(last_useful_line(log), "invalid access to packet, off=14 size=1");
+        assert_eq!(last_useful_line(""), "the verifier gave no reason");
+    }
+}

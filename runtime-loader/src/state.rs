@@ -1,0 +1,227 @@
+//! State: what of ours is in the kernel, and the record of why.
+//!
+//! Truth is the pins below `/sys/fs/bpf/nodebpf/<stream>/<statement digest>/`:
+//! `programs/<name>`, `maps/<name>`, `links/<ifindex>_<program>` (second pins: programs stay attached if somebody
+//! removes libxdp's directory). Beside it `/run/nodebpf/streams/<stream>.json` keeps the plan that was obeyed, so that
+//! a stream can be ended or restored when its bundle is gone. Both vanish at reboot, together.
+
+use std::{
+    collections::BTreeMap,
+    os::fd::{AsFd, OwnedFd},
+    path::PathBuf,
+    rc::Rc,
+};
+
+use nodeplan::{
+    digest::Sha256Digest,
+    json, limits,
+    name::{ProgramName, StreamName},
+    plan::NodePlan,
+};
+use serde_json::value::RawValue;
+
+use crate::{
+    kernel::{Call, CallError, Kernel},
+    object::Loaded,
+    paths::{self, Paths},
+    read,
+};
+
+/// A program of ours that is loaded.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// Its id.
+    pub id: u32,
+    /// The program.
+    pub fd: Rc<OwnedFd>,
+}
+
+/// One version of a stream in the kernel.
+#[derive(Clone, Debug)]
+pub struct Version {
+    /// Digest of the statement; `None` for one that a crashed run left uncommitted.
+    pub statement: Option<Sha256Digest>,
+    /// Where it is pinned.
+    pub dir: PathBuf,
+    /// Its programs.
+    pub programs: BTreeMap<ProgramName, Program>,
+    /// Its plan, if the record is there and belongs to it.
+    pub plan: Option<NodePlan>,
+}
+
+/// Everything of ours in the kernel, by stream. Normally one version each.
+pub fn running(kernel: &Kernel, paths: &Paths) -> Call<BTreeMap<StreamName, Vec<Version>>> {
+    let mut streams = BTreeMap::new();
+    for name in kernel.names(&paths::pins())? {
+        let Ok(stream) = StreamName::try_from(name.as_str()) else { continue };
+        let record = read_record(paths, &stream);
+        let mut versions = Vec::new();
+        for version in kernel.names(&paths::stream_pins(&stream))? {
+            let dir = paths::stream_pins(&stream).join(&version);
+            let statement = Sha256Digest::try_from(version.as_str()).ok();
+            let plan = record.as_ref().filter(|(digest, _)| Some(*digest) == statement).map(|(_, plan)| plan.clone());
+            versions.push(Version { statement, programs: open_programs(kernel, &dir)?, dir, plan });
+        }
+        streams.insert(stream, versions);
+    }
+    Ok(streams)
+}
+
+fn open_programs(kernel: &Kernel, dir: &std::path::Path) -> Call<BTreeMap<ProgramName, Program>> {
+    let mut programs = BTreeMap::new();
+    let dir = dir.join("programs");
+    for name in kernel.names(&dir)? {
+        let Ok(program) = ProgramName::try_from(name.as_str()) else { continue };
+        let fd = kernel.open_pin(&dir.join(&name))?;
+        let id = kernel.prog_info(fd.as_fd())?.id;
+        programs.insert(program, Program { id, fd: Rc::new(fd) });
+    }
+    Ok(programs)
+}
+
+/// Pins what was loaded as the stream's uncommitted version, and gives it back opened.
+pub fn stage(kernel: &Kernel, stream: &StreamName, loaded: Vec<Loaded>, plan: &NodePlan) -> Call<Version> {
+    let dir = paths::staged_pins(stream);
+    kernel.remove_dir(&dir)?;
+    for sub in ["programs", "maps", "links"] {
+        kernel.make_dir(&dir.join(sub))?;
+    }
+    let mut programs = BTreeMap::new();
+    for object in loaded {
+        for (name, fd) in &object.maps {
+            // Names of sections (.rodata) have a dot, which bpffs refuses; nobody opens them by name.
+            if !name.contains('.') {
+                kernel.pin(fd.as_fd(), &dir.join("maps").join(name))?;
+            }
+        }
+        for (name, program) in object.programs {
+            kernel.pin(program.as_fd(), &dir.join("programs").join(name.as_str()))?;
+            let id = kernel.prog_info(program.as_fd())?.id;
+            programs.insert(name, Program { id, fd: Rc::new(program) });
+        }
+    }
+    Ok(Version { statement: None, dir, programs, plan: Some(plan.clone()) })
+}
+
+/// Makes a staged version the stream's one version, and forgets all others.
+pub fn commit(
+    kernel: &Kernel,
+    paths: &Paths,
+    stream: &StreamName,
+    statement: Sha256Digest,
+    plan: &NodePlan,
+) -> Result<(), CallError> {
+    let dir = paths::version_pins(stream, statement);
+    kernel.rename(&paths::staged_pins(stream), &dir)?;
+    write_record(paths, stream, statement, plan)?;
+    prune(kernel, stream, statement)
+}
+
+/// Makes a version that ran before the stream's one version.
+pub fn keep(
+    kernel: &Kernel,
+    paths: &Paths,
+    stream: &StreamName,
+    statement: Sha256Digest,
+    plan: &NodePlan,
+) -> Result<(), CallError> {
+    if read_record(paths, stream).is_none_or(|(recorded, _)| recorded != statement) {
+        write_record(paths, stream, statement, plan)?;
+    }
+    prune(kernel, stream, statement)
+}
+
+/// Removes the pins of every version of a stream but `keep`.
+pub fn prune(kernel: &Kernel, stream: &StreamName, keep: Sha256Digest) -> Call<()> {
+    let dir = paths::stream_pins(stream);
+    for name in kernel.names(&dir)? {
+        if name != keep.to_string() {
+            kernel.remove_dir(&dir.join(name))?;
+        }
+    }
+    Ok(())
+}
+
+/// Forgets a stream: pins and record.
+pub fn forget(kernel: &Kernel, paths: &Paths, stream: &StreamName) -> Call<()> {
+    kernel.remove_dir(&paths::stream_pins(stream))?;
+    kernel.unpin(&paths.record(stream))
+}
+
+/// The second pin of a link.
+pub fn link_pin(dir: &std::path::Path, ifindex: u32, program: &ProgramName) -> PathBuf {
+    dir.join("links").join(format!("{ifindex}_{program}"))
+}
+
+/// Writes the plan of a stream that runs.
+pub fn write_record(
+    paths: &Paths,
+    stream: &StreamName,
+    statement: Sha256Digest,
+    plan: &NodePlan,
+) -> Result<(), CallError> {
+    let path = paths.record(stream);
+    let mut bytes = format!("{{\"statement\":\"{statement}\",\"plan\":").into_bytes();
+    bytes.extend_from_slice(&json::to_bytes(plan));
+    bytes.push(b'}');
+    read::write_atomically(&path, &bytes).map_err(|error| CallError {
+        call: "write",
+        what: path.display().to_string(),
+        errno: error.raw_os_error().unwrap_or(libc::EIO),
+    })
+}
+
+/// The record of a stream. One that cannot be read is as good as none: pins are the truth, and the next commit writes
+/// it anew.
+pub fn read_record(paths: &Paths, stream: &StreamName) -> Option<(Sha256Digest, NodePlan)> {
+    let bytes = read::read(&paths.record(stream), limits::STATEMENT_MAX_BYTES * 2).ok()?;
+    let fields: BTreeMap<String, Box<RawValue>> = json::parse(&bytes, limits::STATEMENT_MAX_BYTES * 2).ok()?;
+    let statement: Sha256Digest = serde_json::from_str(fields.get("statement")?.get()).ok()?;
+    let plan = NodePlan::parse(fields.get("plan")?.get().as_bytes()).ok()?;
+    Some((statement, plan))
+}
+
+/// The first value of a map that is shown as a counter: `u32` or `u64`, per-CPU values summed.
+pub fn counter(kernel: &Kernel, dir: &std::path::Path, name: &str) -> Call<u64> {
+    let map = kernel.open_pin(&dir.join("maps").join(name))?;
+    let info = kernel.map_info(map.as_fd())?;
+    // BPF_MAP_TYPE_PERCPU_ARRAY: one 8-byte aligned value per possible CPU.
+    let per_cpu = info.map_type == 6;
+    let size = info.value_size as usize;
+    let stride = if per_cpu { size.next_multiple_of(8) } else { size };
+    if size == 0 {
+        return Ok(0); // a map without values, such as a ring buffer
+    }
+    let mut values = vec![0u8; stride * if per_cpu { possible_cpus() } else { 1 }];
+    kernel.map_lookup(map.as_fd(), &0u32.to_ne_bytes(), &mut values)?;
+    let value = |bytes: &[u8]| match bytes.get(..size) {
+        Some(&[a, b, c, d]) => u64::from(u32::from_ne_bytes([a, b, c, d])),
+        Some(bytes) => bytes.try_into().map_or(0, u64::from_ne_bytes),
+        None => 0,
+    };
+    Ok(values.chunks(stride).map(value).fold(0, u64::wrapping_add))
+}
+
+/// CPUs the kernel may ever have: what it copies per-CPU values for. `0-3` means 4, `0` means 1, `0,2-3` means 4.
+fn possible_cpus() -> usize {
+    let text = std::fs::read_to_string("/sys/devices/system/cpu/possible").unwrap_or_default();
+    cpus_in(&text)
+}
+
+fn cpus_in(text: &str) -> usize {
+    let last = text.trim().rsplit([',', '-']).next().and_then(|last| last.parse::<usize>().ok());
+    // Too many only costs memory; too few would let the kernel write behind the buffer.
+    last.map_or(8192, |last| last + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn possible_cpus_are_counted_from_zero() {
+        for (text, want) in [("0\n", 1), ("0-3\n", 4), ("0,2-7", 8), ("", 8192), ("x", 8192)] {
+            assert_eq!(cpus_in(text), want, "case: {text:?}");
+        }
+    }
+}

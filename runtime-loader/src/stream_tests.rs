@@ -1,0 +1,101 @@
+use std::{fs::File, path::PathBuf, rc::Rc};
+
+use nodeplan::plan::NodePlan;
+
+use super::*;
+use crate::state::Program;
+
+fn plan(revision: u32, on_removal: &str, on_expiry: &str) -> NodePlan {
+    let object = Sha256Digest::of(b"object");
+    let text = format!(
+        r#"{{"planVersion":"1.0","stream":"s","owner":"o","revision":{revision},"intent":"feature","pools":["worker"],
+        "appliesTo":{{}},"onExpiry":"{on_expiry}","onRemoval":"{on_removal}","programs":[{{"name":"p",
+        "object":{{"sha256":"{object}","sourceSha256":"{object}"}},"attach":[{{"xdp":{{"interfaces":[{{"name":"eth0"}}],
+        "mode":"native","priority":1,"proceedOn":["pass"]}}}}]}}]}}"#
+    );
+    NodePlan::parse(text.as_bytes()).unwrap()
+}
+
+fn version(statement: Option<&str>, id: u32, plan: Option<NodePlan>) -> Version {
+    let fd = Rc::new(File::open("/dev/null").unwrap().into());
+    Version {
+        statement: statement.map(|text| Sha256Digest::of(text.as_bytes())),
+        dir: PathBuf::from(format!("/pins/{id}")),
+        programs: BTreeMap::from([("p".try_into().unwrap(), Program { id, fd })]),
+        plan,
+    }
+}
+
+fn reason(code: Code) -> Reason {
+    Reason { code, message: "why".to_owned() }
+}
+
+fn goal(stream: &Stream) -> &'static str {
+    match stream.goal {
+        Goal::Load(_) => "load",
+        Goal::Run(_) => "run",
+        Goal::Keep => "keep",
+        Goal::End => "end",
+    }
+}
+
+/// The rows of the event table that do not need a signed bundle; those that do are in the guest tests.
+#[test]
+fn events_of_a_stream_that_runs() {
+    use StreamState::{Attached, Refused, Removed};
+    let ran = |on_removal| vec![version(Some("a"), 1, Some(plan(1, on_removal, "detach")))];
+    let cases = [
+        ("damaged", with_bundle(Verdict::Refused(reason(Code::BundleDamaged)), ran("detach")), Refused, "keep"),
+        ("revoked", with_bundle(Verdict::Forbidden(reason(Code::Revoked)), ran("detach")), Refused, "end"),
+        ("revoked, keep", with_bundle(Verdict::Forbidden(reason(Code::Revoked)), ran("keep")), Refused, "keep"),
+        ("absent", without_bundle(ran("detach"), true), Removed, "end"),
+        ("absent, keep", without_bundle(ran("keep"), true), Removed, "keep"),
+        ("directory unreadable", without_bundle(ran("detach"), false), Attached, "keep"),
+        ("absent, no record", without_bundle(vec![version(Some("a"), 1, None)], true), Removed, "end"),
+    ];
+    for (name, stream, state, want) in cases {
+        assert_eq!((stream.state, goal(&stream)), (state, want), "case: {name}");
+    }
+}
+
+fn run_of(version: Version) -> Goal {
+    let statement = version.statement.unwrap_or(Sha256Digest::of(b"new"));
+    Goal::Run(Box::new(Target { statement, plan: plan(2, "detach", "detach"), version }))
+}
+
+#[test]
+fn a_failed_update_goes_back_to_what_ran() {
+    let old = version(Some("a"), 1, Some(plan(1, "detach", "detach")));
+    let mut stream = Stream::new(run_of(version(None, 2, None)), StreamState::Attached, None, vec![old]);
+    stream.fail(reason(Code::Kernel));
+    assert_eq!(stream.state, StreamState::Failed);
+    let Goal::Run(target) = &stream.goal else { panic!("{}", goal(&stream)) };
+    assert_eq!(target.statement, Sha256Digest::of(b"a"));
+    assert_eq!(stream.program_ids(), BTreeSet::from([1, 2]), "the programs of the failed version have to go");
+    stream.fail(reason(Code::Kernel));
+    assert_eq!((stream.state, goal(&stream)), (StreamState::Degraded, "keep"));
+    assert_eq!(stream.reason.unwrap().code, Code::Undo);
+}
+
+#[test]
+fn a_failed_first_version_goes_away() {
+    let mut stream = Stream::new(run_of(version(None, 2, None)), StreamState::Attached, None, vec![]);
+    stream.fail(reason(Code::HeldByLink));
+    assert_eq!((stream.state, goal(&stream)), (StreamState::Failed, "end"));
+    assert_eq!(stream.program_ids(), BTreeSet::from([2]));
+}
+
+#[test]
+fn a_version_that_runs_and_fails_elsewhere_stays_where_it_is() {
+    let here = version(Some("a"), 1, Some(plan(1, "detach", "detach")));
+    let mut stream = Stream::new(run_of(here.clone()), StreamState::Attached, None, vec![here]);
+    stream.fail(reason(Code::HeldByLink));
+    assert_eq!((stream.state, goal(&stream)), (StreamState::Failed, "keep"));
+}
+
+#[test]
+fn a_missing_feature_is_a_refusal() {
+    let mut stream = Stream::new(run_of(version(None, 2, None)), StreamState::Attached, None, vec![]);
+    stream.fail(reason(Code::FeatureMissing));
+    assert_eq!(stream.state.exit(stream.reason.map(|reason| reason.code)).code(), 4);
+}

@@ -1,0 +1,162 @@
+//! Verify: from files to bundles that may run, and gate: whether they are for this node now.
+//!
+//! In: the trust file and the directory of bundles. Out: a [`Verdict`] per stream.
+//! A bundle that is refused never stops another one.
+
+use std::{collections::BTreeMap, fs, io, path::Path};
+
+use nodeplan::{
+    applies::Architecture,
+    bundle::{Unverified, Verified},
+    limits,
+    name::StreamName,
+    plan::NodePlan,
+    report::{Code, Reason, TrustReport},
+    time::Timestamp,
+    trust::Trust,
+};
+
+use crate::{
+    paths::Paths,
+    read::{self, ReadError},
+};
+
+/// What this node is.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// `uname -r`.
+    pub kernel: String,
+    /// `uname -m`.
+    pub machine: String,
+    /// The clock.
+    pub now: Timestamp,
+}
+
+/// What becomes of a bundle.
+#[derive(Debug)]
+pub enum Verdict {
+    /// May run here and now.
+    Runs(Box<Verified>),
+    /// Sound, but its time is over or this node is none of its nodes: what runs of it ends.
+    Ends(Box<Verified>, Code, String),
+    /// Refused by a decision of the security team: what runs of it ends.
+    Forbidden(Reason),
+    /// Not believed: what runs keeps running.
+    Refused(Reason),
+}
+
+/// All bundles of the node.
+#[derive(Debug)]
+pub struct Bundles {
+    /// By stream.
+    pub verdicts: BTreeMap<StreamName, Verdict>,
+    /// Whether the directory was read: only then is a missing bundle a removed one.
+    pub directory_read: bool,
+    /// What stands in the directory and is no bundle.
+    pub strangers: Vec<Reason>,
+}
+
+/// Reads the trust file.
+pub fn trust(paths: &Paths) -> Result<Trust, Reason> {
+    let path = paths.trust();
+    let bytes = read::read(&path, limits::TRUST_MAX_BYTES).map_err(|error| match error {
+        ReadError::Missing => Reason { code: Code::TrustMissing, message: format!("{}: no such file", path.display()) },
+        other => other.reason(&path),
+    })?;
+    Trust::parse(&bytes)
+        .map_err(|error| Reason { code: Code::TrustDamaged, message: format!("{}: {error}", path.display()) })
+}
+
+/// The trust file's part of the report.
+pub fn trust_report(trust: &Result<Trust, Reason>) -> TrustReport {
+    match trust {
+        Ok(trust) => {
+            TrustReport { version: Some(trust.document().version), anchor: Some(trust.anchor()), reason: None }
+        }
+        Err(reason) => TrustReport { version: None, anchor: None, reason: Some(reason.clone()) },
+    }
+}
+
+/// Reads and judges all bundles.
+pub fn bundles(paths: &Paths, trust: &Result<Trust, Reason>, node: &Node) -> Bundles {
+    let mut bundles = Bundles { verdicts: BTreeMap::new(), directory_read: false, strangers: Vec::new() };
+    let dir = paths.bundles();
+    let names = match list(&dir) {
+        Ok(names) => names,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return bundles,
+        Err(error) => {
+            bundles.strangers.push(ReadError::Io(error).reason(&dir));
+            return bundles;
+        }
+    };
+    bundles.directory_read = true;
+    for name in names {
+        let stream = name.strip_suffix(".bundle").and_then(|stem| StreamName::try_from(stem).ok());
+        match stream {
+            Some(stream) => {
+                let verdict = judge(&dir.join(&name), &stream, trust, node);
+                bundles.verdicts.insert(stream, verdict);
+            }
+            None => bundles.strangers.push(Reason {
+                code: Code::FileName,
+                message: format!("{} is not named like a bundle, STREAM.bundle", dir.join(&name).display()),
+            }),
+        }
+    }
+    bundles
+}
+
+fn list(dir: &Path) -> io::Result<Vec<String>> {
+    let mut names = fs::read_dir(dir)?
+        .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+        .collect::<io::Result<Vec<_>>>()?;
+    names.sort_unstable();
+    Ok(names)
+}
+
+fn judge(path: &Path, stream: &StreamName, trust: &Result<Trust, Reason>, node: &Node) -> Verdict {
+    let bytes = match read::read(path, limits::BUNDLE_MAX_BYTES) {
+        Ok(bytes) => bytes,
+        Err(error) => return Verdict::Refused(error.reason(path)),
+    };
+    let trust = match trust {
+        Ok(trust) => trust,
+        Err(reason) => return Verdict::Refused(reason.clone()),
+    };
+    let verified = match Unverified::decode(&bytes).and_then(|bundle| bundle.verify(trust.document())) {
+        Ok(verified) => verified,
+        Err(refusal) => {
+            let code = refusal.code();
+            let reason = Reason { code, message: format!("{}: {refusal}", path.display()) };
+            return match code {
+                Code::Revoked | Code::BelowFloor | Code::Audience => Verdict::Forbidden(reason),
+                _ => Verdict::Refused(reason),
+            };
+        }
+    };
+    if verified.plan().stream != *stream {
+        let message = format!("{} holds stream `{}`", path.display(), verified.plan().stream);
+        return Verdict::Refused(Reason { code: Code::FileName, message });
+    }
+    match gate(verified.plan(), node) {
+        Ok(()) => Verdict::Runs(Box::new(verified)),
+        Err((code, message)) => Verdict::Ends(Box::new(verified), code, message),
+    }
+}
+
+/// Whether a plan is for this node, now.
+pub fn gate(plan: &NodePlan, node: &Node) -> Result<(), (Code, String)> {
+    let applies = &plan.applies_to;
+    if let Some(range) = applies.kernel.as_ref().filter(|range| !range.contains(&node.kernel)) {
+        return Err((Code::NotApplicable, format!("kernel {} is not in {range}", node.kernel)));
+    }
+    let here = Architecture::from_machine(&node.machine);
+    if !applies.architectures.is_empty() && !here.is_some_and(|here| applies.architectures.contains(&here)) {
+        let wanted: Vec<_> = applies.architectures.iter().map(|arch| arch.as_str()).collect();
+        return Err((Code::NotApplicable, format!("machine {} is not {}", node.machine, wanted.join(" or "))));
+    }
+    match plan.expires {
+        Some(expires) if node.now > expires => Err((Code::Expired, format!("expired at {expires}"))),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,228 @@
+//! Chain: decide what one interface's dispatcher must hold.
+//!
+//! In: what is attached ([`Observed`]), which of its programs are to go, which of ours are wanted.
+//! Out: a [`Step`]: nothing, a new dispatcher, or none at all. Fails with [`Refused`]: somebody else holds the
+//! interface in a way that cannot be shared.
+//!
+//! Pure. Deciding again after the step was done gives [`Step::Nothing`].
+
+use std::{cmp::Ordering, collections::BTreeSet};
+
+use nodeplan::{limits::DISPATCHER_SLOTS, report::Code, xdp::XdpMode};
+
+/// A program in a chain, loaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Id of the program.
+    pub prog_id: u32,
+    /// Full name, from BTF where the kernel's 15 bytes are not all of it: libxdp sorts by it.
+    pub name: String,
+    /// Digest of the instructions.
+    pub tag: [u8; 8],
+    /// Nanoseconds since boot.
+    pub load_time: u64,
+    /// Place in the chain.
+    pub priority: u32,
+    /// Verdicts after which the chain goes on, with libxdp's bit 31.
+    pub mask: u32,
+    /// `BPF_F_XDP_HAS_FRAGS` or 0.
+    pub flags: u32,
+}
+
+/// A dispatcher that speaks the protocol.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attached {
+    /// Mode it is attached in.
+    pub mode: XdpMode,
+    /// Id of the dispatcher.
+    pub prog_id: u32,
+    /// Its programs, in running order.
+    pub members: Vec<Member>,
+    /// Whether every program's link is pinned and leads to this dispatcher. If not, some slots may be empty.
+    pub linked: bool,
+}
+
+/// What is attached to an interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Observed {
+    /// Nothing.
+    Empty,
+    /// A dispatcher to be shared.
+    Dispatcher(Attached),
+    /// Something that cannot be shared, and why.
+    Held(Refused),
+}
+
+/// Why a chain cannot be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Stable code.
+    pub code: Code,
+    /// Who holds the interface, with id and tag, and what to do.
+    pub message: String,
+}
+
+/// What is to be done on an interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// It is as it should be.
+    Nothing,
+    /// Swap in a dispatcher with exactly these programs, in this order.
+    Build {
+        /// Mode to attach in.
+        mode: XdpMode,
+        /// Programs in running order.
+        members: Vec<Member>,
+    },
+    /// Take the dispatcher off.
+    Detach,
+}
+
+/// libxdp's order of loaded programs: `cmp_xdp_programs`, xdp-tools `lib/libxdp/libxdp.c`.
+fn order(a: &Member, b: &Member) -> Ordering {
+    (a.priority.cmp(&b.priority))
+        .then_with(|| a.name.as_bytes().cmp(b.name.as_bytes()))
+        .then_with(|| a.tag.cmp(&b.tag))
+        .then_with(|| a.load_time.cmp(&b.load_time))
+}
+
+/// Decides for one interface. `drop` are ids of our programs that are not wanted any more.
+pub fn decide(observed: &Observed, drop: &BTreeSet<u32>, wanted: &[Member], mode: XdpMode) -> Result<Step, Refused> {
+    let attached = match observed {
+        Observed::Empty | Observed::Held(_) if wanted.is_empty() => return Ok(Step::Nothing),
+        Observed::Held(refused) => return Err(refused.clone()),
+        Observed::Empty => return build(wanted.to_vec(), mode),
+        Observed::Dispatcher(attached) => attached,
+    };
+    let is_wanted = |member: &Member| wanted.iter().any(|wanted| wanted.prog_id == member.prog_id);
+    let stays = |member: &&Member| !drop.contains(&member.prog_id) && !is_wanted(member);
+    let mut members: Vec<Member> = attached.members.iter().filter(stays).cloned().collect();
+    if wanted.is_empty() && members.len() == attached.members.len() {
+        return Ok(Step::Nothing);
+    }
+    if !wanted.is_empty() && mode != attached.mode {
+        return Err(Refused {
+            code: Code::ModeConflict,
+            message: format!(
+                "a dispatcher runs there in {} mode (id {}); the plan wants {}, and the two exclude each other",
+                attached.mode.as_str(),
+                attached.prog_id,
+                mode.as_str()
+            ),
+        });
+    }
+    members.extend_from_slice(wanted);
+    members.sort_by(order);
+    if members.is_empty() {
+        return Ok(Step::Detach);
+    }
+    if attached.linked && members == attached.members {
+        return Ok(Step::Nothing);
+    }
+    build(members, attached.mode)
+}
+
+fn build(mut members: Vec<Member>, mode: XdpMode) -> Result<Step, Refused> {
+    if members.len() > DISPATCHER_SLOTS {
+        return Err(Refused {
+            code: Code::TooManyPrograms,
+            message: format!(
+                "{} XDP programs would run there; a dispatcher has {DISPATCHER_SLOTS} slots",
+                members.len()
+            ),
+        });
+    }
+    members.sort_by(order);
+    Ok(Step::Build { mode, members })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn member(prog_id: u32, name: &str, priority: u32) -> Member {
+        Member { prog_id, name: name.to_owned(), tag: [0; 8], load_time: 0, priority, mask: 4, flags: 0 }
+    }
+
+    fn owned(members: &[&Member]) -> Vec<Member> {
+        members.iter().copied().cloned().collect()
+    }
+
+    fn dispatcher(members: &[&Member]) -> Observed {
+        let members = owned(members);
+        Observed::Dispatcher(Attached { mode: XdpMode::Native, prog_id: 99, members, linked: true })
+    }
+
+    fn run(observed: &Observed, drop: &[u32], wanted: &[&Member]) -> Result<Step, Code> {
+        let drop = drop.iter().copied().collect();
+        decide(observed, &drop, &owned(wanted), XdpMode::Native).map_err(|refused| refused.code)
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "compared with results")]
+    fn built(members: &[&Member]) -> Result<Step, Code> {
+        Ok(Step::Build { mode: XdpMode::Native, members: owned(members) })
+    }
+
+    #[test]
+    fn decisions() {
+        let (a, b, c) = (member(1, "a", 10), member(2, "b", 20), member(3, "c", 5));
+        let held = Observed::Held(Refused { code: Code::HeldByLink, message: String::new() });
+        let eleven: Vec<_> = (0..11).map(|n| member(n, "x", n)).collect();
+        let eleven: Vec<_> = eleven.iter().collect();
+        let changed = Member { priority: 30, ..a.clone() };
+        let cases = [
+            ("nothing wanted, nothing there", run(&Observed::Empty, &[], &[]), Ok(Step::Nothing)),
+            ("first", run(&Observed::Empty, &[], &[&b, &a]), built(&[&a, &b])),
+            ("beside others", run(&dispatcher(&[&b]), &[], &[&c]), built(&[&c, &b])),
+            ("again", run(&dispatcher(&[&a, &b]), &[], &[&a]), Ok(Step::Nothing)),
+            ("new priority", run(&dispatcher(&[&a, &b]), &[], &[&changed]), built(&[&b, &changed])),
+            ("replaced", run(&dispatcher(&[&a, &b]), &[1], &[&c]), built(&[&c, &b])),
+            ("ours leaves others", run(&dispatcher(&[&a, &b]), &[1], &[]), built(&[&b])),
+            ("ours was alone", run(&dispatcher(&[&a]), &[1], &[]), Ok(Step::Detach)),
+            ("others only", run(&dispatcher(&[&b]), &[1], &[]), Ok(Step::Nothing)),
+            ("held", run(&held, &[], &[&a]), Err(Code::HeldByLink)),
+            ("held, nothing wanted", run(&held, &[1], &[]), Ok(Step::Nothing)),
+            ("eleven", run(&Observed::Empty, &[], &eleven), Err(Code::TooManyPrograms)),
+            ("ten and one", run(&dispatcher(&eleven[..10]), &[], &eleven[10..]), Err(Code::TooManyPrograms)),
+        ];
+        for (name, got, want) in cases {
+            assert_eq!(got, want, "case: {name}");
+        }
+    }
+
+    #[test]
+    fn a_slot_without_link_is_mended() {
+        let a = member(1, "a", 10);
+        let broken = Observed::Dispatcher(Attached {
+            mode: XdpMode::Native,
+            prog_id: 99,
+            members: vec![a.clone()],
+            linked: false,
+        });
+        assert_eq!(run(&broken, &[], &[&a]), built(&[&a]));
+    }
+
+    #[test]
+    fn the_other_mode_is_refused_only_where_something_is_wanted() {
+        let a = member(1, "a", 10);
+        let there = dispatcher(&[&member(2, "b", 20)]);
+        let refused = decide(&there, &BTreeSet::new(), &[a], XdpMode::Skb).unwrap_err();
+        assert_eq!(refused.code, Code::ModeConflict);
+        assert_eq!(decide(&there, &BTreeSet::new(), &[], XdpMode::Skb), Ok(Step::Nothing));
+    }
+
+    #[test]
+    fn order_is_libxdps_whatever_the_input_order() {
+        let mut all = vec![member(1, "b", 10), member(2, "a", 10), member(3, "z", 1)];
+        all.push(Member { tag: [1; 8], ..member(4, "a", 10) });
+        all.push(Member { load_time: 7, ..member(5, "a", 10) });
+        for rotation in 0..all.len() {
+            all.rotate_left(1);
+            let Ok(Step::Build { members, .. }) = run(&Observed::Empty, &[], &all.iter().collect::<Vec<_>>()) else {
+                panic!("{rotation}")
+            };
+            let ids: Vec<_> = members.iter().map(|member| member.prog_id).collect();
+            assert_eq!(ids, [3, 2, 5, 4, 1]);
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Observe: what is attached to an interface, in the words of [`super::chain`].
+//!
+//! In: an interface from rtnetlink. Out: [`Observed`] and the descriptors of the programs in a shared dispatcher.
+//! Call it with the protocol's lock held: libxdp changes pins only under it.
+
+use std::{
+    collections::BTreeMap,
+    os::fd::{AsFd, OwnedFd},
+    rc::Rc,
+};
+
+use nodeplan::{digest::to_hex, report::Code};
+
+use super::{
+    chain::{Attached, Member, Observed, Refused},
+    config::{self, Config, ConfigError},
+    dispatch_dir,
+    names::full_name,
+};
+use crate::kernel::{Call, Interface, Kernel, ProgInfo, XdpAttached, XdpState};
+
+/// `BPF_F_RDONLY_PROG`.
+const F_RDONLY_PROG: u32 = 1 << 7;
+
+/// Descriptors of loaded programs by id.
+pub type Programs = BTreeMap<u32, Rc<OwnedFd>>;
+
+fn held(code: Code, message: String) -> Observed {
+    Observed::Held(Refused { code, message })
+}
+
+/// Looks at one interface. Adds the programs of a shared dispatcher to `programs`.
+pub fn observe(kernel: &Kernel, interface: &Interface, programs: &mut Programs) -> Call<Observed> {
+    let attached = match interface.xdp {
+        XdpState::Empty => return Ok(Observed::Empty),
+        XdpState::Other => {
+            let message = "XDP runs there in hardware or in several modes; detach it with `ip link set … xdp off`";
+            return Ok(held(Code::ModeConflict, message.to_owned()));
+        }
+        XdpState::One(attached) => attached,
+    };
+    let fd = kernel.prog_by_id(attached.prog_id)?;
+    let info = kernel.prog_info(fd.as_fd())?;
+    let holder = format!("program `{}` (id {}, tag {})", info.name, info.id, to_hex(&info.tag));
+    if let Some(link) = kernel.xdp_link_on(interface.ifindex, attached.prog_id)? {
+        let message = format!(
+            "{holder} holds `{}` by bpf_link {link}, which excludes everybody else (Ingress Node Firewall, bpfman and \
+             Cilium attach so)",
+            interface.name
+        );
+        return Ok(held(Code::HeldByLink, message));
+    }
+    let legacy = |why: &str| {
+        let message = format!("{holder} holds `{}` and {why}", interface.name);
+        Ok(held(Code::HeldByLegacy, message))
+    };
+    let config = match read_config(kernel, &info)? {
+        Some(Ok(config)) => config,
+        Some(Err(ConfigError::Version(version))) => {
+            let message = format!(
+                "{holder} is a dispatcher of version {version}; this loader speaks version {}. Unload it with \
+                 `xdp-loader unload`, or keep all users of the interface on one version of libxdp",
+                config::VERSION
+            );
+            return Ok(held(Code::DispatcherTooNew, message));
+        }
+        Some(Err(ConfigError::NoMagic)) => return legacy("is a dispatcher of libxdp 1.2 or older"),
+        Some(Err(ConfigError::Damaged)) => return legacy("is a dispatcher with an impossible configuration"),
+        None => return legacy("is not a libxdp dispatcher, so the interface cannot be shared"),
+    };
+    match read_members(kernel, interface.ifindex, attached, &config, programs)? {
+        Some(attached) => Ok(Observed::Dispatcher(attached)),
+        None => legacy("is a dispatcher whose pins below /sys/fs/bpf/xdp are gone"),
+    }
+}
+
+/// The configuration of a dispatcher; `None` if the program is none. The rules are libxdp's own
+/// (`check_dispatcher_version`): BTF, exact name, exactly one map, read-only for programs.
+fn read_config(kernel: &Kernel, info: &ProgInfo) -> Call<Option<Result<Config, ConfigError>>> {
+    let [map_id] = info.map_ids[..] else { return Ok(None) };
+    if info.btf_id == 0 || info.name != "xdp_dispatcher" {
+        return Ok(None);
+    }
+    let map = kernel.map_by_id(map_id)?;
+    let map_info = kernel.map_info(map.as_fd())?;
+    if map_info.key_size != 4 || map_info.max_entries != 1 || map_info.flags & F_RDONLY_PROG == 0 {
+        return Ok(None);
+    }
+    let mut value = vec![0; map_info.value_size as usize];
+    kernel.map_lookup(map.as_fd(), &0u32.to_ne_bytes(), &mut value)?;
+    Ok(Some(Config::decode(&value)))
+}
+
+/// The programs behind the slots, from their pins; `None` if a pin is missing.
+fn read_members(
+    kernel: &Kernel,
+    ifindex: u32,
+    attached: XdpAttached,
+    config: &Config,
+    programs: &mut Programs,
+) -> Call<Option<Attached>> {
+    let dir = dispatch_dir(ifindex, attached.prog_id);
+    let mut members = Vec::new();
+    let mut linked = true;
+    for (i, slot) in config.slots.iter().enumerate() {
+        let fd = match kernel.open_pin(&dir.join(format!("prog{i}-prog"))) {
+            Ok(fd) => fd,
+            Err(error) if error.errno == libc::ENOENT => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        linked &= match kernel.open_pin(&dir.join(format!("prog{i}-link"))) {
+            Ok(link) => kernel.link_target(link.as_fd())? == attached.prog_id,
+            Err(error) if error.errno == libc::ENOENT => false,
+            Err(error) => return Err(error),
+        };
+        let member = describe(kernel, &fd, slot.priority, slot.mask, slot.flags)?;
+        programs.entry(member.prog_id).or_insert_with(|| Rc::new(fd));
+        members.push(member);
+    }
+    Ok(Some(Attached { mode: attached.mode, prog_id: attached.prog_id, members, linked }))
+}
+
+/// A loaded program as a member of a chain.
+pub fn describe(kernel: &Kernel, fd: &OwnedFd, priority: u32, mask: u32, flags: u32) -> Call<Member> {
+    let info = kernel.prog_info(fd.as_fd())?;
+    let name = match info.btf_id {
+        0 => info.name,
+        id => full_name(&info.name, &kernel.btf_bytes(id)?),
+    };
+    Ok(Member { prog_id: info.id, name, tag: info.tag, load_time: info.load_time, priority, mask, flags })
+}
