@@ -127,8 +127,11 @@ fn load(kernel: &Kernel, kernel_btf: &KernelBtf, paths: &Paths, streams: &mut BT
                 stream.goal = Goal::Run(Box::new(Target { statement, plan, version }));
             }
             Err(reason) => {
-                // A directory that stays is uncommitted: the next run takes it away.
-                let _ = kernel.remove_dir(&paths::staged_pins(name));
+                // Nothing of the version stays; of a new stream not even its directory. One that cannot be removed is
+                // uncommitted, so the next run takes it away.
+                let first = stream.before.is_empty();
+                let dir = if first { paths::stream_pins(name) } else { paths::staged_pins(name) };
+                let _ = kernel.remove_dir(&dir);
                 stream.fail(reason);
             }
         }
@@ -192,7 +195,7 @@ fn load_reason(
         return Reason { code: Code::FeatureMissing, message };
     }
     let log = paths.verifier_log(stream, program);
-    let line = report::last_useful_line(&refused.log);
+    let line = report::last_useful_lines(&refused.log);
     let message = match read::write_atomically(&log, refused.log.as_bytes()) {
         Ok(()) => format!("program `{program}`: {line} ({}; whole log in {})", refused.error, log.display()),
         Err(_) => format!("program `{program}`: {line} ({})", refused.error),
@@ -207,7 +210,8 @@ fn settle(kernel: &Kernel, paths: &Paths, streams: &mut BTreeMap<StreamName, Str
         let result = match &stream.goal {
             Goal::Load(_) | Goal::Keep => Ok(()),
             Goal::End if stream.before.is_empty() => Ok(()),
-            Goal::End => state::forget(kernel, paths, name),
+            // Its programs are detached; forgetting is idempotent, so a second try costs nothing.
+            Goal::End => state::forget(kernel, paths, name).or_else(|_| state::forget(kernel, paths, name)),
             Goal::Run(target) if target.version.statement.is_none() => {
                 state::commit(kernel, paths, name, target.statement, &target.plan)
             }

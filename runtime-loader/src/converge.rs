@@ -30,7 +30,7 @@ use crate::{
         self,
         chain::{self, Member, Observed, Step},
         config::ALWAYS_PROCEED,
-        dispatcher::{self, Staged},
+        dispatcher::{self, Committed, Staged},
         observe::{self, Programs},
     },
 };
@@ -119,7 +119,10 @@ fn fail_all(streams: &mut Streams, reason: &Reason) {
 }
 
 fn round(kernel: &Kernel, kernel_btf: &KernelBtf, streams: &Streams, trash: &mut Vec<PathBuf>) -> Call<Round> {
-    let (places, mut programs) = observe_all(kernel, streams)?;
+    let (places, mut programs) = match observe_all(kernel, streams)? {
+        Ok(all) => all,
+        Err(changed) => return Ok(Round::Raced(changed)),
+    };
     for stream in streams.values() {
         if let Goal::Run(target) = &stream.goal {
             programs.extend(target.version.programs.values().map(|program| (program.id, Rc::clone(&program.fd))));
@@ -176,9 +179,7 @@ fn commit(
             }
             Ok(committed) => {
                 let pinned = pin_again(kernel, streams, place.interface.ifindex, &committed.links);
-                if committed.unpin_old(kernel).is_err() {
-                    trash.extend(committed.old_dir());
-                }
+                unpin_old(kernel, &committed, trash);
                 pinned.map_err(SwapError::Call)
             }
         };
@@ -188,11 +189,19 @@ fn commit(
         }
     }
     for (place, _) in steps.iter().filter(|(_, step)| matches!(step, Step::Detach)) {
-        if let Err(error) = dispatcher::detach(kernel, place.interface.ifindex, &place.observed) {
-            return swap_failed(place, streams, error);
+        match dispatcher::detach(kernel, place.interface.ifindex, &place.observed) {
+            Ok(committed) => unpin_old(kernel, &committed, trash),
+            Err(error) => return swap_failed(place, streams, error),
         }
     }
     Round::Done
+}
+
+/// Removes the pins of the former dispatcher, now or at the end of the run.
+fn unpin_old(kernel: &Kernel, committed: &Committed, trash: &mut Vec<PathBuf>) {
+    if committed.unpin_old(kernel).is_err() {
+        trash.extend(committed.old_dir());
+    }
 }
 
 fn swap_failed(place: &Place, streams: &Streams, error: SwapError) -> Round {
@@ -216,19 +225,20 @@ fn discard(kernel: &Kernel, staged: Vec<(&Place, Staged)>, trash: &mut Vec<PathB
     }
 }
 
-fn observe_all(kernel: &Kernel, streams: &Streams) -> Call<(Vec<Place>, Programs)> {
+/// Every interface, or the name of one that changed while it was looked at.
+fn observe_all(kernel: &Kernel, streams: &Streams) -> Call<Result<(Vec<Place>, Programs), String>> {
     let mut programs = Programs::new();
     let mut places = Vec::new();
     for interface in kernel.interfaces()? {
         let wanted = wanted_on(kernel, streams, &interface)?;
         match observe::observe(kernel, &interface, &mut programs) {
             Ok(observed) => places.push(Place { interface, observed, wanted }),
-            // Not our business unless something is wanted there: it may have gone between two calls.
-            Err(_) if wanted.is_empty() => {}
+            // The program was there a moment ago: replaced or taken off meanwhile.
+            Err(error) if error.errno == libc::ENOENT => return Ok(Err(interface.name)),
             Err(error) => return Err(error),
         }
     }
-    Ok((places, programs))
+    Ok(Ok((places, programs)))
 }
 
 fn wanted_on(kernel: &Kernel, streams: &Streams, interface: &Interface) -> Call<Vec<Wanted>> {

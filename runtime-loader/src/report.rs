@@ -12,7 +12,7 @@ use nodeplan::{
 
 use crate::{
     converge,
-    kernel::{Interface, Kernel},
+    kernel::{Call, Interface, Kernel},
     paths::Paths,
     read,
     state::{self, Version},
@@ -31,15 +31,19 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Looks at the kernel. An interface that cannot be looked at counts as absent.
-    pub fn take(kernel: &Kernel) -> Self {
+    /// Looks at the kernel.
+    pub fn take(kernel: &Kernel) -> Call<Self> {
         let mut programs = Programs::new();
-        let all = kernel.interfaces().unwrap_or_default();
-        let observe = |interface: Interface| {
-            let observed = observe::observe(kernel, &interface, &mut programs).ok()?;
-            Some((interface, observed))
-        };
-        Self { interfaces: all.into_iter().filter_map(observe).collect() }
+        let mut interfaces = Vec::new();
+        for interface in kernel.interfaces()? {
+            match observe::observe(kernel, &interface, &mut programs) {
+                Ok(observed) => interfaces.push((interface, observed)),
+                // The program was there a moment ago: replaced or taken off meanwhile.
+                Err(error) if error.errno == libc::ENOENT => interfaces.push((interface, Observed::Empty)),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Self { interfaces })
     }
 
     fn attachments(&self, plan: &NodePlan, version: Option<&Version>) -> Vec<AttachmentReport> {
@@ -84,7 +88,11 @@ impl Snapshot {
 
 /// The report of a run.
 pub fn build(kernel: &Kernel, node: &Node, trust: TrustReport, streams: &BTreeMap<StreamName, Stream>) -> Report {
-    let snapshot = Snapshot::take(kernel);
+    // Once more if it fails: by now streams run, and a report without places would say less than is known.
+    let snapshot = Snapshot::take(kernel).or_else(|_| Snapshot::take(kernel)).unwrap_or_else(|error| {
+        log(4, &format!("{} places are not reported: {error}", Code::Kernel.as_str()));
+        Snapshot::default()
+    });
     let streams = streams.iter().map(|(name, stream)| stream_report(&snapshot, name, stream)).collect();
     Report {
         report_version: REPORT_VERSION,
@@ -125,7 +133,8 @@ fn stream_report(snapshot: &Snapshot, name: &StreamName, stream: &Stream) -> Str
             report.attachments = snapshot.attachments(plan, Some(version));
         }
         let absent = snapshot.absent(plan);
-        if report.state == StreamState::Attached && !absent.is_empty() {
+        let looked = !snapshot.interfaces.is_empty(); // every network namespace has `lo`
+        if report.state == StreamState::Attached && looked && !absent.is_empty() {
             report.state = StreamState::Pending;
             let message = format!("no interface matches {}", absent.join(", "));
             report.reason = Some(Reason { code: Code::InterfaceAbsent, message });
@@ -148,7 +157,7 @@ pub fn refresh(kernel: &Kernel, paths: &Paths) -> Result<Option<Report>, String>
     };
     let mut report: Report = json::parse(&bytes, bytes.len()).map_err(|error| error.to_string())?;
     let running = state::running(kernel, paths).map_err(|error| error.to_string())?;
-    let snapshot = Snapshot::take(kernel);
+    let snapshot = Snapshot::take(kernel).map_err(|error| error.to_string())?;
     for one in &mut report.streams {
         let versions = running.get(&one.stream).map_or(&[][..], Vec::as_slice);
         let Some((version, plan)) = versions.iter().find_map(|version| Some((version, version.plan.as_ref()?))) else {
@@ -257,11 +266,14 @@ pub fn log_streams(report: &Report) {
     }
 }
 
-/// The line of a verifier log that says what is wrong: the last one that is not statistics.
-pub fn last_useful_line(log: &str) -> &str {
+/// What a verifier log says is wrong: its last lines that are neither statistics nor instructions nor source.
+pub fn last_useful_lines(log: &str) -> String {
     let statistics = ["processed ", "verification time", "stack depth", "peak_states"];
     let useful = |line: &&str| !line.trim().is_empty() && !statistics.iter().any(|word| line.starts_with(word));
-    log.lines().rev().find(useful).unwrap_or("the verifier gave no reason")
+    let says = |line: &&str| !line.starts_with(|c: char| c.is_ascii_digit() || c == ';');
+    let mut lines: Vec<&str> = log.lines().rev().filter(useful).take(2).take_while(says).collect();
+    lines.reverse();
+    if lines.is_empty() { "the verifier gave no reason".to_owned() } else { lines.join("; ") }
 }
 
 #[cfg(test)]
@@ -269,10 +281,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_useful_line_is_not_the_statistics() {
-        let log =
-            "func#0 @0\n0: (61) r1 = *(u32 *)(r1 +0)\ninvalid access to packet, off=14 size=1\nprocessed 2 insns\n\n";
-        assert_eq!(last_useful_line(log), "invalid access to packet, off=14 size=1");
-        assert_eq!(last_useful_line(""), "the verifier gave no reason");
+    fn what_is_wrong_is_neither_statistics_nor_an_instruction() {
+        let log = "0: (61) r1 = *(u32 *)(r1 +0)\ninvalid access to packet, off=14 size=1\n\
+                   R1 offset is outside of the packet\nprocessed 2 insns\n\n";
+        let want = "invalid access to packet, off=14 size=1; R1 offset is outside of the packet";
+        assert_eq!(last_useful_lines(log), want);
+        assert_eq!(last_useful_lines("1: (95) exit\nR0 !read_ok\n"), "R0 !read_ok");
+        assert_eq!(last_useful_lines(""), "the verifier gave no reason");
     }
 }

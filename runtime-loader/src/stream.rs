@@ -109,10 +109,10 @@ impl Stream {
                 self.state =
                     if reason.code == Code::FeatureMissing { StreamState::Refused } else { StreamState::Failed };
                 self.goal = match (&self.goal, self.fallback()) {
-                    (Goal::Load(_), _) => Goal::Keep,
+                    (Goal::Load(_) | Goal::End, _) => Goal::Keep,
                     (_, Some(before)) if Some(before.statement) != ran => Goal::Run(Box::new(before)),
                     (Goal::Run(_), None) => Goal::End,
-                    // What could not be ended, or the version that ran already: what is attached of it stays so.
+                    // The version that ran already: what is attached of it stays so.
                     (_, _) => Goal::Keep,
                 };
                 self.reason = Some(reason);

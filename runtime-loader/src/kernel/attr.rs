@@ -21,6 +21,9 @@ pub(super) const LINK_GET_NEXT_ID: libc::c_int = 31;
 
 pub(super) const PROG_TYPE_XDP: u32 = 6;
 pub(super) const PROG_TYPE_EXT: u32 = 28;
+/// `enum bpf_attach_type`. An extension that libxdp loaded remembers that its target had it, and is refused by a
+/// dispatcher without.
+pub(super) const ATTACH_TYPE_XDP: u32 = 37;
 /// `enum bpf_link_type`.
 pub(super) const LINK_TYPE_XDP: u32 = 6;
 

@@ -217,6 +217,7 @@ impl Kernel {
     fn try_prog_load(&self, spec: &ProgSpec<'_>, log: &mut [u8]) -> Call<OwnedFd> {
         let mut attr = attr::ProgLoad {
             prog_type: attr::PROG_TYPE_XDP,
+            expected_attach_type: attr::ATTACH_TYPE_XDP,
             insn_cnt: count(spec.insns.len() / 8),
             insns: address(spec.insns),
             license: spec.license.as_ptr() as u64,
@@ -235,6 +236,7 @@ impl Kernel {
         }
         if let Some((target, function)) = spec.extends {
             attr.prog_type = attr::PROG_TYPE_EXT;
+            attr.expected_attach_type = 0;
             attr.attach_prog_fd = raw_fd(target);
             attr.attach_btf_id = function;
         }
@@ -246,15 +248,21 @@ impl Kernel {
         self.bpf_fd((attr::PROG_LOAD, "BPF_PROG_LOAD"), spec.name, &mut attr)
     }
 
-    /// Links an extension to a function of `target`. The link holds both.
-    pub fn link_extension(&self, prog: BorrowedFd<'_>, target: BorrowedFd<'_>, function: u32) -> Call<OwnedFd> {
+    /// Links the extension `name` to a function of `target`. The link holds both.
+    pub fn link_extension(
+        &self,
+        name: &str,
+        prog: BorrowedFd<'_>,
+        target: BorrowedFd<'_>,
+        function: u32,
+    ) -> Call<OwnedFd> {
         let mut attr = attr::LinkCreate {
             prog_fd: raw_fd(prog),
             target_fd: raw_fd(target),
             target_btf_id: function,
             ..Default::default()
         };
-        self.bpf_fd((attr::LINK_CREATE, "BPF_LINK_CREATE"), "", &mut attr)
+        self.bpf_fd((attr::LINK_CREATE, "BPF_LINK_CREATE"), name, &mut attr)
     }
 
     /// Pins a program, map or link.

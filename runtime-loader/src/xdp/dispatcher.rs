@@ -126,7 +126,9 @@ impl Staged {
             let program = programs.get(&member.prog_id).expect("invariant: every member was opened or loaded");
             // Also for a chain of one: `prog0`, not the main function, so that a verdict means the same alone and
             // beside others (docs/adr/0005-xdp-one-program-chain.md).
-            links.push((member.prog_id, kernel.link_extension(program.as_fd(), dispatcher.fd.as_fd(), *function)?));
+            let name = format!("{} (id {})", member.name, member.prog_id);
+            let link = kernel.link_extension(&name, program.as_fd(), dispatcher.fd.as_fd(), *function)?;
+            links.push((member.prog_id, link));
         }
         let dir = dispatch_dir(ifindex, dispatcher.id);
         let expected = Expected::of(kernel, ifindex, observed)?;
@@ -171,7 +173,7 @@ impl Staged {
     }
 }
 
-/// A dispatcher that is attached now.
+/// A dispatcher that is attached now, or that none is.
 #[derive(Debug)]
 pub struct Committed {
     /// Links by program id: to be pinned a second time, so that programs survive the loss of libxdp's directory.
@@ -192,13 +194,10 @@ impl Committed {
 }
 
 /// Takes the attached dispatcher off an interface, if it is still the one that was observed.
-pub fn detach(kernel: &Kernel, ifindex: u32, observed: &Observed) -> Result<(), SwapError> {
-    let Observed::Dispatcher(attached) = observed else { return Ok(()) };
+pub fn detach(kernel: &Kernel, ifindex: u32, observed: &Observed) -> Result<Committed, SwapError> {
     let expected = Expected::of(kernel, ifindex, observed).map_err(SwapError::Call)?;
-    kernel.xdp_swap(ifindex, attached.mode, None, expected.fd.as_ref().map(AsFd::as_fd))?;
-    remove(kernel, expected.dir.as_deref()).map_err(SwapError::Call)
-}
-
-fn remove(kernel: &Kernel, dir: Option<&Path>) -> Result<(), CallError> {
-    dir.map_or(Ok(()), |dir| kernel.remove_dir(dir))
+    if let Observed::Dispatcher(attached) = observed {
+        kernel.xdp_swap(ifindex, attached.mode, None, expected.fd.as_ref().map(AsFd::as_fd))?;
+    }
+    Ok(Committed { links: Vec::new(), old: expected.dir })
 }
