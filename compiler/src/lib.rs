@@ -1,1 +1,22 @@
-//! Stub.
+//! nodebpf: compiles `bpf.yaml` manifests into signed `MachineConfig`s.
+//!
+//! The pipeline, one public function per arrow: [`manifest::parse()`] -> [`resolve::resolve`] -> [`check::check`] ->
+//! [`plan::plan`] -> [`lower`] -> [`emit`], with [`sign`] over the statement. Every step is pure; only [`cli`] touches
+//! files, clock, environment and random numbers.
+
+#![forbid(unsafe_code)]
+
+pub mod check;
+pub mod cli;
+pub mod diag;
+pub mod emit;
+pub mod lower;
+pub mod manifest;
+pub mod object;
+pub mod plan;
+pub mod policy;
+pub mod resolve;
+pub mod sign;
+pub mod source;
+pub mod suggest;
+pub mod yaml;

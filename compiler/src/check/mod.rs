@@ -1,0 +1,180 @@
+//! Check: a resolved manifest to values that can be used without another look.
+//!
+//! In:   [`Resolved`]. Out: [`Checked`].
+//! May fail with: `NB03xx`, all of them at once.
+//!
+//! Pure. Not here: rights of the owner ([`authorize`], which needs a plan), conflicts between programs
+//! ([`crate::plan`]).
+
+pub mod authorize;
+mod maps;
+mod metadata;
+mod programs;
+mod values;
+
+use std::collections::BTreeMap;
+
+pub(crate) use metadata::{names as metadata_names, revision as metadata_revision};
+pub(crate) use programs::priority as program_priority;
+
+use nodeplan::{
+    applies::AppliesTo,
+    digest::Sha256Digest,
+    name::{Audience, IfGlob, MapName, NameError, OwnerName, PoolName, ProgramName, StreamName},
+    plan::{Ending, Intent, Map, Revision},
+    priority::Priority,
+    time::Timestamp,
+    xdp::{ProceedOn, XdpMode},
+};
+
+use crate::{
+    diag::{Code, Diagnostic, Diagnostics, shown},
+    resolve::Resolved,
+    source::{Span, Spanned},
+};
+
+/// A sound manifest. Made by [`check`] only.
+#[derive(Clone, Debug)]
+pub struct Checked {
+    pub(crate) stream: Spanned<StreamName>,
+    pub(crate) owner: Spanned<OwnerName>,
+    pub(crate) revision: Spanned<Revision>,
+    pub(crate) intent: Intent,
+    pub(crate) reference: Option<String>,
+    pub(crate) pools: Vec<Spanned<PoolName>>,
+    pub(crate) audience: Vec<Spanned<Audience>>,
+    /// Place of the audience, or where it would stand.
+    pub(crate) audience_span: Span,
+    pub(crate) applies_to: AppliesTo,
+    pub(crate) expires: Option<Timestamp>,
+    pub(crate) on_expiry: Ending,
+    pub(crate) on_removal: Ending,
+    pub(crate) programs: Vec<Program>,
+    pub(crate) maps: BTreeMap<MapName, Map>,
+    pub(crate) objects: BTreeMap<Sha256Digest, Vec<u8>>,
+}
+
+/// A program that exists in its object and fits its hooks.
+#[derive(Clone, Debug)]
+pub(crate) struct Program {
+    pub(crate) name: Spanned<ProgramName>,
+    pub(crate) object: Sha256Digest,
+    pub(crate) attach: Vec<Xdp>,
+}
+
+/// One XDP attachment.
+#[derive(Clone, Debug)]
+pub(crate) struct Xdp {
+    pub(crate) interfaces: Vec<Spanned<IfGlob>>,
+    pub(crate) mode: Spanned<XdpMode>,
+    pub(crate) priority: Spanned<Priority>,
+    pub(crate) proceed_on: ProceedOn,
+}
+
+impl Checked {
+    /// Pools that may carry the stream, in written order.
+    pub fn pools(&self) -> impl Iterator<Item = &PoolName> {
+        self.pools.iter().map(|pool| &pool.value)
+    }
+
+    /// Objects by digest.
+    pub fn objects(&self) -> &BTreeMap<Sha256Digest, Vec<u8>> {
+        &self.objects
+    }
+}
+
+/// Checks everything that one manifest and its objects tell; `None` if an error was reported.
+pub fn check(resolved: &Resolved, diags: &mut Diagnostics) -> Option<Checked> {
+    let before = diags.error_count();
+    let metadata = metadata::check(&resolved.manifest, diags);
+    let programs = programs::check(resolved, diags);
+    let maps = maps::check(resolved, diags);
+    if diags.error_count() > before {
+        return None;
+    }
+    let (metadata, programs, maps) = (metadata?, programs?, maps?);
+    let objects = resolved.objects.iter().map(|(digest, object)| (*digest, object.bytes.clone())).collect();
+    Some(Checked {
+        stream: metadata.stream,
+        owner: metadata.owner,
+        revision: metadata.revision,
+        intent: metadata.intent,
+        reference: metadata.reference,
+        pools: metadata.pools,
+        audience: metadata.audience,
+        audience_span: metadata.audience_span,
+        applies_to: metadata.applies_to,
+        expires: metadata.expires,
+        on_expiry: metadata.on_expiry,
+        on_removal: metadata.on_removal,
+        programs,
+        maps,
+        objects,
+    })
+}
+
+/// `text` as a name of kind `T`; `what` says which, such as "pool".
+pub(crate) fn name<T>(text: &Spanned<String>, what: &str, diags: &mut Diagnostics) -> Option<Spanned<T>>
+where
+    T: for<'a> TryFrom<&'a str, Error = NameError>,
+{
+    match T::try_from(&text.value) {
+        Ok(name) => Some(Spanned::new(name, text.span)),
+        Err(error) => {
+            let help = suggestion::<T>(&text.value).map(|name| format!("for example `{name}`"));
+            diags.push(
+                Diagnostic::error(Code::BadName, format!("{what} `{}` {error}", shown(&text.value)))
+                    .at(text.span, "")
+                    .maybe_help(help),
+            );
+            None
+        }
+    }
+}
+
+/// A sound name near `text`, if lower case and other separators make one.
+fn suggestion<T: for<'a> TryFrom<&'a str>>(text: &str) -> Option<String> {
+    let dashed: String =
+        text.to_lowercase().chars().map(|c| if matches!(c, '_' | '.' | ' ') { '-' } else { c }).collect();
+    let underscored = text.replace(['-', '.', ' '], "_");
+    [dashed, underscored].into_iter().find(|name| T::try_from(name).is_ok())
+}
+
+/// Reports an empty list at its key.
+pub(crate) fn not_empty<T>(list: &Spanned<Vec<T>>, key: &str, diags: &mut Diagnostics) -> bool {
+    if list.value.is_empty() {
+        diags.push(
+            Diagnostic::error(Code::EmptyList, format!("`{key}` is empty"))
+                .at(list.span, "needs at least one item")
+                .help(format!("add an item to `{key}`, or remove what it belongs to")),
+        );
+    }
+    !list.value.is_empty()
+}
+
+/// Reports items that stand twice, at the second one.
+pub(crate) fn unique<'a, K: Ord + 'a>(
+    items: impl IntoIterator<Item = (K, Span)>,
+    describe: impl Fn(&K) -> String,
+    diags: &mut Diagnostics,
+) {
+    let mut seen = BTreeMap::new();
+    for (item, span) in items {
+        let Some(first) = seen.get(&item) else {
+            seen.insert(item, span);
+            continue;
+        };
+        diags.push(
+            Diagnostic::error(Code::ListedTwice, format!("{} is listed twice", describe(&item)))
+                .at(span, "again here")
+                .also(*first, "first here")
+                .help("remove one of the two"),
+        );
+    }
+}
+
+/// Sequences results, keeping the reports of all of them.
+pub(crate) fn all<T>(items: impl IntoIterator<Item = Option<T>>) -> Option<Vec<T>> {
+    let items: Vec<_> = items.into_iter().collect();
+    items.into_iter().collect()
+}

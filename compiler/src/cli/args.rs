@@ -1,0 +1,311 @@
+//! Arguments: what can be typed.
+//!
+//! In:   `argv`. Out: [`Cli`]. Fails with usage errors, which end the process with 2.
+
+#![expect(clippy::doc_markdown, reason = "doc comments are help texts")]
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use nodeplan::name::{NameError, PoolName};
+
+use crate::emit::Format;
+
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 the input has errors, 2 wrong usage, 3 I/O";
+
+/// Compile eBPF manifests into signed MachineConfigs
+#[derive(Debug, Parser)]
+#[command(name = "nodebpf", version, term_width = 80, after_help = EXIT_CODES, disable_help_subcommand = true)]
+pub struct Cli {
+    /// Colours: auto, always or never
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t = Color::Auto,
+        value_name = "WHEN",
+        hide_possible_values = true,
+        hide_default_value = true,
+        display_order = 100
+    )]
+    pub color: Color,
+
+    /// Problems as human, short or json
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t = MessageFormat::Human,
+        value_name = "FORM",
+        hide_possible_values = true,
+        hide_default_value = true,
+        display_order = 100
+    )]
+    pub message_format: MessageFormat,
+
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// When to use terminal colours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless `NO_COLOR` is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// How to print problems.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum MessageFormat {
+    /// With snippets.
+    Human,
+    /// One line each.
+    Short,
+    /// JSON Lines.
+    Json,
+}
+
+/// Commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make a key pair for signing
+    Keygen(KeygenArgs),
+    /// Work with trust files
+    #[command(after_help = EXIT_CODES)]
+    Trust {
+        /// What to do.
+        #[command(subcommand)]
+        command: TrustCommand,
+    },
+    /// Report the problems of manifests, write nothing
+    Check(CheckArgs),
+    /// Compile a manifest into signed MachineConfigs
+    Compile(CompileArgs),
+    /// Make the MachineConfigs that bring loader and trust file
+    Install(InstallArgs),
+    /// Check bundles as a node would
+    Verify(VerifyArgs),
+    /// Explain an error code
+    Explain(ExplainArgs),
+    /// Print the JSON Schema of manifests or policies
+    #[command(after_help = EXIT_CODES)]
+    Schema {
+        /// manifest (default) or policy
+        #[arg(value_enum, default_value_t = SchemaKind::Manifest, hide_possible_values = true, hide_default_value = true)]
+        kind: SchemaKind,
+    },
+    /// Write man pages
+    #[command(hide = true)]
+    Man {
+        /// Where to.
+        dir: PathBuf,
+    },
+}
+
+/// Commands of `trust`.
+#[derive(Debug, Subcommand)]
+pub enum TrustCommand {
+    /// Build a trust file from a policy
+    Build(TrustBuildArgs),
+}
+
+/// Arguments of `keygen`.
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
+pub struct KeygenArgs {
+    /// Write private.pem and public.pem here
+    #[arg(short, long, value_name = "DIR")]
+    pub out_dir: PathBuf,
+}
+
+/// Arguments of `trust build`.
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
+pub struct TrustBuildArgs {
+    /// Policy to read
+    pub policy: PathBuf,
+
+    /// Trust file to write, or chain to extend
+    #[arg(short, long, value_name = "FILE")]
+    pub out: PathBuf,
+
+    /// Sign with this root key; repeatable
+    #[arg(long = "root-key", value_name = "FILE")]
+    pub root_keys: Vec<PathBuf>,
+
+    /// Treat warnings as errors
+    #[arg(long)]
+    pub strict: bool,
+}
+
+/// By which rules manifests are judged.
+#[derive(Debug, Args)]
+pub struct PolicyArgs {
+    /// Judge the owner's rights by this policy
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+
+    /// Judge the owner's rights by this file
+    #[arg(long, value_name = "FILE", conflicts_with = "policy")]
+    pub trust: Option<PathBuf>,
+}
+
+/// Arguments of `check`.
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
+pub struct CheckArgs {
+    /// Manifests to read, or `-` for stdin
+    #[arg(required = true, value_name = "MANIFEST")]
+    pub manifests: Vec<PathBuf>,
+
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a doc comment here would become the command's description")]
+    pub rules: PolicyArgs,
+
+    /// Treat warnings as errors
+    #[arg(long)]
+    pub strict: bool,
+}
+
+/// Arguments of `compile`.
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
+pub struct CompileArgs {
+    /// Manifest to read, or `-` for stdin
+    pub manifest: PathBuf,
+
+    /// Sign with this private key; repeatable
+    #[arg(long = "key", value_name = "FILE")]
+    pub keys: Vec<PathBuf>,
+
+    /// Leave out signatures; nodes refuse that
+    #[arg(long, conflicts_with = "keys")]
+    pub unsigned: bool,
+
+    /// Write all files here [default: stdout]
+    #[arg(short, long, value_name = "DIR")]
+    pub out_dir: Option<PathBuf>,
+
+    /// Write for this pool only; repeatable
+    #[arg(long = "pool", value_name = "POOL", value_parser = pool)]
+    pub pools: Vec<PoolName>,
+
+    /// machineconfig (default) or ignition
+    #[arg(
+        long,
+        value_enum,
+        default_value_t = FormatArg::Machineconfig,
+        hide_possible_values = true,
+        hide_default_value = true
+    )]
+    pub format: FormatArg,
+
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a doc comment here would become the command's description")]
+    pub rules: PolicyArgs,
+
+    /// Report problems, write nothing
+    #[arg(short, long)]
+    pub check: bool,
+
+    /// Treat warnings as errors
+    #[arg(long)]
+    pub strict: bool,
+}
+
+/// Arguments of `install`.
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
+pub struct InstallArgs {
+    /// Write for this pool; repeatable
+    #[arg(long = "pool", value_name = "POOL", value_parser = pool, required = true)]
+    pub pools: Vec<PoolName>,
+
+    /// Trust file for the nodes
+    #[arg(long, value_name = "FILE")]
+    pub trust: PathBuf,
+
+    /// Loader; default: the one beside nodebpf
+    #[arg(long, value_name = "FILE")]
+    pub loader: Option<PathBuf>,
+
+    /// Write all files here
+    #[arg(short, long, value_name = "DIR")]
+    pub out_dir: PathBuf,
+
+    /// machineconfig (default) or ignition
+    #[arg(
+        long,
+        value_enum,
+        default_value_t = FormatArg::Machineconfig,
+        hide_possible_values = true,
+        hide_default_value = true
+    )]
+    pub format: FormatArg,
+
+    /// Treat warnings as errors
+    #[arg(long)]
+    pub strict: bool,
+}
+
+/// Arguments of `verify`.
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
+pub struct VerifyArgs {
+    /// Trust file of the nodes
+    #[arg(long, value_name = "FILE")]
+    pub trust: PathBuf,
+
+    /// Bundles, MachineConfigs, Ignition files
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+}
+
+/// Arguments of `explain`.
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
+pub struct ExplainArgs {
+    /// Code such as NB0402
+    #[arg(required_unless_present = "all")]
+    pub code: Option<String>,
+
+    /// Print all pages, as Markdown
+    #[arg(long, conflicts_with = "code")]
+    pub all: bool,
+}
+
+/// Documents that have a schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SchemaKind {
+    /// `kind: BpfManifest`.
+    Manifest,
+    /// `kind: BpfPolicy`.
+    Policy,
+}
+
+/// Output formats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FormatArg {
+    /// MachineConfig YAML.
+    Machineconfig,
+    /// Ignition JSON.
+    Ignition,
+}
+
+impl From<FormatArg> for Format {
+    fn from(format: FormatArg) -> Self {
+        match format {
+            FormatArg::Machineconfig => Self::MachineConfig,
+            FormatArg::Ignition => Self::Ignition,
+        }
+    }
+}
+
+fn pool(text: &str) -> Result<PoolName, NameError> {
+    PoolName::try_from(text)
+}

@@ -1,0 +1,13 @@
+//! `nodebpf check`: report the problems of manifests, write nothing.
+
+use super::{Exit, args::CheckArgs, front, session::Session};
+
+pub(super) fn run(args: &CheckArgs, session: &mut Session) -> anyhow::Result<Exit> {
+    if let Ok(rules) = front::rules(&args.rules, session)? {
+        for manifest in &args.manifests {
+            front::load(manifest, rules.as_ref(), session)?;
+        }
+    }
+    session.sound(args.strict);
+    Ok(session.exit())
+}

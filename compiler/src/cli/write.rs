@@ -1,0 +1,211 @@
+//! Writing files: all or none, never half.
+//!
+//! In:   a directory and files. Out: the files, flushed to disk, or an error and the directory as it was.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::Write as _,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context as _;
+
+use crate::emit::OutputFile;
+
+/// What was made so far; dropping it before [`Undo::keep`] takes everything back.
+#[derive(Default)]
+struct Undo {
+    /// New directories, outermost first.
+    directories: Vec<PathBuf>,
+    /// Temporary files and files that were not there before.
+    files: Vec<PathBuf>,
+    /// Replaced files: (copy of the old one, its place).
+    replaced: Vec<(PathBuf, PathBuf)>,
+}
+
+impl Undo {
+    fn keep(mut self) {
+        self.replaced.drain(..).for_each(|(copy, _)| drop(fs::remove_file(copy)));
+        self.files.clear();
+        self.directories.clear();
+    }
+}
+
+impl Drop for Undo {
+    fn drop(&mut self) {
+        // Best effort: the error that led here is the one to report.
+        for (copy, place) in self.replaced.drain(..).rev() {
+            let _ = fs::rename(copy, place);
+        }
+        for file in self.files.drain(..) {
+            let _ = fs::remove_file(file);
+        }
+        for directory in self.directories.drain(..).rev() {
+            let _ = fs::remove_dir(directory);
+        }
+    }
+}
+
+/// Writes all of `files` into `directory`, which is made if it is missing. Existing files are replaced atomically.
+pub(super) fn all_or_none(directory: &Path, files: &[OutputFile]) -> anyhow::Result<()> {
+    let mut undo = Undo::default();
+    make_directory(directory, &mut undo)?;
+    let mut pending = Vec::new();
+    for file in files {
+        let place = directory.join(&file.name);
+        let temporary = directory.join(temporary_name(&file.name, "new"));
+        write_new(&temporary, &file.bytes, 0o666, &mut undo)?;
+        pending.push((temporary, place));
+    }
+    for (temporary, place) in pending {
+        let context = || format!("writing `{}`", place.display());
+        if place.symlink_metadata().is_ok() {
+            let copy = directory.join(temporary_name(&file_name(&place), "old"));
+            fs::hard_link(&place, &copy).with_context(context)?;
+            undo.replaced.push((copy, place.clone()));
+        }
+        fs::rename(&temporary, &place).with_context(context)?;
+        undo.files.retain(|file| *file != temporary);
+        if !undo.replaced.iter().any(|(_, replaced)| *replaced == place) {
+            undo.files.push(place);
+        }
+    }
+    sync_directory(directory)?;
+    undo.keep();
+    Ok(())
+}
+
+/// Replaces or makes one file.
+pub(super) fn replace(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let directory = match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    all_or_none(directory, &[OutputFile { name: file_name(path), bytes: bytes.to_vec() }])
+}
+
+/// Makes files that must not exist yet, each with its permission bits: key pairs.
+pub(super) fn new_files(directory: &Path, files: &[(&str, &[u8], u32)]) -> anyhow::Result<()> {
+    let mut undo = Undo::default();
+    make_directory(directory, &mut undo)?;
+    let mut pending = Vec::new();
+    for (name, bytes, mode) in files {
+        let temporary = directory.join(temporary_name(name, "new"));
+        write_new(&temporary, bytes, *mode, &mut undo)?;
+        pending.push((temporary, directory.join(name)));
+    }
+    for (temporary, place) in pending {
+        // A link, not a rename: it fails where a file is.
+        fs::hard_link(&temporary, &place).with_context(|| format!("making `{}`", place.display()))?;
+        undo.files.push(place);
+    }
+    sync_directory(directory)?;
+    undo.files.retain(|file| file.file_name().is_some_and(|name| name.to_string_lossy().starts_with(".nodebpf-")));
+    let temporaries = std::mem::take(&mut undo.files);
+    undo.keep();
+    for file in &temporaries {
+        let _ = fs::remove_file(file);
+    }
+    Ok(())
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+fn temporary_name(name: &str, suffix: &str) -> String {
+    format!(".nodebpf-{name}.{}.{suffix}", std::process::id())
+}
+
+fn make_directory(directory: &Path, undo: &mut Undo) -> anyhow::Result<()> {
+    let missing: Vec<_> = directory
+        .ancestors()
+        .take_while(|ancestor| *ancestor != Path::new("") && ancestor.symlink_metadata().is_err())
+        .collect();
+    for ancestor in missing.into_iter().rev() {
+        fs::create_dir(ancestor).with_context(|| format!("making directory `{}`", ancestor.display()))?;
+        undo.directories.push(ancestor.to_path_buf());
+    }
+    Ok(())
+}
+
+fn write_new(path: &Path, bytes: &[u8], mode: u32, undo: &mut Undo) -> anyhow::Result<()> {
+    let context = || format!("writing `{}`", path.display());
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
+    #[cfg(not(unix))]
+    let _ = mode;
+    let mut file = options.open(path).with_context(context)?;
+    undo.files.push(path.to_path_buf());
+    file.write_all(bytes).and_then(|()| file.sync_all()).with_context(context)
+}
+
+fn sync_directory(directory: &Path) -> anyhow::Result<()> {
+    if cfg!(unix) {
+        File::open(directory)
+            .and_then(|file| file.sync_all())
+            .with_context(|| format!("flushing `{}`", directory.display()))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(name: &str, bytes: &[u8]) -> OutputFile {
+        OutputFile { name: name.to_owned(), bytes: bytes.to_vec() }
+    }
+
+    fn listing(directory: &Path) -> Vec<(String, Vec<u8>)> {
+        let mut names: Vec<_> = fs::read_dir(directory)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .map(|path| (file_name(&path), if path.is_dir() { vec![] } else { fs::read(&path).unwrap() }))
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn files_are_written_and_replaced() {
+        let root = tempfile::tempdir().unwrap();
+        let out = root.path().join("a/b");
+        all_or_none(&out, &[file("x", b"1"), file("y", b"2")]).unwrap();
+        all_or_none(&out, &[file("y", b"3"), file("z", b"4")]).unwrap();
+        let want = [("x", b"1"), ("y", b"3"), ("z", b"4")].map(|(name, bytes)| (name.to_owned(), bytes.to_vec()));
+        assert_eq!(listing(&out), want);
+    }
+
+    /// The last file cannot be put in place: a directory is there.
+    #[test]
+    fn after_a_failure_everything_is_as_it_was() {
+        let root = tempfile::tempdir().unwrap();
+        fs::write(root.path().join("old"), b"kept").unwrap();
+        fs::create_dir(root.path().join("taken")).unwrap();
+        let before = listing(root.path());
+        let files = [file("new", b"1"), file("old", b"2"), file("taken", b"3")];
+        assert!(all_or_none(root.path(), &files).is_err());
+        assert_eq!(listing(root.path()), before);
+    }
+
+    #[test]
+    fn a_directory_that_was_made_in_vain_is_removed() {
+        let root = tempfile::tempdir().unwrap();
+        assert!(all_or_none(&root.path().join("a/b"), &[file("no/such", b"1")]).is_err());
+        assert_eq!(listing(root.path()), []);
+    }
+
+    #[test]
+    fn new_files_never_replace() {
+        let root = tempfile::tempdir().unwrap();
+        fs::write(root.path().join("public"), b"kept").unwrap();
+        let before = listing(root.path());
+        assert!(new_files(root.path(), &[("private", b"1", 0o600), ("public", b"2", 0o644)]).is_err());
+        assert_eq!(listing(root.path()), before);
+        new_files(root.path(), &[("private", b"1", 0o600)]).unwrap();
+        assert_eq!(listing(root.path()).len(), 2);
+    }
+}

@@ -1,0 +1,75 @@
+//! What `install` puts on nodes: the loader with its units, and the trust file.
+//!
+//! In:   bytes of loader and trust file, a pool. Out: two `MachineConfig`s.
+//! May fail with: NB0504 (not a static `x86_64` executable).
+
+use std::collections::BTreeMap;
+
+use nodeplan::name::PoolName;
+use object::{
+    Endianness, elf,
+    read::elf::{FileHeader, ProgramHeader},
+};
+
+use super::{
+    DATA_MODE,
+    ignition::{NodeFile, NodeUnit},
+    machineconfig::MachineConfig,
+    unit::LOADER_PATH,
+};
+use crate::diag::{Code, Diagnostic, shown};
+
+/// Where nodes have their trust file.
+pub const TRUST_PATH: &str = "/etc/nodebpf/trust.json";
+
+/// Mode of the loader, `rwxr-xr-x`.
+const LOADER_MODE: u32 = 0o755;
+
+/// Loader and units of one pool.
+pub fn loader(pool: &PoolName, loader: &[u8], units: &[NodeUnit]) -> MachineConfig {
+    let file = NodeFile { path: LOADER_PATH.to_owned(), mode: LOADER_MODE, content: loader.to_vec() };
+    MachineConfig::new(format!("99-{pool}-nodebpf"), pool, BTreeMap::new(), &[file], units)
+}
+
+/// Trust file of one pool.
+pub fn trust(pool: &PoolName, trust: &[u8]) -> MachineConfig {
+    let file = NodeFile { path: TRUST_PATH.to_owned(), mode: DATA_MODE, content: trust.to_vec() };
+    MachineConfig::new(format!("99-{pool}-nodebpf-trust"), pool, BTreeMap::new(), &[file], &[])
+}
+
+/// Why a node could not run these bytes whatever else is on it; `None` if it could.
+pub fn refuse_loader(name: &str, bytes: &[u8]) -> Option<Diagnostic> {
+    let why = why_not(bytes)?;
+    Some(
+        Diagnostic::error(Code::NotALoader, format!("loader `{}` {why}", shown(name)))
+            .note("the loader must be one static x86_64 ELF executable, so that nothing on the node can break it")
+            .help("build it with `cargo xtask dist`, and give it with `--loader target/dist/nodebpf-loader`"),
+    )
+}
+
+fn why_not(bytes: &[u8]) -> Option<&'static str> {
+    let damaged = "has damaged ELF headers";
+    if !bytes.starts_with(&elf::ELFMAG) {
+        return Some("is not an ELF file");
+    }
+    if bytes.get(4) != Some(&elf::ELFCLASS64) {
+        return Some("is not a 64-bit executable");
+    }
+    let Ok(header) = elf::FileHeader64::<Endianness>::parse(bytes) else { return Some(damaged) };
+    let Ok(endian) = header.endian() else { return Some(damaged) };
+    if header.e_machine(endian) != elf::EM_X86_64 {
+        return Some("is not for x86_64");
+    }
+    // ET_DYN is what a static position-independent executable is.
+    if !matches!(header.e_type(endian), elf::ET_EXEC | elf::ET_DYN) {
+        return Some("is not an executable");
+    }
+    let Ok(segments) = header.program_headers(endian, bytes) else { return Some(damaged) };
+    if segments.iter().any(|segment| segment.p_type(endian) == elf::PT_INTERP) {
+        return Some("is dynamically linked (it has PT_INTERP)");
+    }
+    if !segments.iter().any(|segment| segment.p_type(endian) == elf::PT_LOAD) {
+        return Some("has nothing to load");
+    }
+    None
+}

@@ -1,0 +1,73 @@
+//! Lower: bundles, trust files and the loader to files and units of a MachineConfig.
+//!
+//! In:   bytes and names. Out: [`machineconfig::MachineConfig`]s, typed values all the way.
+//! May fail with: NB0501 (pool not permitted), NB0504 (loader).
+//!
+//! Pure. Ignition 3.2.0 throughout: every machine config operator from 4.7 on takes it.
+
+pub mod ignition;
+pub mod install;
+pub mod machineconfig;
+pub mod unit;
+
+use std::collections::BTreeMap;
+
+use nodeplan::{digest::Sha256Digest, key::KeyId, name::PoolName, plan::NodePlan};
+
+use crate::{
+    check::Checked,
+    diag::{Code, Diagnostic, Diagnostics, one_of, shown},
+};
+use ignition::NodeFile;
+use machineconfig::MachineConfig;
+
+/// Where the loader looks for bundles.
+pub const BUNDLE_DIRECTORY: &str = "/etc/nodebpf/bundles";
+
+/// Prefix of our annotations, which the machine config operator does not hash.
+const ANNOTATIONS: &str = "nodebpf.io";
+
+/// Mode of data files, `rw-r--r--`.
+const DATA_MODE: u32 = 0o644;
+
+/// The pools to write for: those of `--pool`, or all of the manifest. Sorted, each once.
+pub fn pools(checked: &Checked, wanted: &[PoolName], diags: &mut Diagnostics) -> Vec<PoolName> {
+    let mut pools: Vec<PoolName> = if wanted.is_empty() { checked.pools().cloned().collect() } else { wanted.to_vec() };
+    pools.sort();
+    pools.dedup();
+    for pool in &pools {
+        if !checked.pools().any(|permitted| permitted == pool) {
+            let permitted = one_of(checked.pools().map(PoolName::as_str));
+            let place = checked.pools.first().map_or(checked.stream.span, |pool| pool.span);
+            diags.push(
+                Diagnostic::error(
+                    Code::PoolNotPermitted,
+                    format!("`--pool {}` is not in `pools`", shown(pool.as_str())),
+                )
+                .at(place, format_args!("permits {permitted}"))
+                .help("add the pool to `spec.pools`, by review"),
+            );
+        }
+    }
+    pools
+}
+
+/// The one MachineConfig of a stream for one pool: exactly one file, the bundle.
+pub fn stream(pool: &PoolName, plan: &NodePlan, statement: &[u8], signers: &[KeyId], bundle: &[u8]) -> MachineConfig {
+    let file = NodeFile {
+        path: format!("{BUNDLE_DIRECTORY}/{}.bundle", plan.stream),
+        mode: DATA_MODE,
+        content: bundle.to_vec(),
+    };
+    let annotation = |key: &str, value: String| (format!("{ANNOTATIONS}/{key}"), value);
+    let annotations = BTreeMap::from([
+        annotation("compiler-version", env!("CARGO_PKG_VERSION").to_owned()),
+        annotation("owner", plan.owner.to_string()),
+        annotation("revision", plan.revision.to_string()),
+        annotation("signers", signers.iter().map(KeyId::to_string).collect::<Vec<_>>().join(",")),
+        annotation("statement-sha256", Sha256Digest::of(statement).to_string()),
+        annotation("stream", plan.stream.to_string()),
+    ]);
+    let name = format!("99-{pool}-nodebpf-stream-{}", plan.stream);
+    MachineConfig::new(name, pool, annotations, &[file], &[])
+}

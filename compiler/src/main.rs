@@ -1,0 +1,7 @@
+//! The binary `nodebpf`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    nodebpf::cli::main()
+}

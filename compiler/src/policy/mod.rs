@@ -1,0 +1,238 @@
+//! Policy: `policy.yaml` to the trust document that nodes obey.
+//!
+//! In:   text and the public key files it names. Out: [`TrustDocument`].
+//! May fail with: `NB01xx`, NB0201 to NB0206 (files), NB0301, NB0302, NB0305, NB0306 (names, numbers, lists),
+//! NB0341 (threshold), NB0342 (streams overlap), NB0343 (band).
+//!
+//! Pure. Signing and the chain of versions: [`crate::sign::chain`].
+
+pub mod raw;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use nodeplan::{
+    digest::Sha256Digest,
+    glob,
+    key::{KeyId, PublicKey},
+    name::{Audience, OwnerName, StreamGlob, StreamName},
+    priority::Band,
+    trust::{HookRule, Hooks, KeySet, OwnerTrust, TRUST_FORMAT, TrustDocument},
+};
+
+use crate::{
+    check::{all, metadata_names as names, metadata_revision as revision, name, not_empty, program_priority, unique},
+    diag::{Code, Diagnostic, Diagnostics, shown},
+    manifest::decode_document,
+    resolve::{Files, explain},
+    sign::key,
+    source::{SourceMap, Spanned},
+    yaml::types::{List, Number, Text},
+};
+
+/// Largest key file, in bytes. Ours.
+pub const KEY_FILE_MAX_BYTES: usize = 16 * 1024;
+
+/// Reads a policy; `None` if an error was reported.
+pub fn parse(
+    file: &str,
+    bytes: &[u8],
+    files: &dyn Files,
+    sources: &mut SourceMap,
+    diags: &mut Diagnostics,
+) -> Option<TrustDocument> {
+    let before = diags.error_count();
+    let policy: raw::Policy = decode_document(file, bytes, "the policy", sources, diags)?;
+    let document = document(&policy.spec, files, diags);
+    name::<StreamName>(&policy.metadata.name, "policy name", diags);
+    let document = document.filter(|_| diags.error_count() == before)?;
+    if let Err(error) = document.check() {
+        // Not reached as long as the checks above say the same with places.
+        diags.push(Diagnostic::error(Code::BadTrust, error).at(policy.spec.version.span, "in this policy"));
+        return None;
+    }
+    Some(document)
+}
+
+fn document(spec: &raw::Spec, files: &dyn Files, diags: &mut Diagnostics) -> Option<TrustDocument> {
+    let version = u64::try_from(spec.version.value).ok().filter(|version| *version > 0);
+    if version.is_none() {
+        let message = format!("`version` must be at least 1, not {}", spec.version.value);
+        diags.push(Diagnostic::error(Code::OutOfRange, message).at(spec.version.span, "out of range"));
+    }
+    let audiences = match &spec.audiences {
+        Some(list) => names::<Audience>(list, "audiences", "audience", diags),
+        None => Some(Vec::new()),
+    };
+    let owners = owners(&spec.owners, files, diags);
+    let roots = match &spec.roots {
+        Some(raw) => key_set(&raw.keys, raw.threshold.as_ref(), "the roots", files, diags).map(Some),
+        None => Some(None),
+    };
+    let floors = floors(spec, diags);
+    let revoked_keys = digests(spec.revoked_keys.as_ref(), "key id", diags, |text| KeyId::try_from(text).ok());
+    let revoked_bundles =
+        digests(spec.revoked_bundles.as_ref(), "digest", diags, |text| Sha256Digest::try_from(text).ok());
+    let mut audiences: Vec<_> = audiences?.into_iter().map(|audience| audience.value).collect();
+    audiences.sort();
+    Some(TrustDocument {
+        format: TRUST_FORMAT,
+        version: version?,
+        audiences,
+        roots: roots?,
+        owners: owners?,
+        floors: floors?,
+        revoked_keys: revoked_keys?,
+        revoked_bundles: revoked_bundles?,
+    })
+}
+
+fn floors(spec: &raw::Spec, diags: &mut Diagnostics) -> Option<BTreeMap<StreamName, nodeplan::plan::Revision>> {
+    let Some(dict) = &spec.floors else { return Some(BTreeMap::new()) };
+    let floors = all(dict.0.iter().map(|(stream, floor)| {
+        let stream = name::<StreamName>(stream, "stream name", diags);
+        let floor = revision(floor, "floors", diags);
+        Some((stream?.value, floor?.value))
+    }))?;
+    Some(floors.into_iter().collect())
+}
+
+fn digests<T: Ord>(
+    list: Option<&List<Text>>,
+    what: &str,
+    diags: &mut Diagnostics,
+    read: impl Fn(&str) -> Option<T>,
+) -> Option<BTreeSet<T>> {
+    let Some(list) = list else { return Some(BTreeSet::new()) };
+    let items = all(list.value.iter().map(|item| {
+        let digest = read(&item.value);
+        if digest.is_none() {
+            diags.push(
+                Diagnostic::error(Code::BadName, format!("`{}` is not a {what}", shown(&item.value)))
+                    .at(item.span, "must be 64 lower-case hexadecimal digits"),
+            );
+        }
+        digest
+    }))?;
+    Some(items.into_iter().collect())
+}
+
+fn owners(
+    list: &List<raw::Owner>,
+    files: &dyn Files,
+    diags: &mut Diagnostics,
+) -> Option<BTreeMap<OwnerName, OwnerTrust>> {
+    let sound = not_empty(list, "owners", diags);
+    unique(
+        list.value.iter().map(|owner| (&owner.name.value, owner.name.span)),
+        |name| format!("owner `{}`", shown(name)),
+        diags,
+    );
+    let owners = all(list.value.iter().map(|owner| check_owner(owner, files, diags)));
+    overlaps(list, diags);
+    Some(owners?.into_iter().collect()).filter(|_| sound)
+}
+
+fn check_owner(raw: &raw::Owner, files: &dyn Files, diags: &mut Diagnostics) -> Option<(OwnerName, OwnerTrust)> {
+    let name = name::<OwnerName>(&raw.name, "owner", diags);
+    let whose = format!("owner `{}`", shown(&raw.name.value));
+    let signers = key_set(&raw.keys, raw.threshold.as_ref(), &whose, files, diags);
+    let streams = names::<StreamGlob>(&raw.streams, "streams", "stream glob", diags);
+    let xdp = match &raw.hooks.xdp {
+        Some(hook) => band(&hook.band, diags).map(|band| Some(HookRule { band })),
+        None => Some(None),
+    };
+    let streams = streams?.into_iter().map(|glob| glob.value).collect();
+    Some((name?.value, OwnerTrust { signers: signers?, streams, hooks: Hooks { xdp: xdp? } }))
+}
+
+fn band(list: &List<Spanned<i64>>, diags: &mut Diagnostics) -> Option<Band> {
+    let priorities = all(list.value.iter().map(|number| program_priority(number, diags)))?;
+    let [first, last] = priorities.as_slice() else {
+        let message = format!("`band` has {} numbers; it must have two", priorities.len());
+        diags.push(
+            Diagnostic::error(Code::BadBand, message)
+                .at(list.span, "must be the first and the last priority")
+                .help("for example `band: [500, 599]`"),
+        );
+        return None;
+    };
+    let band = Band::try_from([first.value, last.value]);
+    if let Err(error) = &band {
+        diags.push(
+            Diagnostic::error(Code::BadBand, error)
+                .at(last.span, "lies before the first")
+                .help(format!("write `band: [{}, {}]`", last.value, first.value)),
+        );
+    }
+    band.ok()
+}
+
+/// Keys in written order; nodes look them up by id.
+fn key_set(
+    list: &List<Text>,
+    threshold: Option<&Number>,
+    whose: &str,
+    files: &dyn Files,
+    diags: &mut Diagnostics,
+) -> Option<KeySet> {
+    let sound = not_empty(list, "keys", diags);
+    let keys = all(list.value.iter().map(|path| read_key(path, files, diags)));
+    if let Some(keys) = &keys {
+        let ids = keys.iter().zip(&list.value).map(|(key, path)| (key.id(), path.span));
+        unique(ids, |id| format!("key {id}"), diags);
+    }
+    let count = list.value.len();
+    let number = threshold.map_or(1, |number| number.value);
+    let valid = usize::try_from(number).ok().filter(|number| (1..=count).contains(number));
+    if let (None, Some(written)) = (valid, threshold) {
+        diags.push(
+            Diagnostic::error(Code::Threshold, format!("the threshold of {whose} is {number}; keys listed: {count}"))
+                .at(written.span, "must be from 1 to the number of keys")
+                .also(list.span, "these keys"),
+        );
+    }
+    Some(KeySet { keys: keys?, threshold: valid? }).filter(|_| sound)
+}
+
+fn read_key(path: &Text, files: &dyn Files, diags: &mut Diagnostics) -> Option<PublicKey> {
+    let bytes = files
+        .read(&path.value, KEY_FILE_MAX_BYTES)
+        .map_err(|error| diags.push(explain(&error, path, "key file")))
+        .ok()?;
+    key::public_from_pem(&bytes)
+        .map_err(|error| {
+            diags.push(
+                Diagnostic::error(Code::NotAPublicKey, format!("key file `{}` {error}", shown(&path.value)))
+                    .at(path.span, "")
+                    .help("name a public.pem as `nodebpf keygen` or `openssl ec -pubout` writes it"),
+            );
+        })
+        .ok()
+}
+
+/// Two owners must not be able to claim one stream.
+fn overlaps(list: &List<raw::Owner>, diags: &mut Diagnostics) {
+    for (at, owner) in list.value.iter().enumerate() {
+        for other in list.value[..at].iter().filter(|other| other.name.value != owner.name.value) {
+            for (glob, other_glob) in
+                owner.streams.value.iter().flat_map(|a| other.streams.value.iter().map(move |b| (a, b)))
+            {
+                if glob::overlap(&glob.value, &other_glob.value) {
+                    diags.push(
+                        Diagnostic::error(
+                            Code::StreamsOverlap,
+                            format!(
+                                "`{}` and `{}` both match some stream",
+                                shown(&glob.value),
+                                shown(&other_glob.value)
+                            ),
+                        )
+                        .at(glob.span, format_args!("of owner `{}`", shown(&owner.name.value)))
+                        .also(other_glob.span, format_args!("of owner `{}`", shown(&other.name.value)))
+                        .help("give each owner a prefix of its own, such as `netops-*`"),
+                    );
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! Resolve: paths in a manifest to bytes, digests and what the objects offer.
+//!
+//! In:   a raw [`Manifest`] and [`Files`]. Out: [`Resolved`].
+//! May fail with: NB0201 (missing), NB0202 (leads outside), NB0203 (cannot be read), NB0204 (too large),
+//! NB0205 (not a BPF object).
+
+use std::collections::BTreeMap;
+
+use nodeplan::{digest::Sha256Digest, limits};
+
+use crate::{
+    diag::{Code, Diagnostic, Diagnostics, shown},
+    manifest::raw::Manifest,
+    object::{self, ObjectFacts},
+    source::{Span, Spanned},
+};
+
+/// Read-only files beside a manifest. The only way to files before `cli`.
+pub trait Files {
+    /// All bytes of the file at `path`, which is relative, with `/`. Reads nothing of files over `max_bytes`.
+    fn read(&self, path: &str, max_bytes: usize) -> Result<Vec<u8>, ReadError>;
+}
+
+/// Why a file was not read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// No such file.
+    #[error("does not exist")]
+    Missing,
+    /// A link that leads out of the directory.
+    #[error("leads out of the directory through a link")]
+    Escapes,
+    /// A directory, device or socket.
+    #[error("is not a regular file")]
+    NotAFile,
+    /// Over the limit.
+    #[error("has {size} bytes; {max} are allowed")]
+    TooLarge {
+        /// Bytes found.
+        size: u64,
+        /// Bytes allowed.
+        max: usize,
+    },
+    /// What the system says.
+    #[error("{0}")]
+    System(String),
+}
+
+/// An object of a manifest.
+#[derive(Clone, Debug)]
+pub struct ObjectFile {
+    /// As written.
+    pub path: String,
+    /// Where it was written first.
+    pub span: Span,
+    /// Content.
+    pub bytes: Vec<u8>,
+    /// Digest of the content.
+    pub sha256: Sha256Digest,
+    /// What it offers.
+    pub facts: ObjectFacts,
+}
+
+/// A manifest and its files.
+#[derive(Clone, Debug)]
+pub struct Resolved {
+    /// As written.
+    pub manifest: Manifest,
+    /// Objects by digest: two paths with equal bytes are one object.
+    pub objects: BTreeMap<Sha256Digest, ObjectFile>,
+    /// For each program of the manifest, in written order, its object.
+    pub program_objects: Vec<Sha256Digest>,
+}
+
+/// Reads all files that `manifest` names; `None` if an error was reported.
+pub fn resolve(manifest: Manifest, files: &dyn Files, diags: &mut Diagnostics) -> Option<Resolved> {
+    let mut objects = BTreeMap::new();
+    let mut by_path: BTreeMap<&str, Option<Sha256Digest>> = BTreeMap::new();
+    let mut program_objects = Vec::new();
+    for program in &manifest.spec.programs.value {
+        let path = &program.object.0;
+        let known = by_path.entry(path.value.as_str()).or_insert_with(|| {
+            let object = read_object(path, files, diags)?;
+            let digest = object.sha256;
+            objects.entry(digest).or_insert(object);
+            Some(digest)
+        });
+        program_objects.push(*known);
+    }
+    let program_objects = program_objects.into_iter().collect::<Option<_>>()?;
+    Some(Resolved { manifest, objects, program_objects })
+}
+
+fn read_object(path: &Spanned<String>, files: &dyn Files, diags: &mut Diagnostics) -> Option<ObjectFile> {
+    if let Some(why) = escape(&path.value) {
+        diags.push(
+            Diagnostic::error(Code::PathEscapes, format!("object path `{}` {why}", shown(&path.value)))
+                .at(path.span, "must stay in the manifest's directory")
+                .help("put the object beside the manifest or below it, and write the path from there"),
+        );
+        return None;
+    }
+    let bytes = files
+        .read(&path.value, limits::OBJECT_MAX_BYTES)
+        .map_err(|error| diags.push(explain(&error, path, "object")))
+        .ok()?;
+    match object::read(&bytes) {
+        Ok(facts) => {
+            let sha256 = Sha256Digest::of(&bytes);
+            Some(ObjectFile { path: path.value.clone(), span: path.span, bytes, sha256, facts })
+        }
+        Err(error) => {
+            diags.push(
+                Diagnostic::error(Code::NotAnObject, format!("object `{}` cannot be used", shown(&path.value)))
+                    .at(path.span, "")
+                    .note(shown_long(&error.to_string()))
+                    .help("compile with `clang -g -O2 -target bpfel -c`, and strip with `llvm-strip -g` only"),
+            );
+            None
+        }
+    }
+}
+
+/// A file that could not be read, in words.
+pub(crate) fn explain(error: &ReadError, path: &Spanned<String>, what: &str) -> Diagnostic {
+    let code = match error {
+        ReadError::Missing => Code::FileMissing,
+        ReadError::Escapes => Code::PathEscapes,
+        ReadError::NotAFile | ReadError::System(_) => Code::FileUnreadable,
+        ReadError::TooLarge { .. } => Code::FileTooLarge,
+    };
+    let diagnostic =
+        Diagnostic::error(code, format!("{what} `{}` {}", shown(&path.value), verb(error))).at(path.span, "");
+    match error {
+        ReadError::Missing => diagnostic.note("paths start at the directory of this file"),
+        _ => diagnostic,
+    }
+}
+
+fn verb(error: &ReadError) -> String {
+    match error {
+        ReadError::System(text) => format!("cannot be read: {}", shown(text)),
+        other => other.to_string(),
+    }
+}
+
+/// Like [`shown`], for texts of other libraries that may be longer than a value.
+fn shown_long(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(200).collect()
+}
+
+/// Why `path` is not below the manifest's directory; `None` if it is, links aside.
+fn escape(path: &str) -> Option<&'static str> {
+    let windows_drive = path.as_bytes().get(1) == Some(&b':');
+    if path.is_empty() {
+        Some("is empty")
+    } else if path.chars().any(char::is_control) {
+        Some("has a control character")
+    } else if path.starts_with('/') || windows_drive {
+        Some("is absolute")
+    } else if path.contains('\\') {
+        Some("has a `\\`; directories are separated by `/`")
+    } else if path.split('/').any(|part| part == "..") {
+        Some("has `..`")
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_paths_below_are_taken() {
+        for good in ["a.o", "./a.o", "build/a.o", "a..b/c.o", "..a"] {
+            assert_eq!(escape(good), None, "case: {good}");
+        }
+        for bad in ["", "/etc/passwd", "../a.o", "a/../../b", "a/..", "C:/x", "a\\b", "a\0b", "a\nb"] {
+            assert!(escape(bad).is_some(), "case: {bad}");
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! The chain of trust documents: the next version, signed by old and new roots.
+//!
+//! In:   the new document, the file it replaces, root keys. Out: bytes of `trust.json`.
+//! May fail with: NB0605 (old file), NB0607 (root keys), NB0608 (version), NB0609 (no roots; a warning).
+
+use std::collections::BTreeSet;
+
+use nodeplan::{
+    key::KeyId,
+    trust::{Envelope, KeySet, Trust, TrustDocument, encode_chain},
+};
+use serde::Deserialize;
+
+use super::{Signer, signatures};
+use crate::diag::{Code, Diagnostic, Diagnostics};
+
+#[derive(Deserialize)]
+struct Chain {
+    chain: Vec<Envelope>,
+}
+
+/// Bytes of the trust file that follows `old` with `document`; `None` if an error was reported.
+pub fn extend(
+    document: &TrustDocument,
+    old: Option<&[u8]>,
+    root_keys: &[&dyn Signer],
+    diags: &mut Diagnostics,
+) -> Option<Vec<u8>> {
+    let before = diags.error_count();
+    let old = match old {
+        Some(bytes) => Some((read_old(bytes, diags)?, bytes)),
+        None => None,
+    };
+    let old = old.filter(|(trust, _)| trust.document().roots.is_some());
+    let previous = old.as_ref().map(|(trust, _)| trust.document());
+    if let (Some(previous), Some((_, bytes))) = (previous, &old)
+        && previous == document
+    {
+        // Nothing changed: the file stays as it is, signatures included.
+        return Some(bytes.to_vec());
+    }
+    check_roots(document, previous, root_keys, diags);
+    if diags.error_count() > before {
+        return None;
+    }
+    let mut chain = match &old {
+        Some((_, bytes)) => serde_json::from_slice::<Chain>(bytes).map_or_else(|_| Vec::new(), |chain| chain.chain),
+        None => Vec::new(),
+    };
+    chain.push(Envelope::new(document, &signatures(&Envelope::to_sign(document), root_keys)));
+    let bytes = encode_chain(chain);
+    if let Err(error) = Trust::parse(&bytes) {
+        diags.push(Diagnostic::error(Code::BadTrust, format!("the new trust file would be refused: {error}")));
+        return None;
+    }
+    Some(bytes)
+}
+
+fn read_old(bytes: &[u8], diags: &mut Diagnostics) -> Option<Trust> {
+    Trust::parse(bytes)
+        .map_err(|error| {
+            diags.push(
+                Diagnostic::error(Code::BadTrust, format!("the file to be replaced is not a trust file: {error}"))
+                    .note("it may be the only copy of the chain, so it is not overwritten")
+                    .help("restore it, or move it away to begin a new chain"),
+            );
+        })
+        .ok()
+}
+
+fn check_roots(
+    document: &TrustDocument,
+    previous: Option<&TrustDocument>,
+    root_keys: &[&dyn Signer],
+    diags: &mut Diagnostics,
+) {
+    let ids: BTreeSet<KeyId> = root_keys.iter().map(|key| key.public().id()).collect();
+    let old_roots = previous.and_then(|previous| previous.roots.as_ref());
+    let sets = || old_roots.into_iter().chain(&document.roots);
+    for id in &ids {
+        if !sets().any(|set| set.keys.iter().any(|key| key.id() == *id)) {
+            diags.push(
+                Diagnostic::error(Code::RootKeys, format!("key {id} is not one of the root keys"))
+                    .help("list its public key in the policy under `spec.roots.keys`, or leave out its `--root-key`"),
+            );
+        }
+    }
+    if let Some(previous) = previous {
+        if document.version <= previous.version {
+            let message =
+                format!("version {} does not rise above version {} of the file", document.version, previous.version);
+            diags.push(
+                Diagnostic::error(Code::VersionOrder, message)
+                    .help(format!("write `version: {}` in the policy", previous.version + 1)),
+            );
+        }
+        if document.roots.is_none() {
+            diags.push(
+                Diagnostic::error(Code::RootKeys, "the policy has no `roots`, but the trust file has")
+                    .note("root keys cannot be given up once a chain has them; nodes would refuse the file")
+                    .help("add `roots` to the policy"),
+            );
+        }
+    }
+    let new = document.roots.as_ref().map(|set| (set, document.version));
+    let old = old_roots.zip(previous.map(|previous| previous.version));
+    for (set, version) in old.into_iter().chain(new) {
+        enough(set, version, &ids, diags);
+    }
+    if document.roots.is_none() && previous.is_none() {
+        diags.push(
+            Diagnostic::warning(Code::CoDelivered, "the policy has no root keys")
+                .note("nodes trust the file as far as the channel it came by (co-delivered): who writes it, rules")
+                .help("add `roots: {keys: [root.pem]}` to the policy and sign with `--root-key`"),
+        );
+    }
+}
+
+fn enough(set: &KeySet, version: u64, ids: &BTreeSet<KeyId>, diags: &mut Diagnostics) {
+    let valid = set.keys.iter().filter(|key| ids.contains(&key.id())).count();
+    if valid < set.threshold {
+        let message = format!("{valid} of the root keys of version {version} are given; {} must sign", set.threshold);
+        diags.push(
+            Diagnostic::error(Code::RootKeys, message)
+                .help("give `--root-key FILE` for each private root key, those of the old version too"),
+        );
+    }
+}

@@ -1,0 +1,199 @@
+//! Values that raw types are made of: text, numbers, lists, dictionaries, words.
+//!
+//! In: nodes. Out: values with places. May fail with the codes of [`super::decode`].
+
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+
+use super::{
+    Key, Node, Value,
+    decode::{Decode, Decoder, Place, not_built},
+};
+use crate::{
+    diag::{Code, Diagnostic, one_of, shown},
+    source::Spanned,
+    suggest::nearest,
+};
+
+/// Text.
+pub type Text = Spanned<String>;
+
+/// A whole number; any size that fits 64 bits, so that out-of-range values reach a message that names the range.
+pub type Number = Spanned<i64>;
+
+/// A list.
+pub type List<T> = Spanned<Vec<T>>;
+
+/// A map with free keys, in written order.
+#[derive(Clone, Debug)]
+pub struct Dict<T>(pub Vec<(Text, T)>);
+
+/// One word of a closed set.
+#[derive(Clone, Debug)]
+pub struct Word<T>(pub Spanned<T>);
+
+/// A closed set of words.
+pub trait Words: Copy + 'static {
+    /// All words and what they mean.
+    const WORDS: &'static [(&'static str, Self)];
+    /// Words that are designed and not built.
+    const LATER: &'static [&'static str] = &[];
+    /// Name of the set in the JSON Schema.
+    const NAME: &'static str;
+}
+
+/// A scalar whose type the context decides, such as a map key.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Scalar {
+    /// A whole number.
+    Int(i128),
+    /// A truth value.
+    Bool(bool),
+    /// Text.
+    Text(String),
+}
+
+impl Decode for Text {
+    fn decode(node: &Node, place: Place<'_>, d: &mut Decoder<'_>) -> Option<Self> {
+        if let Value::Text(text) = &node.value {
+            return Some(Spanned::new(text.clone(), node.span));
+        }
+        let quotable = matches!(node.value, Value::Int(_) | Value::Float | Value::Bool(_));
+        let help = quotable.then(|| format!("put it in quotes: `\"{}\"`", shown(d.written(node))));
+        d.wrong_type(node, place, "text", help);
+        None
+    }
+}
+
+impl Decode for Number {
+    fn decode(node: &Node, place: Place<'_>, d: &mut Decoder<'_>) -> Option<Self> {
+        if let Value::Int(number) = node.value
+            && let Ok(number) = i64::try_from(number)
+        {
+            return Some(Spanned::new(number, node.span));
+        }
+        let help = match &node.value {
+            Value::Text(text) if text.parse::<i64>().is_ok() => {
+                let number = text.trim_start_matches(['0', '+']);
+                Some(format!(
+                    "write the number plainly: `{}: {}`",
+                    place.key,
+                    if number.is_empty() { "0" } else { number }
+                ))
+            }
+            _ => None,
+        };
+        d.wrong_type(node, place, "a whole number of at most 64 bits", help);
+        None
+    }
+}
+
+impl<T: Decode> Decode for List<T> {
+    fn decode(node: &Node, place: Place<'_>, d: &mut Decoder<'_>) -> Option<Self> {
+        let Value::List(items) = &node.value else {
+            let help = matches!(node.value, Value::Text(_) | Value::Int(_))
+                .then(|| format!("make it a list: `{}: [{}]`", place.key, shown(d.written(node))));
+            d.wrong_type(node, place, "a list", help);
+            return None;
+        };
+        let decoded: Vec<_> = items
+            .iter()
+            .enumerate()
+            .map(|(index, item)| {
+                // Problems of an item point into the item, not at the list's key; a map points at its first key.
+                let end = if matches!(item.value, Value::Map(_)) { item.span.start } else { item.span.end };
+                let key = format!("{}[{index}]", place.key);
+                T::decode(item, Place { key: &key, span: crate::source::Span { end, ..item.span } }, d)
+            })
+            .collect();
+        // Lists have no text of their own to point at; the key above has.
+        Some(Spanned::new(decoded.into_iter().collect::<Option<_>>()?, place.span))
+    }
+}
+
+impl<T: Decode> Decode for Dict<T> {
+    fn decode(node: &Node, place: Place<'_>, d: &mut Decoder<'_>) -> Option<Self> {
+        let Value::Map(entries) = &node.value else {
+            d.wrong_type(node, place, "a map", None);
+            return None;
+        };
+        let decode_entry = |(key, value): &(Key, Node)| {
+            let name = Spanned::new(key.text.clone(), key.span);
+            Some((name, T::decode(value, Place { key: &key.text, span: key.span }, d)?))
+        };
+        let decoded: Vec<_> = entries.iter().map(decode_entry).collect();
+        decoded.into_iter().collect::<Option<_>>().map(Self)
+    }
+}
+
+impl<T: Words> Decode for Word<T> {
+    fn decode(node: &Node, place: Place<'_>, d: &mut Decoder<'_>) -> Option<Self> {
+        let words = || T::WORDS.iter().map(|(word, _)| *word);
+        let Value::Text(text) = &node.value else {
+            d.wrong_type(node, place, &one_of(words()), None);
+            return None;
+        };
+        if let Some((_, value)) = T::WORDS.iter().find(|(word, _)| word == text) {
+            return Some(Self(Spanned::new(*value, node.span)));
+        }
+        if T::LATER.contains(&text.as_str()) {
+            d.diags.push(not_built(&format!("{}: {text}", place.key), node.span));
+            return None;
+        }
+        let message = format!("`{}` must be {}, not `{}`", place.key, one_of(words()), shown(text));
+        let help = nearest(text, words()).map(|near| format!("did you mean `{near}`?"));
+        d.diags.push(Diagnostic::error(Code::UnknownWord, message).at(node.span, "not one of them").maybe_help(help));
+        None
+    }
+}
+
+impl Decode for Spanned<Scalar> {
+    fn decode(node: &Node, place: Place<'_>, d: &mut Decoder<'_>) -> Option<Self> {
+        let scalar = match &node.value {
+            Value::Int(number) => Scalar::Int(*number),
+            Value::Bool(value) => Scalar::Bool(*value),
+            Value::Text(text) => Scalar::Text(text.clone()),
+            Value::Null | Value::Float | Value::List(_) | Value::Map(_) => {
+                d.wrong_type(node, place, "a whole number, a truth value or text", None);
+                return None;
+            }
+        };
+        Some(Self::new(scalar, node.span))
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for Dict<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        format!("Dict_of_{}", T::schema_name()).into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "object", "additionalProperties": generator.subschema_for::<T>() })
+    }
+}
+
+impl<T: Words> JsonSchema for Word<T> {
+    fn schema_name() -> Cow<'static, str> {
+        T::NAME.into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let words: Vec<_> = T::WORDS.iter().map(|(word, _)| *word).collect();
+        json_schema!({ "type": "string", "enum": words })
+    }
+}
+
+impl JsonSchema for Scalar {
+    fn schema_name() -> Cow<'static, str> {
+        "Scalar".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": ["integer", "boolean", "string"] })
+    }
+}
