@@ -19,7 +19,10 @@ use std::{
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 
-use crate::run::{capture, check, root};
+use crate::{
+    run::{capture, check, root},
+    setup::{Tool, need},
+};
 
 /// One object: the same source may be built more than once, with other defines.
 struct Object {
@@ -39,6 +42,7 @@ const OBJECTS: &[Object] = &[
         defines: &["NODEBPF_FRAGS"],
         output: "bpf/prebuilt/xdp_dispatcher_frags.bpf.o",
     },
+    Object { source: "bpf/programs/lsm_deny_ext.bpf.c", defines: &[], output: "bpf/prebuilt/lsm_deny_ext.bpf.o" },
     Object { source: "bpf/programs/xdp_bad.bpf.c", defines: &[], output: "bpf/prebuilt/xdp_bad.bpf.o" },
     Object {
         source: "bpf/programs/xdp_drop_udp_port.bpf.c",
@@ -95,8 +99,14 @@ pub(crate) struct Args {
     check: bool,
 }
 
+/// Fails unless the committed objects are what the sources give.
+pub(crate) fn up_to_date() -> Result<()> {
+    run(&Args { check: true })
+}
+
 /// Runs the task.
 pub(crate) fn run(args: &Args) -> Result<()> {
+    need(&[Tool::Clang, Tool::LlvmStrip, Tool::LibbpfHeaders, Tool::KernelHeaders])?;
     let clang = version_line(CLANG)?;
     version_line(STRIP)?;
     let root = root();

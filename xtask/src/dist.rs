@@ -1,12 +1,219 @@
-//! Stub.
+//! Dist: build both binaries as they ship.
+//!
+//! In:  the workspace; for the loader also the source of the standard library (component `rust-src`).
+//! Out: `target/dist/nodebpf` and `target/dist/nodebpf-loader`, and a table of their sizes.
+//! May fail with: a build that fails, a loader that is not static, that holds a path of this machine, or that is
+//! too big for what carries it (see [`LOADER_LIMIT_BYTES`]).
+//!
+//! The loader travels inside a MachineConfig, so its standard library is built anew, for size and without the
+//! text of panics: with `immediate-abort` a panic is a silent SIGILL, so every failure must be an error value. That takes
+//! unstable options, which the pinned stable compiler accepts with `RUSTC_BOOTSTRAP=1`; nothing else in the project
+//! does this. Development and tests use the usual standard library, and folders of their own below `target/`.
 
-use anyhow::{Result, bail};
+use std::{
+    fs,
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use flate2::{Compression, write::GzEncoder};
+
+use crate::{
+    files, run,
+    setup::{self, MUSL, Tool},
+};
+
+/// Largest loader, gzipped: base64 makes a third more of it, and `oc apply` keeps a copy of at most 256 KiB.
+const LOADER_LIMIT_BYTES: usize = 200 * 1024;
+
+/// Flags of the loader and of the standard library below it.
+const LOADER_FLAGS: &[&str] = &[
+    "-Zunstable-options",
+    // No text, no places, no unwinding: a panic is one trapping instruction.
+    "-Cpanic=immediate-abort",
+    "-Zlocation-detail=none",
+    "-Cforce-unwind-tables=no",
+    // SHA-256 in a loop instead of unrolled, and only once.
+    "--cfg=sha2_backend=\"soft\"",
+    "--cfg=sha2_backend_soft=\"compact\"",
+    // The linker of the tool chain folds functions that came out equal and packs relocations.
+    "-Clinker-features=+lld",
+    "-Clink-self-contained=+linker",
+    "-Clink-arg=-Wl,--icf=all,-z,pack-relative-relocs,--build-id=none",
+];
 
 /// Options.
 #[derive(clap::Args)]
 pub(crate) struct Args {}
 
+/// The binaries that ship.
+pub(crate) struct Dist {
+    /// The compiler, `nodebpf`.
+    pub(crate) compiler: PathBuf,
+    /// The loader, `nodebpf-loader`.
+    pub(crate) loader: PathBuf,
+}
+
 /// Runs the task.
 pub(crate) fn run(_args: &Args) -> Result<()> {
-    bail!("not written yet")
+    check()
+}
+
+/// Builds both, prints their sizes and checks the loader.
+pub(crate) fn check() -> Result<()> {
+    let dist = build()?;
+    println!("{:<16} {:>10} {:>10}", "binary", "bytes", "gzip -9");
+    for binary in [&dist.compiler, &dist.loader] {
+        let bytes = files::read(binary)?;
+        let name = binary.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        println!("{name:<16} {:>10} {:>10}", bytes.len(), gzipped(&bytes)?);
+    }
+    check_loader(&dist.loader)
+}
+
+/// Builds both binaries into `target/dist/`, however big they are.
+pub(crate) fn build() -> Result<Dist> {
+    Ok(Dist { loader: build_loader()?, compiler: build_compiler()? })
+}
+
+/// Builds the loader into `target/dist/`.
+pub(crate) fn build_loader() -> Result<PathBuf> {
+    setup::need(&[Tool::Cc, Tool::MuslTarget, Tool::RustSrc])?;
+    let mut cargo = cargo("nodebpf-loader", LOADER_FLAGS)?;
+    cargo.args(["--target", MUSL, "-Zbuild-std=std,panic_abort", "-Zbuild-std-features=optimize_for_size"]);
+    cargo.env("RUSTC_BOOTSTRAP", "1");
+    run::check(&mut cargo)?;
+    place(&Path::new(MUSL).join("release"), "nodebpf-loader")
+}
+
+/// Builds the compiler into `target/dist/`.
+pub(crate) fn build_compiler() -> Result<PathBuf> {
+    setup::need(&[Tool::Cc])?;
+    run::check(&mut cargo("nodebpf", &[])?)?;
+    place(Path::new("release"), "nodebpf")
+}
+
+/// Copies a finished binary to `target/dist/`.
+fn place(folder: &Path, name: &str) -> Result<PathBuf> {
+    let _lock = files::lock("dist")?;
+    let dist = run::root().join("target/dist");
+    fs::create_dir_all(&dist)?;
+    let from = target_folder(name).join(folder).join(name);
+    let to = dist.join(name);
+    // Under another name first: somebody may be running the old one.
+    let new = dist.join(format!("{name}.unfinished"));
+    fs::copy(&from, &new).with_context(|| format!("copying `{}`", from.display()))?;
+    fs::rename(&new, &to).with_context(|| format!("renaming `{}`", new.display()))?;
+    Ok(to)
+}
+
+/// Flags differ, so each binary has a folder of its own and spoils nobody's cache.
+fn target_folder(name: &str) -> PathBuf {
+    run::root().join("target/dist-build").join(name)
+}
+
+/// A release build of the package and binary `name`, without paths of this machine in it.
+fn cargo(name: &str, flags: &[&str]) -> Result<Command> {
+    let mut words: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
+    for (path, shown) in machine_paths()? {
+        words.push(format!("--remap-path-prefix={path}={shown}"));
+    }
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo
+        .args(["build", "--release", "--locked", "--package", name, "--bin", name, "--target-dir"])
+        .arg(target_folder(name))
+        // Separated by 0x1f, so that a path may have spaces.
+        .env("CARGO_ENCODED_RUSTFLAGS", words.join("\x1f"))
+        .current_dir(run::root());
+    Ok(cargo)
+}
+
+/// Folders that a compiler writes into binaries, with what it shall write instead.
+fn machine_paths() -> Result<Vec<(String, &'static str)>> {
+    let home = match std::env::var_os("CARGO_HOME") {
+        Some(home) => PathBuf::from(home),
+        None => PathBuf::from(std::env::var_os("HOME").context("neither CARGO_HOME nor HOME is set")?).join(".cargo"),
+    };
+    let paths = [
+        (run::root(), "nodebpf"),
+        (home.join("registry/src"), "crates"),
+        (setup::sysroot()?.join("lib/rustlib/src/rust"), "rust"),
+    ];
+    let text = |path: PathBuf| path.into_os_string().into_string();
+    paths
+        .into_iter()
+        .map(|(path, shown)| text(path).map(|path| (path, shown)))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|path| anyhow::anyhow!("the path {} must be text", path.display()))
+}
+
+fn check_loader(loader: &Path) -> Result<()> {
+    let bytes = files::read(loader)?;
+    match has_interpreter(&bytes) {
+        Some(false) => {}
+        Some(true) => bail!("`{}` is not static: it names an interpreter", loader.display()),
+        None => bail!("`{}` is no 64-bit ELF file", loader.display()),
+    }
+    for (path, _) in machine_paths()? {
+        let found = bytes.windows(path.len()).any(|window| window == path.as_bytes());
+        ensure!(!found, "`{}` holds a path of this machine: {path}", loader.display());
+    }
+    let size = gzipped(&bytes)?;
+    ensure!(
+        size <= LOADER_LIMIT_BYTES,
+        "the loader has {size} bytes gzipped, {} more than its limit of {LOADER_LIMIT_BYTES}",
+        size - LOADER_LIMIT_BYTES
+    );
+    Ok(())
+}
+
+/// Size of `bytes` after gzip, as a MachineConfig carries them.
+fn gzipped(bytes: &[u8]) -> Result<usize> {
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
+    gzip.write_all(bytes).context("compressing")?;
+    Ok(gzip.finish().context("compressing")?.len())
+}
+
+/// Whether an ELF file needs a dynamic loader: it has a `PT_INTERP` entry. `None` for other files.
+fn has_interpreter(elf: &[u8]) -> Option<bool> {
+    const CLASS_64_LITTLE: &[u8] = b"\x7fELF\x02\x01";
+    const ENTRY_SIZE: usize = 56;
+    const INTERPRETER: u32 = 3;
+    if !elf.starts_with(CLASS_64_LITTLE) {
+        return None;
+    }
+    let start = usize::try_from(u64::from_le_bytes(*elf.get(0x20..)?.first_chunk()?)).ok()?;
+    let count = u16::from_le_bytes(*elf.get(0x38..)?.first_chunk()?);
+    let table = elf.get(start..)?.get(..usize::from(count) * ENTRY_SIZE)?;
+    Some(table.chunks(ENTRY_SIZE).any(|entry| entry.starts_with(&INTERPRETER.to_le_bytes())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An ELF header with one program header of this type.
+    fn elf(kind: u32) -> Vec<u8> {
+        let mut elf = vec![0; 0x40 + 56];
+        elf[..6].copy_from_slice(b"\x7fELF\x02\x01");
+        elf[0x20] = 0x40;
+        elf[0x38] = 1;
+        elf[0x40..0x44].copy_from_slice(&kind.to_le_bytes());
+        elf
+    }
+
+    #[test]
+    fn an_interpreter_is_found_in_the_program_headers() {
+        assert_eq!(has_interpreter(&elf(3)), Some(true));
+        assert_eq!(has_interpreter(&elf(1)), Some(false));
+        assert_eq!(has_interpreter(b"#!/bin/sh"), None);
+        assert_eq!(has_interpreter(&elf(3)[..0x50]), None, "cut off");
+    }
+
+    #[test]
+    fn equal_bytes_shrink() {
+        assert!(gzipped(&[7; 10_000]).unwrap() < 100);
+    }
 }

@@ -5,10 +5,17 @@
 #![forbid(unsafe_code)]
 
 mod bpf;
+mod demo;
 mod dist;
+mod example;
+mod files;
+mod generate;
 mod run;
 mod setup;
+mod test;
 mod vm;
+
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -28,15 +35,31 @@ enum Task {
     Bpf(bpf::Args),
     /// Build both release binaries into target/dist/ and print their sizes
     Dist(dist::Args),
+    /// Write generated files: golden MachineConfigs, schema, error and man pages
+    Generate(generate::Args),
+    /// Compile the example, boot it, and show the drop
+    Demo(demo::Args),
+    /// Run every test
+    Test(test::Args),
     /// Boot real kernels in QEMU and run the guest tests
     Vm(vm::Args),
 }
 
-fn main() -> anyhow::Result<()> {
-    match Cli::parse().task {
+fn main() -> ExitCode {
+    let done = match Cli::parse().task {
         Task::Setup(args) => setup::run(&args),
         Task::Bpf(args) => bpf::run(&args),
         Task::Dist(args) => dist::run(&args),
+        Task::Generate(args) => generate::run(&args),
+        Task::Demo(args) => demo::run(&args),
+        Task::Test(args) => test::run(&args),
         Task::Vm(args) => vm::run(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }

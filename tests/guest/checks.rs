@@ -1,0 +1,10 @@
+//! The tests, by subject. Each file has its `TESTS`; `ALL` in `main.rs` names the files.
+
+pub(crate) mod chain;
+pub(crate) mod example;
+pub(crate) mod freplace;
+pub(crate) mod kernel;
+pub(crate) mod life;
+pub(crate) mod objects;
+pub(crate) mod packets;
+pub(crate) mod tcx;

@@ -1,0 +1,90 @@
+//! The guest tests: one static program that runs inside a guest of `cargo xtask vm`.
+//!
+//! In:  `--filter TEXT`, `--lacks FEATURE`, `--list`; files that xtask put into the guest, such as `/objects`.
+//! Out: one line for each test and a last line with the counts, as `xtask/src/vm/guest_report.rs` reads them.
+//! Exits with 0 when no test failed, 1 when one did, 2 on wrong usage.
+//!
+//! To add a test: write a function `fn(&mut Ctx) -> anyhow::Result<()>` in a file below `checks/`, and give it a row
+//! in the `TESTS` of that file. A new file gets a line in [`ALL`]. A test runs as root in a process, a
+//! network namespace and a mount namespace of its own: see [`sandbox`]. What it needs of the kernel stands in its
+//! `needs`; what a kernel is known to lack stands in [`features`].
+
+mod bpf;
+mod btf;
+mod checks;
+mod features;
+mod harness;
+mod net;
+mod node;
+mod sandbox;
+mod sys;
+
+use std::process::ExitCode;
+
+use features::Feature;
+use harness::{Options, Test};
+
+/// All tests, in the order in which they run.
+const ALL: &[&[Test]] = &[
+    checks::kernel::TESTS,
+    checks::packets::TESTS,
+    checks::objects::TESTS,
+    checks::freplace::TESTS,
+    checks::tcx::TESTS,
+    checks::life::TESTS,
+    checks::example::TESTS,
+    checks::chain::TESTS,
+];
+
+const USAGE: &str = "usage: nodebpf-guest [--list] [--filter TEXT] [--lacks FEATURE]...";
+
+fn main() -> ExitCode {
+    let mut options = Options::default();
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        match (word.as_str(), words.next()) {
+            ("--list", None) => return list(),
+            ("--filter", Some(text)) => options.filter = Some(text),
+            ("--lacks", Some(name)) => match Feature::named(&name) {
+                Some(feature) => options.lacks.push(feature),
+                None => return usage(&format!("no feature is called `{name}`; known: {}", Feature::names())),
+            },
+            // How a test is started in its own process: only the harness says this.
+            (harness::ONE, Some(name)) => options.one = Some(name),
+            (other, _) => return usage(&format!("`{other}` is not understood")),
+        }
+    }
+    let tests = ALL.iter().copied().flatten();
+    match &options.one {
+        Some(name) => harness::run_here(tests, name, &options),
+        None => harness::run_all(tests, &options),
+    }
+}
+
+fn list() -> ExitCode {
+    for test in ALL.iter().copied().flatten() {
+        println!("{}", test.name);
+    }
+    ExitCode::SUCCESS
+}
+
+fn usage(problem: &str) -> ExitCode {
+    eprintln!("{problem}\n{USAGE}");
+    ExitCode::from(2)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn names_are_single_words_and_unique() {
+        let mut names = BTreeSet::new();
+        for test in ALL.iter().copied().flatten() {
+            assert!(test.name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-'), "{}", test.name);
+            assert!(names.insert(test.name), "`{}` stands twice", test.name);
+        }
+    }
+}
