@@ -50,7 +50,7 @@ fn openssl_reads_our_keys_and_checks_our_signatures() {
     let dir = directory.path();
     let bundle = compiled(dir);
     let parts = Unverified::decode(&bundle).unwrap().parts().clone();
-    let (id, signature) = parts.signatures.first_key_value().unwrap();
+    let (id, signature) = parts.signatures.iter().next().unwrap();
     fs::write(dir.join("pae"), bundle::to_sign(&parts.statement)).unwrap();
     fs::write(dir.join("sig"), signature).unwrap();
     let Some(text) = told(dir, "openssl dgst -sha256 -verify keys/public.pem -signature sig pae") else { return };

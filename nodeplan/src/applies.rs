@@ -2,10 +2,12 @@
 
 use std::{cmp::Ordering, fmt};
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+
+use crate::json;
 
 /// Machine architecture, in Go's and OpenShift's words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Architecture {
     /// `x86_64`.
@@ -117,8 +119,8 @@ enum Comparator {
 }
 
 /// A range of kernels: comparisons that must all hold, such as `>=5.14.0-427 <5.14.0-570.30.1`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(into = "String")]
 pub struct KernelRange {
     text: String,
     comparisons: Vec<(Comparator, KernelRelease)>,
@@ -199,15 +201,31 @@ impl fmt::Display for KernelRange {
 }
 
 /// What a node must be for a stream to run there. An empty list or absent range means: any.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct AppliesTo {
     /// Kernels, in RPM order.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub kernel: Option<KernelRange>,
     /// Architectures.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub architectures: Vec<Architecture>,
+}
+
+json::decode_words!(Architecture { "amd64": Amd64, "arm64": Arm64 });
+json::decode_text!(KernelRange);
+
+impl json::Decode for AppliesTo {
+    fn decode(value: json::Value) -> Result<Self, json::JsonError> {
+        let mut fields = json::Fields::open(value);
+        let (kernel, architectures) = (fields.take("kernel"), fields.take("architectures"));
+        fields.close()?;
+        Ok(Self { kernel: kernel.unwrap_or_default(), architectures: architectures.unwrap_or_default() })
+    }
+
+    fn absent() -> Option<Self> {
+        Some(Self::default())
+    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 //! Nothing but the archive itself is parsed before a signature by a trusted key was found good over the exact
 //! statement bytes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use crate::{
     archive::{self, ArchiveError, Member},
@@ -16,7 +16,8 @@ use crate::{
     limits,
     plan::{NodePlan, PlanError, Revision},
     report::Code,
-    statement::{self, StatementError},
+    sorted::{SortedMap, SortedSet},
+    statement::{self, Accepted, StatementError},
     trust::{PolicyRefusal, TrustDocument},
 };
 
@@ -28,9 +29,9 @@ pub struct Parts {
     /// Exact statement bytes.
     pub statement: Vec<u8>,
     /// DER signatures over [`to_sign`] of the statement.
-    pub signatures: BTreeMap<KeyId, Vec<u8>>,
+    pub signatures: SortedMap<KeyId, Vec<u8>>,
     /// Objects by digest.
-    pub objects: BTreeMap<Sha256Digest, Vec<u8>>,
+    pub objects: SortedMap<Sha256Digest, Vec<u8>>,
 }
 
 /// The bytes that a signature of a bundle covers: the DSSE PAE of the exact statement bytes.
@@ -60,10 +61,10 @@ pub struct Unverified {
 /// A bundle whose signatures, digests and rights were checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verified {
-    plan: NodePlan,
+    plan: Rc<Accepted>,
     statement_digest: Sha256Digest,
-    signers: BTreeSet<KeyId>,
-    objects: BTreeMap<Sha256Digest, Vec<u8>>,
+    signers: SortedSet<KeyId>,
+    objects: SortedMap<Sha256Digest, Vec<u8>>,
 }
 
 /// Why a bundle is refused.
@@ -197,7 +198,7 @@ impl Unverified {
     pub fn verify(self, trust: &TrustDocument) -> Result<Verified, Refusal> {
         let Parts { statement, signatures, objects } = self.parts;
         let message = to_sign(&statement);
-        let mut signers = BTreeSet::new();
+        let mut signers = SortedSet::new();
         for (id, signature) in &signatures {
             if let Some(key) = trust.signing_key(*id) {
                 key.verify(&message, signature).map_err(|_| Refusal::Signature(*id))?;
@@ -211,12 +212,12 @@ impl Unverified {
         if trust.revoked_bundles.contains(&statement_digest) {
             return Err(Refusal::Revoked(statement_digest));
         }
-        let plan = statement::decode(&statement)?;
+        let plan = Accepted::parse(statement)?;
         check_objects(&plan, &objects)?;
         trust.authorize(&plan, &signers)?;
         match trust.floors.get(&plan.stream) {
             Some(&floor) if plan.revision < floor => Err(Refusal::BelowFloor { found: plan.revision, floor }),
-            _ => Ok(Verified { plan, statement_digest, signers, objects }),
+            _ => Ok(Verified { plan: Rc::new(plan), statement_digest, signers, objects }),
         }
     }
 }
@@ -226,7 +227,7 @@ fn stem<'a>(name: &'a str, prefix: &str, suffix: &str) -> Option<&'a str> {
 }
 
 /// Members, subjects and the plan's objects are one set, and every object has the digest it is named by.
-fn check_objects(plan: &NodePlan, objects: &BTreeMap<Sha256Digest, Vec<u8>>) -> Result<(), Refusal> {
+fn check_objects(plan: &NodePlan, objects: &SortedMap<Sha256Digest, Vec<u8>>) -> Result<(), Refusal> {
     let wanted = plan.objects();
     if let Some(missing) = wanted.iter().find(|digest| !objects.contains_key(digest)) {
         return Err(Refusal::Missing(statement::object_member(missing)));
@@ -245,7 +246,7 @@ fn check_objects(plan: &NodePlan, objects: &BTreeMap<Sha256Digest, Vec<u8>>) -> 
 
 impl Verified {
     /// What the stream wants.
-    pub fn plan(&self) -> &NodePlan {
+    pub fn plan(&self) -> &Rc<Accepted> {
         &self.plan
     }
 
@@ -255,7 +256,7 @@ impl Verified {
     }
 
     /// Trusted keys whose signatures were good.
-    pub fn signers(&self) -> &BTreeSet<KeyId> {
+    pub fn signers(&self) -> &SortedSet<KeyId> {
         &self.signers
     }
 

@@ -35,17 +35,17 @@ pub(crate) fn trust_in(keys: &[&TestKey], threshold: usize) -> TrustDocument {
     let owner = OwnerTrust {
         signers: KeySet { keys: keys.iter().map(|key| key.public()).collect(), threshold },
         streams: vec!["netops-*".to_owned().try_into().unwrap()],
-        hooks: Hooks { xdp: Some(HookRule { band: serde_json::from_str("[500,599]").unwrap() }) },
+        hooks: Hooks { xdp: Some(HookRule { band: crate::json::parse(b"[500,599]", 99).unwrap() }) },
     };
     TrustDocument {
         format: TRUST_FORMAT,
         version: 1,
         audiences: vec![],
         roots: None,
-        owners: BTreeMap::from([("netops".try_into().unwrap(), owner)]),
-        floors: BTreeMap::new(),
-        revoked_keys: BTreeSet::new(),
-        revoked_bundles: BTreeSet::new(),
+        owners: SortedMap::from([("netops".try_into().unwrap(), owner)]),
+        floors: SortedMap::new(),
+        revoked_keys: SortedSet::new(),
+        revoked_bundles: SortedSet::new(),
     }
 }
 
@@ -54,7 +54,7 @@ fn signed(keys: &[&TestKey], change: impl FnOnce(&mut NodePlan)) -> Parts {
     change(&mut plan);
     let statement = statement::encode(&plan);
     let signatures = keys.iter().map(|key| (key.public().id(), key.sign(&to_sign(&statement)))).collect();
-    Parts { statement, signatures, objects: BTreeMap::from([(Sha256Digest::of(b"object"), b"object".to_vec())]) }
+    Parts { statement, signatures, objects: SortedMap::from([(Sha256Digest::of(b"object"), b"object".to_vec())]) }
 }
 
 fn open(bytes: &[u8], trust: &TrustDocument) -> Result<Verified, Refusal> {
@@ -175,7 +175,7 @@ fn members_are_exactly_the_statements() {
     extra.objects.insert(Sha256Digest::of(b"more"), b"more".to_vec());
     assert!(matches!(open(&extra.encode(), &trust), Err(Refusal::Member(_))));
     let mut missing = sound.clone();
-    missing.objects.clear();
+    missing.objects = SortedMap::new();
     assert!(matches!(open(&missing.encode(), &trust), Err(Refusal::Missing(_))));
     let mut swapped = sound;
     swapped.objects.values_mut().for_each(|object| *object = b"other".to_vec());

@@ -2,12 +2,14 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+
+use crate::json;
 use sha2::{Digest, Sha256};
 
 /// SHA-256 of some bytes.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(into = "String")]
 pub struct Sha256Digest([u8; 32]);
 
 /// Text that is not a digest.
@@ -90,6 +92,8 @@ impl fmt::Debug for Sha256Digest {
         write!(f, "sha256:{self}")
     }
 }
+
+json::decode_text!(Sha256Digest);
 
 #[cfg(test)]
 mod tests {

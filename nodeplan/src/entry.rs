@@ -1,12 +1,13 @@
 //! Entries of config maps: raw key and value bytes in hexadecimal, already in the byte order of the target.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::digest::{from_hex, to_hex};
+use crate::json;
 
 /// Bytes written as lower-case hexadecimal digits.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(into = "String")]
 pub struct HexBytes(Vec<u8>);
 
 /// Text that is not hexadecimal.
@@ -27,11 +28,11 @@ impl From<Vec<u8>> for HexBytes {
     }
 }
 
-impl TryFrom<String> for HexBytes {
+impl TryFrom<&str> for HexBytes {
     type Error = HexError;
 
-    fn try_from(text: String) -> Result<Self, HexError> {
-        from_hex(&text).filter(|bytes| !bytes.is_empty()).map(Self).ok_or(HexError)
+    fn try_from(text: &str) -> Result<Self, HexError> {
+        from_hex(text).filter(|bytes| !bytes.is_empty()).map(Self).ok_or(HexError)
     }
 }
 
@@ -42,11 +43,14 @@ impl From<HexBytes> for String {
 }
 
 /// One entry of a config map.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct MapEntry {
     /// Key, as long as the map's `key_size`.
     pub key: HexBytes,
     /// Value, as long as the map's `value_size`.
     pub value: HexBytes,
 }
+
+json::decode_text!(HexBytes);
+json::decode_struct!(MapEntry { key: "key", value: "value" });

@@ -6,10 +6,15 @@
 use std::fmt;
 
 use base64ct::{Base64, Encoding};
-use p256::ecdsa::{Signature, VerifyingKey, signature::Verifier};
-use serde::{Deserialize, Serialize};
+use p256::{
+    AffinePoint, FieldBytes,
+    ecdsa::{Signature, VerifyingKey, signature::Verifier},
+    elliptic_curve::point::AffineCoordinates,
+};
+use serde::Serialize;
 
 use crate::digest::{DigestError, Sha256Digest};
+use crate::json;
 
 /// DER of a P-256 `SubjectPublicKeyInfo` up to the point's x coordinate: RFC 5480 section 2, uncompressed point.
 const SPKI_PREFIX: [u8; 27] = [
@@ -19,7 +24,7 @@ const SPKI_PREFIX: [u8; 27] = [
 const SPKI_BYTES: usize = SPKI_PREFIX.len() + 64;
 
 /// SHA-256 of a key's DER `SubjectPublicKeyInfo`: one key, one id, whatever file it came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
 pub struct KeyId(Sha256Digest);
 
@@ -38,7 +43,7 @@ impl fmt::Display for KeyId {
 }
 
 /// Signature algorithm of a key record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Algorithm {
     /// ECDSA on NIST P-256 over SHA-256, signatures in DER.
     #[serde(rename = "ecdsa-p256-sha256")]
@@ -46,15 +51,15 @@ pub enum Algorithm {
 }
 
 /// A public key that can check signatures. In files: algorithm and base64 of the DER `SubjectPublicKeyInfo`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "KeyRecord", into = "KeyRecord")]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(into = "KeyRecord")]
 pub struct PublicKey {
     key: VerifyingKey,
     id: KeyId,
 }
 
-#[derive(Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[derive(Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
 struct KeyRecord {
     algorithm: Algorithm,
     public_key: String,
@@ -85,8 +90,12 @@ impl PublicKey {
         if der.len() != SPKI_BYTES || der[..SPKI_PREFIX.len()] != SPKI_PREFIX {
             return Err(KeyError::NotP256(der.len()));
         }
-        let point = &der[SPKI_PREFIX.len() - 1..];
-        let key = VerifyingKey::from_sec1_bytes(point).map_err(|_| KeyError::NotOnCurve)?;
+        // From coordinates and not from SEC1 bytes: no code for compressed points.
+        let (x, y) = der[SPKI_PREFIX.len()..].split_at(32);
+        let (x, y) = (FieldBytes::try_from(x), FieldBytes::try_from(y));
+        let (Ok(x), Ok(y)) = (x, y) else { return Err(KeyError::NotP256(der.len())) };
+        let point = Option::<AffinePoint>::from(AffinePoint::from_coordinates(&x, &y)).ok_or(KeyError::NotOnCurve)?;
+        let key = VerifyingKey::from_affine(point).map_err(|_| KeyError::NotOnCurve)?;
         Ok(Self { key, id: KeyId(Sha256Digest::of(der)) })
     }
 
@@ -121,6 +130,21 @@ impl TryFrom<KeyRecord> for PublicKey {
 impl From<PublicKey> for KeyRecord {
     fn from(key: PublicKey) -> Self {
         Self { algorithm: Algorithm::EcdsaP256Sha256, public_key: Base64::encode_string(&key.to_spki_der()) }
+    }
+}
+
+json::decode_words!(Algorithm { "ecdsa-p256-sha256": EcdsaP256Sha256 });
+json::decode_struct!(KeyRecord { algorithm: "algorithm", public_key: "publicKey" });
+
+impl json::Decode for KeyId {
+    fn decode(value: json::Value) -> Result<Self, json::JsonError> {
+        Sha256Digest::decode(value).map(Self)
+    }
+}
+
+impl json::Decode for PublicKey {
+    fn decode(value: json::Value) -> Result<Self, json::JsonError> {
+        Self::try_from(KeyRecord::decode(value)?).map_err(|error| json::JsonError::value(&error))
     }
 }
 

@@ -32,6 +32,7 @@ pub mod name;
 pub mod plan;
 pub mod priority;
 pub mod report;
+pub mod sorted;
 pub mod statement;
 pub mod time;
 pub mod trust;

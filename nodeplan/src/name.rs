@@ -1,8 +1,8 @@
 //! Names as types: each is checked once, where it enters, with the limit's source in [`crate::limits`].
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use crate::{glob, limits};
+use crate::{glob, json, limits};
 
 /// Why a text is not a name of the wanted kind.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -32,7 +32,7 @@ pub enum NameError {
 
 type Checked = Result<(), NameError>;
 
-fn check(text: &str, max: usize, allowed: &'static str, ok: impl Fn(usize, u8) -> bool) -> Checked {
+fn check(text: &str, max: usize, allowed: &'static str, ok: &dyn Fn(usize, u8) -> bool) -> Checked {
     if text.is_empty() {
         return Err(NameError::Empty);
     }
@@ -48,29 +48,37 @@ fn check(text: &str, max: usize, allowed: &'static str, ok: impl Fn(usize, u8) -
 /// A DNS label as Kubernetes wants it (RFC 1123, lower case).
 fn check_dns_label(text: &str, max: usize) -> Checked {
     let last = text.len().saturating_sub(1);
-    check(text, max, "a-z, 0-9 and, not first or last, `-`", |at, byte| {
+    check(text, max, "a-z, 0-9 and, not first or last, `-`", &|at, byte| {
         byte.is_ascii_lowercase() || byte.is_ascii_digit() || (byte == b'-' && at != 0 && at != last)
     })
 }
 
 fn check_c_identifier(text: &str, max: usize) -> Checked {
-    check(text, max, "a-z, A-Z, _ and, not first, 0-9", |at, byte| {
+    check(text, max, "a-z, A-Z, _ and, not first, 0-9", &|at, byte| {
         byte.is_ascii_alphabetic() || byte == b'_' || (at != 0 && byte.is_ascii_digit())
     })
 }
 
 fn check_if_name(text: &str, extra: &[u8], max: usize, allowed: &'static str) -> Checked {
     // `dev_valid_name` refuses "/", ":" and white space; linux net/core/dev.c. Wildcards would be ambiguous.
-    check(text, max, allowed, |_, byte| {
+    check(text, max, allowed, &|_, byte| {
         extra.contains(&byte) || (byte.is_ascii_graphic() && !matches!(byte, b'/' | b':' | b'*' | b'?'))
     })
+}
+
+/// Reads a name: one copy for all kinds.
+#[inline(never)]
+fn decode_name(value: json::Value, check: fn(&str) -> Checked) -> Result<String, json::JsonError> {
+    let text = value.into_text()?;
+    check(&text).map_err(|error| json::JsonError::text(&text, &error))?;
+    Ok(text)
 }
 
 macro_rules! name_type {
     ($(#[$doc:meta])* $name:ident, $text:ident => $check:expr) => {
         $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-        #[serde(try_from = "String", into = "String")]
+        #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+        #[serde(into = "String")]
         pub struct $name(String);
 
         impl $name {
@@ -94,6 +102,12 @@ macro_rules! name_type {
 
             fn try_from(text: String) -> Result<Self, NameError> {
                 Self::try_from(text.as_str())
+            }
+        }
+
+        impl json::Decode for $name {
+            fn decode(value: json::Value) -> Result<Self, json::JsonError> {
+                decode_name(value, |$text| $check).map(Self)
             }
         }
 
@@ -149,7 +163,7 @@ name_type!(
 );
 name_type!(
     /// Glob over stream names, with `*` and `?`.
-    StreamGlob, text => check(text, limits::STREAM_NAME_MAX_BYTES, "a-z, 0-9, -, * and ?", |_, byte| {
+    StreamGlob, text => check(text, limits::STREAM_NAME_MAX_BYTES, "a-z, 0-9, -, * and ?", &|_, byte| {
         byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'*' | b'?')
     })
 );

@@ -4,18 +4,17 @@
 //! `planVersion` is MAJOR.MINOR. The compiler writes the lowest version that expresses a manifest; a loader reads its
 //! own major up to its own minor.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt,
-};
+use crate::sorted::{SortedMap, SortedSet};
+use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::{
     applies::AppliesTo,
     digest::Sha256Digest,
     entry::MapEntry,
-    json, limits,
+    json::{self, Decode, JsonError},
+    limits,
     name::{Audience, CounterName, IfGlob, MapName, OwnerName, PoolName, ProgramName, StreamName},
     priority::Priority,
     time::Timestamp,
@@ -23,8 +22,8 @@ use crate::{
 };
 
 /// Version of a format, written `MAJOR.MINOR`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(into = "String")]
 pub struct FormatVersion {
     /// Readers refuse another one.
     pub major: u16,
@@ -44,17 +43,17 @@ impl FormatVersion {
     }
 }
 
-impl TryFrom<String> for FormatVersion {
+impl TryFrom<&str> for FormatVersion {
     type Error = FormatVersionError;
 
-    fn try_from(text: String) -> Result<Self, FormatVersionError> {
+    fn try_from(text: &str) -> Result<Self, FormatVersionError> {
         let parsed = text
             .split_once('.')
             .and_then(|(major, minor)| Some(Self { major: major.parse().ok()?, minor: minor.parse().ok()? }));
         // Back to text: `01.0` and `+1.0` are other spellings of the same numbers.
         match parsed {
             Some(version) if version.to_string() == text => Ok(version),
-            _ => Err(FormatVersionError(text)),
+            _ => Err(FormatVersionError(text.to_owned())),
         }
     }
 }
@@ -75,8 +74,8 @@ impl fmt::Display for FormatVersion {
 pub const PLAN_VERSION: FormatVersion = FormatVersion { major: 1, minor: 0 };
 
 /// Number of a stream's state; rises by review. From 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "i64", into = "u32")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(into = "u32")]
 pub struct Revision(u32);
 
 /// A number that is not a revision.
@@ -115,7 +114,7 @@ impl fmt::Display for Revision {
 }
 
 /// Why a stream exists; decides what must be said about it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Intent {
     /// Works around a bug until a fix ships; needs a reference.
@@ -129,7 +128,7 @@ pub enum Intent {
 }
 
 /// What happens to running programs when their stream ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Ending {
     /// Detach them.
@@ -139,8 +138,8 @@ pub enum Ending {
 }
 
 /// A stream's plan for one node.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct NodePlan {
     /// Version of this structure.
     pub plan_version: FormatVersion,
@@ -153,18 +152,17 @@ pub struct NodePlan {
     /// Why the stream exists.
     pub intent: Intent,
     /// Ticket of the bug; required for [`Intent::BugPatch`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub reference: Option<String>,
     /// Pools that may carry the stream. Not empty, sorted.
     pub pools: Vec<PoolName>,
     /// Meets one of the node's audiences, or is empty where the node has none. Sorted.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub audience: Vec<Audience>,
     /// Kernels and architectures.
-    #[serde(default)]
     pub applies_to: AppliesTo,
     /// After this moment the stream ends by `on_expiry`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub expires: Option<Timestamp>,
     /// At expiry.
     pub on_expiry: Ending,
@@ -173,13 +171,13 @@ pub struct NodePlan {
     /// Programs, sorted by name. Not empty.
     pub programs: Vec<Program>,
     /// Maps of the programs' objects that the manifest says something about.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "json::unique_map")]
-    pub maps: BTreeMap<MapName, Map>,
+    #[serde(skip_serializing_if = "SortedMap::is_empty")]
+    pub maps: SortedMap<MapName, Map>,
 }
 
 /// One program and where it runs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Program {
     /// Its C function.
     pub name: ProgramName,
@@ -190,8 +188,8 @@ pub struct Program {
 }
 
 /// An object in the bundle and the file it came from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct ObjectRef {
     /// Digest of the bytes in the bundle.
     pub sha256: Sha256Digest,
@@ -200,7 +198,7 @@ pub struct ObjectRef {
 }
 
 /// One place in the kernel.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Attachment {
     /// On interfaces, through a libxdp dispatcher.
@@ -208,8 +206,8 @@ pub enum Attachment {
 }
 
 /// An XDP program's place.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct XdpAttachment {
     /// Every interface that any of them selects. Not empty.
     pub interfaces: Vec<Selector>,
@@ -222,7 +220,7 @@ pub struct XdpAttachment {
 }
 
 /// Selects interfaces of the node.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Selector {
     /// By name, with `*` and `?`.
@@ -230,14 +228,14 @@ pub enum Selector {
 }
 
 /// What the manifest says about a map.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Map {
     /// Entries of a config map, sorted by key, keys unique: new with every bundle, frozen before programs run.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub entries: Vec<MapEntry>,
     /// Shown by `status` under this name: the first value, per-CPU values summed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub counter: Option<CounterName>,
 }
 
@@ -287,12 +285,6 @@ pub enum PlanError {
     SelectorTwice(ProgramName),
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Header {
-    plan_version: FormatVersion,
-}
-
 fn strictly_sorted<T: Ord>(what: &'static str, items: &[T]) -> Result<(), PlanError> {
     if items.is_sorted_by(|a, b| a < b) { Ok(()) } else { Err(PlanError::NotSorted(what)) }
 }
@@ -300,11 +292,17 @@ fn strictly_sorted<T: Ord>(what: &'static str, items: &[T]) -> Result<(), PlanEr
 impl NodePlan {
     /// Reads a plan. The version is looked at first, so that a newer plan is called newer and not malformed.
     pub fn parse(bytes: &[u8]) -> Result<Self, PlanError> {
-        let header: Header = json::parse(bytes, limits::STATEMENT_MAX_BYTES)?;
-        if !PLAN_VERSION.reads(header.plan_version) {
-            return Err(PlanError::Version { found: header.plan_version });
+        Self::from_value(json::parse_value(bytes, limits::STATEMENT_MAX_BYTES)?)
+    }
+
+    /// Reads a plan that was parsed as part of something larger.
+    pub fn from_value(value: json::Value) -> Result<Self, PlanError> {
+        let version = value.get("planVersion").cloned();
+        let found = FormatVersion::decode(version.ok_or_else(|| JsonError::Shape("no `planVersion`".to_owned()))?)?;
+        if !PLAN_VERSION.reads(found) {
+            return Err(PlanError::Version { found });
         }
-        let plan: Self = json::parse(bytes, limits::STATEMENT_MAX_BYTES)?;
+        let plan = <Self as Decode>::decode(value)?;
         plan.check()?;
         Ok(plan)
     }
@@ -361,13 +359,66 @@ impl NodePlan {
     }
 
     /// Digests of the objects that the programs need.
-    pub fn objects(&self) -> BTreeSet<Sha256Digest> {
+    pub fn objects(&self) -> SortedSet<Sha256Digest> {
         self.programs.iter().map(|program| program.object.sha256).collect()
     }
 }
 
 fn too_many(what: &'static str, count: usize, max: usize) -> Result<(), PlanError> {
     if count > max { Err(PlanError::TooMany { what, count, max }) } else { Ok(()) }
+}
+
+json::decode_text!(FormatVersion);
+json::decode_number!(Revision);
+json::decode_words!(Intent {
+    "bug-patch": BugPatch,
+    "feature": Feature,
+    "observability": Observability,
+    "security": Security,
+});
+json::decode_words!(Ending { "detach": Detach, "keep": Keep });
+json::decode_struct!(NodePlan {
+    plan_version: "planVersion",
+    stream: "stream",
+    owner: "owner",
+    revision: "revision",
+    intent: "intent",
+    reference: "reference",
+    pools: "pools",
+    audience: "audience",
+    applies_to: "appliesTo",
+    expires: "expires",
+    on_expiry: "onExpiry",
+    on_removal: "onRemoval",
+    programs: "programs",
+    maps: "maps",
+});
+json::decode_struct!(Program { name: "name", object: "object", attach: "attach" });
+json::decode_struct!(ObjectRef { sha256: "sha256", source_sha256: "sourceSha256" });
+json::decode_struct!(XdpAttachment {
+    interfaces: "interfaces",
+    mode: "mode",
+    priority: "priority",
+    proceed_on: "proceedOn",
+});
+json::decode_struct!(Map { entries: "entries", counter: "counter" });
+
+impl json::Decode for Attachment {
+    fn decode(value: json::Value) -> Result<Self, json::JsonError> {
+        match value.into_variant()? {
+            (hook, content) if hook == "xdp" => XdpAttachment::decode(content).map(Self::Xdp),
+            (hook, _) => Err(json::JsonError::Shape(format!("unknown hook `{hook}`"))),
+        }
+    }
+}
+
+impl json::Decode for Selector {
+    fn decode(value: json::Value) -> Result<Self, json::JsonError> {
+        match value.into_variant()? {
+            (kind, content) if kind == "name" => IfGlob::decode(content).map(Self::Name),
+            (kind, _) => Err(json::JsonError::Shape(format!("unknown selector `{kind}`"))),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -428,7 +479,7 @@ pub(crate) mod tests {
             (
                 "key twice",
                 |p| {
-                    let entries = &mut p.maps.first_entry().unwrap().into_mut().entries;
+                    let entries = &mut p.maps.values_mut().next().unwrap().entries;
                     entries.push(entries[0].clone());
                 },
                 PlanError::NotSorted("entries"),

@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
+use crate::json;
 use crate::limits::PRIORITY_MAX;
 
 /// Place of a program in the chain on one interface. Lower runs earlier.
@@ -14,8 +15,8 @@ use crate::limits::PRIORITY_MAX;
 /// No `Ord`: with "lower runs first", `a > b` reads both ways. Use [`Priority::runs_before`].
 ///
 /// Source: xdp-tools `lib/libxdp/protocol.org`, "Populating the dispatcher configuration map".
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(try_from = "i64", into = "u16")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(into = "u16")]
 pub struct Priority(u16);
 
 /// A number outside the range.
@@ -59,8 +60,8 @@ impl fmt::Display for Priority {
 }
 
 /// A closed range of priorities that belongs to an owner. Written `[first, last]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "[Priority; 2]", into = "[Priority; 2]")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(into = "[Priority; 2]")]
 pub struct Band {
     first: Priority,
     last: Priority,
@@ -98,6 +99,17 @@ impl fmt::Display for Band {
     }
 }
 
+json::decode_number!(Priority);
+
+impl json::Decode for Band {
+    fn decode(value: json::Value) -> Result<Self, json::JsonError> {
+        match <[Priority; 2]>::try_from(Vec::decode(value)?) {
+            Ok(ends) => Self::try_from(ends).map_err(|error| json::JsonError::value(&error)),
+            Err(_) => Err(json::JsonError::Shape("a band has two ends".to_owned())),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,10 +125,10 @@ mod tests {
 
     #[test]
     fn a_band_includes_both_ends_and_rises() {
-        let band: Band = serde_json::from_str("[500, 599]").unwrap();
+        let band: Band = json::parse(b"[500, 599]", 99).unwrap();
         for (priority, want) in [(499, false), (500, true), (599, true), (600, false)] {
             assert_eq!(band.contains(Priority::try_from(priority).unwrap()), want, "case: {priority}");
         }
-        assert!(serde_json::from_str::<Band>("[5, 4]").is_err());
+        assert!(json::parse::<Band>(b"[5, 4]", 99).is_err());
     }
 }

@@ -1,11 +1,11 @@
 //! What the loader says: states of streams, error codes, exit codes and the JSON report.
 
-use std::collections::BTreeMap;
-
-use serde::{Deserialize, Serialize};
+use crate::sorted::SortedMap;
+use serde::Serialize;
 
 use crate::{
     digest::Sha256Digest,
+    json,
     name::{CounterName, IfName, OwnerName, ProgramName, StreamName},
     plan::{FormatVersion, Intent, Revision},
     priority::Priority,
@@ -19,7 +19,7 @@ pub const REPORT_VERSION: FormatVersion = FormatVersion { major: 1, minor: 0 };
 macro_rules! codes {
     ($($(#[$doc:meta])* $name:ident = $text:literal, $title:literal;)*) => {
         /// Error codes of the loader. Stable; a code is never used again for something else.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
         pub enum Code {
             $($(#[$doc])* #[serde(rename = $text)] $name,)*
         }
@@ -131,7 +131,7 @@ impl Exit {
 }
 
 /// State of a stream on a node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum StreamState {
     /// All programs run where they should.
@@ -185,8 +185,8 @@ impl StreamState {
 }
 
 /// Why something is not attached.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Reason {
     /// Stable code.
     pub code: Code,
@@ -195,8 +195,8 @@ pub struct Reason {
 }
 
 /// What runs on a node and why not more.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Report {
     /// Version of this structure.
     pub report_version: FormatVersion,
@@ -211,61 +211,61 @@ pub struct Report {
 }
 
 /// The trust in force.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct TrustReport {
     /// Version of the document.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<u64>,
     /// Where its authority comes from.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub anchor: Option<Anchor>,
     /// Why there is none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
 }
 
 /// One stream.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct StreamReport {
     /// Name, from the bundle's file name.
     pub stream: StreamName,
     /// State.
     pub state: StreamState,
     /// Why, if not attached.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
     /// Owner, if a plan was accepted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub owner: Option<OwnerName>,
     /// Revision that runs, or would run.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub revision: Option<Revision>,
     /// Intent, if a plan was accepted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub intent: Option<Intent>,
     /// Digest of the statement that runs, or would run.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub statement: Option<Sha256Digest>,
     /// Places, in the plan's order.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub attachments: Vec<AttachmentReport>,
     /// Exported counters; filled by `status`.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub counters: BTreeMap<CounterName, u64>,
+    #[serde(skip_serializing_if = "SortedMap::is_empty")]
+    pub counters: SortedMap<CounterName, u64>,
 }
 
 /// One program at one place.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct AttachmentReport {
     /// Hook; `xdp`.
     pub hook: String,
     /// Program.
     pub program: ProgramName,
     /// Id of the loaded program, if attached.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub program_id: Option<u32>,
     /// Interface.
     pub interface: IfName,
@@ -277,6 +277,56 @@ pub struct AttachmentReport {
     pub priority: Priority,
     /// Whether it runs now.
     pub attached: bool,
+}
+
+json::decode_words!(StreamState {
+    "attached": Attached,
+    "pending": Pending,
+    "notApplicable": NotApplicable,
+    "expired": Expired,
+    "held": Held,
+    "refused": Refused,
+    "failed": Failed,
+    "degraded": Degraded,
+    "removed": Removed,
+});
+json::decode_struct!(Reason { code: "code", message: "message" });
+json::decode_struct!(Report {
+    report_version: "reportVersion",
+    loader: "loader",
+    kernel: "kernel",
+    trust: "trust",
+    streams: "streams",
+});
+json::decode_struct!(TrustReport { version: "version", anchor: "anchor", reason: "reason" });
+json::decode_struct!(StreamReport {
+    stream: "stream",
+    state: "state",
+    reason: "reason",
+    owner: "owner",
+    revision: "revision",
+    intent: "intent",
+    statement: "statement",
+    attachments: "attachments",
+    counters: "counters",
+});
+json::decode_struct!(AttachmentReport {
+    hook: "hook",
+    program: "program",
+    program_id: "programId",
+    interface: "interface",
+    ifindex: "ifindex",
+    mode: "mode",
+    priority: "priority",
+    attached: "attached",
+});
+
+impl json::Decode for Code {
+    fn decode(value: json::Value) -> Result<Self, json::JsonError> {
+        let text = value.into_text()?;
+        let known = Self::ALL.iter().find(|code| code.as_str() == text);
+        known.copied().ok_or_else(|| json::JsonError::Shape(format!("unknown code `{text}`")))
+    }
 }
 
 #[cfg(test)]

@@ -3,14 +3,12 @@
 //! Source: in-toto/attestation `spec/v1/statement.md`. Subjects are all objects of the bundle by SHA-256; the
 //! predicate is the [`NodePlan`]. Nothing in it depends on time, machine or compiler.
 
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
-
 use crate::{
     digest::Sha256Digest,
     json, limits,
     plan::{NodePlan, PlanError},
 };
+use serde::Serialize;
 
 /// `_type` of every statement.
 pub const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
@@ -23,27 +21,32 @@ pub fn object_member(digest: &Sha256Digest) -> String {
     format!("objects/{digest}.o")
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct Wire<P> {
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Wire<'a> {
     #[serde(rename = "_type")]
-    type_: String,
+    type_: &'static str,
     subject: Vec<Subject>,
-    predicate_type: String,
-    predicate: P,
+    predicate_type: &'static str,
+    predicate: &'a NodePlan,
 }
 
-#[derive(Serialize, Deserialize, PartialEq, Eq)]
-#[serde(deny_unknown_fields)]
+#[derive(Serialize, PartialEq, Eq)]
 struct Subject {
     name: String,
     digest: SubjectDigest,
 }
 
-#[derive(Serialize, Deserialize, PartialEq, Eq)]
-#[serde(deny_unknown_fields)]
+#[derive(Serialize, PartialEq, Eq)]
 struct SubjectDigest {
     sha256: Sha256Digest,
+}
+
+struct Read {
+    type_: String,
+    subject: Vec<Subject>,
+    predicate_type: String,
+    predicate: json::Value,
 }
 
 /// Why bytes are not a statement about a plan.
@@ -73,9 +76,9 @@ pub enum StatementError {
 /// Exact bytes of the statement about `plan`.
 pub fn encode(plan: &NodePlan) -> Vec<u8> {
     json::to_bytes(&Wire {
-        type_: STATEMENT_TYPE.to_owned(),
+        type_: STATEMENT_TYPE,
         subject: subjects(plan),
-        predicate_type: PREDICATE_TYPE.to_owned(),
+        predicate_type: PREDICATE_TYPE,
         predicate: plan,
     })
 }
@@ -87,22 +90,64 @@ fn subjects(plan: &NodePlan) -> Vec<Subject> {
         .collect()
 }
 
+/// A plan with the exact bytes of its statement: what was signed, and what a node keeps as its record of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    bytes: Vec<u8>,
+    plan: NodePlan,
+}
+
+impl Accepted {
+    /// Reads statement bytes whose origin was checked.
+    pub fn parse(bytes: Vec<u8>) -> Result<Self, StatementError> {
+        let plan = decode(&bytes)?;
+        Ok(Self { bytes, plan })
+    }
+
+    /// The exact statement bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// SHA-256 of the statement bytes: the identity of what runs, whoever signed it.
+    pub fn digest(&self) -> Sha256Digest {
+        Sha256Digest::of(&self.bytes)
+    }
+}
+
+impl std::ops::Deref for Accepted {
+    type Target = NodePlan;
+
+    fn deref(&self) -> &NodePlan {
+        &self.plan
+    }
+}
+
 /// The plan in a statement. Call it on bytes whose signature was checked; [`crate::bundle`] does.
 pub fn decode(bytes: &[u8]) -> Result<NodePlan, StatementError> {
-    let wire: Wire<Box<RawValue>> = json::parse(bytes, limits::STATEMENT_MAX_BYTES)?;
+    let read: Read = json::parse(bytes, limits::STATEMENT_MAX_BYTES)?;
     for (field, found, want) in
-        [("_type", wire.type_, STATEMENT_TYPE), ("predicateType", wire.predicate_type, PREDICATE_TYPE)]
+        [("_type", read.type_, STATEMENT_TYPE), ("predicateType", read.predicate_type, PREDICATE_TYPE)]
     {
         if found != want {
             return Err(StatementError::Type { field, found, want });
         }
     }
-    let plan = NodePlan::parse(wire.predicate.get().as_bytes())?;
-    if wire.subject != subjects(&plan) {
+    let plan = NodePlan::from_value(read.predicate)?;
+    if read.subject != subjects(&plan) {
         return Err(StatementError::Subjects);
     }
     Ok(plan)
 }
+
+json::decode_struct!(Subject { name: "name", digest: "digest" });
+json::decode_struct!(SubjectDigest { sha256: "sha256" });
+json::decode_struct!(Read {
+    type_: "_type",
+    subject: "subject",
+    predicate_type: "predicateType",
+    predicate: "predicate",
+});
 
 #[cfg(test)]
 mod tests {

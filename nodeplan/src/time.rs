@@ -2,11 +2,13 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+
+use crate::json;
 
 /// Seconds since 1970-01-01T00:00:00Z, without leap seconds. Years 1970 to 9999.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(into = "String")]
 pub struct Timestamp(u64);
 
 /// A text that is not a timestamp.
@@ -96,6 +98,8 @@ impl fmt::Display for Timestamp {
         write!(f, "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", second / 3600, second / 60 % 60, second % 60)
     }
 }
+
+json::decode_text!(Timestamp);
 
 #[cfg(test)]
 mod tests {

@@ -4,14 +4,14 @@
 //! must be signed by a threshold of them and by a threshold of its predecessor's: a node that knows version `n` can
 //! walk to `n+5` by itself. The newest document rules.
 
-use std::collections::{BTreeMap, BTreeSet};
-
+use crate::sorted::{SortedMap, SortedSet};
 use base64ct::{Base64, Encoding};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::{
     digest::Sha256Digest,
-    dsse, json,
+    dsse,
+    json::{self, Decode, JsonError},
     key::{KeyId, PublicKey},
     limits,
     name::{Audience, OwnerName, ProgramName, StreamGlob, StreamName},
@@ -23,8 +23,8 @@ use crate::{
 pub const TRUST_FORMAT: FormatVersion = FormatVersion { major: 1, minor: 0 };
 
 /// Keys of which a number must have signed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct KeySet {
     /// Public keys, each once.
     pub keys: Vec<PublicKey>,
@@ -33,8 +33,8 @@ pub struct KeySet {
 }
 
 /// What one owner may do.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct OwnerTrust {
     /// Who signs for the owner.
     pub signers: KeySet,
@@ -45,52 +45,51 @@ pub struct OwnerTrust {
 }
 
 /// Rules per hook.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Hooks {
     /// XDP.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub xdp: Option<HookRule>,
 }
 
 /// What an owner may do on one hook.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct HookRule {
     /// Priorities that belong to the owner.
     pub band: Band,
 }
 
 /// One version of the trust of a fleet.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct TrustDocument {
     /// Version of this structure.
     pub format: FormatVersion,
     /// Rises with every change.
     pub version: u64,
     /// What these nodes are; bundles name one of them.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub audiences: Vec<Audience>,
     /// Who may write the next version. Absent: whoever may write the file.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub roots: Option<KeySet>,
     /// Owners by name.
-    #[serde(deserialize_with = "json::unique_map")]
-    pub owners: BTreeMap<OwnerName, OwnerTrust>,
+    pub owners: SortedMap<OwnerName, OwnerTrust>,
     /// Revisions below these are refused.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "json::unique_map")]
-    pub floors: BTreeMap<StreamName, Revision>,
+    #[serde(skip_serializing_if = "SortedMap::is_empty")]
+    pub floors: SortedMap<StreamName, Revision>,
     /// Keys that count no more, wherever they are listed.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub revoked_keys: BTreeSet<KeyId>,
+    #[serde(skip_serializing_if = "SortedSet::is_empty")]
+    pub revoked_keys: SortedSet<KeyId>,
     /// Statements that are refused, by SHA-256.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub revoked_bundles: BTreeSet<Sha256Digest>,
+    #[serde(skip_serializing_if = "SortedSet::is_empty")]
+    pub revoked_bundles: SortedSet<Sha256Digest>,
 }
 
 /// Where a trust document's authority comes from; shown by `status`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Anchor {
     /// Signed by root keys that its chain began with.
@@ -190,23 +189,21 @@ pub enum DocumentError {
     },
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Serialize)]
 struct WireChain {
     chain: Vec<Envelope>,
 }
 
 /// One DSSE envelope: a trust document's exact bytes and signatures over them.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Envelope {
     payload_type: String,
     payload: String,
     signatures: Vec<EnvelopeSignature>,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Serialize)]
 struct EnvelopeSignature {
     keyid: KeyId,
     sig: String,
@@ -214,7 +211,7 @@ struct EnvelopeSignature {
 
 impl KeySet {
     fn check(&self, whose: &str) -> Result<(), DocumentError> {
-        let mut seen = BTreeSet::new();
+        let mut seen = SortedSet::new();
         for key in &self.keys {
             if !seen.insert(key.id()) {
                 return Err(DocumentError::KeyTwice { whose: whose.to_owned(), key: key.id() });
@@ -271,7 +268,7 @@ impl TrustDocument {
     }
 
     /// Whether `plan`, signed by `signers`, may run on a node that holds this document.
-    pub fn authorize(&self, plan: &NodePlan, signers: &BTreeSet<KeyId>) -> Result<(), PolicyRefusal> {
+    pub fn authorize(&self, plan: &NodePlan, signers: &SortedSet<KeyId>) -> Result<(), PolicyRefusal> {
         let owner = self.owners.get(&plan.owner).ok_or_else(|| PolicyRefusal::Owner(plan.owner.clone()))?;
         let valid = owner
             .signers
@@ -372,7 +369,7 @@ pub enum PolicyRefusal {
 
 impl Envelope {
     /// Envelope of `document` with signatures over its PAE ([`Envelope::to_sign`]), sorted by key id.
-    pub fn new(document: &TrustDocument, signatures: &BTreeMap<KeyId, Vec<u8>>) -> Self {
+    pub fn new(document: &TrustDocument, signatures: &SortedMap<KeyId, Vec<u8>>) -> Self {
         let signatures = signatures
             .iter()
             .map(|(keyid, sig)| EnvelopeSignature { keyid: *keyid, sig: Base64::encode_string(sig) })
@@ -394,21 +391,19 @@ impl Envelope {
             return Err(TrustError::PayloadType(self.payload_type.clone()));
         }
         let payload = Base64::decode_vec(&self.payload).map_err(|_| TrustError::Base64)?;
-        #[derive(Deserialize)]
-        struct Header {
-            format: FormatVersion,
+        let value = json::parse_value(&payload, limits::TRUST_MAX_BYTES)?;
+        let format = value.get("format").cloned();
+        let format = FormatVersion::decode(format.ok_or_else(|| JsonError::Shape("no `format`".to_owned()))?)?;
+        if !TRUST_FORMAT.reads(format) {
+            return Err(TrustError::Format(format));
         }
-        let header: Header = json::parse(&payload, limits::TRUST_MAX_BYTES)?;
-        if !TRUST_FORMAT.reads(header.format) {
-            return Err(TrustError::Format(header.format));
-        }
-        let document: TrustDocument = json::parse(&payload, limits::TRUST_MAX_BYTES)?;
+        let document = TrustDocument::decode(value)?;
         document.check()?;
         Ok((document, dsse::pae(dsse::TRUST_TYPE, &payload)))
     }
 
     fn count_valid(&self, message: &[u8], keys: &KeySet) -> Result<usize, TrustError> {
-        let mut valid = BTreeSet::new();
+        let mut valid = SortedSet::new();
         for signature in &self.signatures {
             let bytes = Base64::decode_vec(&signature.sig).map_err(|_| TrustError::Base64)?;
             let key = keys.keys.iter().find(|key| key.id() == signature.keyid);
@@ -425,6 +420,12 @@ pub fn encode_chain(chain: Vec<Envelope>) -> Vec<u8> {
     let mut bytes = json::to_bytes(&WireChain { chain });
     bytes.push(b'\n');
     bytes
+}
+
+/// The envelopes of a `trust.json`, oldest first, unchecked: what a new version is appended to.
+pub fn decode_chain(bytes: &[u8]) -> Result<Vec<Envelope>, TrustError> {
+    let wire: WireChain = json::parse(bytes, limits::TRUST_MAX_BYTES)?;
+    Ok(wire.chain)
 }
 
 impl Trust {
@@ -472,6 +473,25 @@ impl Trust {
         self.anchor
     }
 }
+
+json::decode_struct!(KeySet { keys: "keys", threshold: "threshold" });
+json::decode_struct!(OwnerTrust { signers: "signers", streams: "streams", hooks: "hooks" });
+json::decode_struct!(Hooks { xdp: "xdp" });
+json::decode_struct!(HookRule { band: "band" });
+json::decode_words!(Anchor { "rootSigned": RootSigned, "coDelivered": CoDelivered });
+json::decode_struct!(WireChain { chain: "chain" });
+json::decode_struct!(Envelope { payload_type: "payloadType", payload: "payload", signatures: "signatures" });
+json::decode_struct!(EnvelopeSignature { keyid: "keyid", sig: "sig" });
+json::decode_struct!(TrustDocument {
+    format: "format",
+    version: "version",
+    audiences: "audiences",
+    roots: "roots",
+    owners: "owners",
+    floors: "floors",
+    revoked_keys: "revokedKeys",
+    revoked_bundles: "revokedBundles",
+});
 
 #[cfg(test)]
 #[path = "trust_tests.rs"]

@@ -66,7 +66,7 @@ fn documents_are_checked() {
     assert!(matches!(trust_in(&[&a], 0).check(), Err(DocumentError::Threshold { .. })));
     assert!(matches!(trust_in(&[&a, &a], 1).check(), Err(DocumentError::KeyTwice { .. })));
     let mut overlapping = trust_in(&[&a], 1);
-    let other = trust_in(&[&b], 1).owners.into_values().next().unwrap();
+    let other = trust_in(&[&b], 1).owners.into_iter().next().unwrap().1;
     overlapping.owners.insert("security".try_into().unwrap(), other);
     assert!(matches!(overlapping.check(), Err(DocumentError::Overlap { .. })));
 }

@@ -1,11 +1,13 @@
 //! Words of the XDP hook: modes, verdicts and the mask of verdicts after which the chain goes on.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+
+use crate::json;
 
 /// Where in the receive path XDP runs.
 ///
 /// Source: `XDP_FLAGS_DRV_MODE` and `XDP_FLAGS_SKB_MODE`, linux `include/uapi/linux/if_link.h`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum XdpMode {
     /// In the driver, before a socket buffer exists.
@@ -28,7 +30,7 @@ impl XdpMode {
 ///
 /// Source: `enum xdp_action`, linux `include/uapi/linux/bpf.h`; `DispatcherReturn` is libxdp's
 /// `XDP_DISPATCHER_RETVAL`, what an empty slot returns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum XdpAction {
     /// Error in the program: dropped and traced.
@@ -76,8 +78,8 @@ impl XdpAction {
 }
 
 /// Verdicts after which the next program of the chain runs. Never empty; sorted; bpfman's `proceedOn`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "Vec<XdpAction>", into = "Vec<XdpAction>")]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(into = "Vec<XdpAction>")]
 pub struct ProceedOn(Vec<XdpAction>);
 
 /// A list of verdicts that cannot be used.
@@ -130,6 +132,22 @@ impl From<ProceedOn> for Vec<XdpAction> {
     }
 }
 
+json::decode_words!(XdpMode { "native": Native, "skb": Skb });
+json::decode_words!(XdpAction {
+    "aborted": Aborted,
+    "drop": Drop,
+    "pass": Pass,
+    "tx": Tx,
+    "redirect": Redirect,
+    "dispatcherReturn": DispatcherReturn,
+});
+
+impl json::Decode for ProceedOn {
+    fn decode(value: json::Value) -> Result<Self, json::JsonError> {
+        Self::try_from(Vec::decode(value)?).map_err(|error| json::JsonError::value(&error))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -144,8 +162,8 @@ mod tests {
 
     #[test]
     fn one_value_has_one_text() {
-        assert!(serde_json::from_str::<ProceedOn>(r#"["pass","drop"]"#).is_err());
-        assert!(serde_json::from_str::<ProceedOn>("[]").is_err());
-        assert!(serde_json::from_str::<ProceedOn>(r#"["drop","pass"]"#).is_ok());
+        assert!(json::parse::<ProceedOn>(br#"["pass","drop"]"#, 99).is_err());
+        assert!(json::parse::<ProceedOn>(b"[]", 99).is_err());
+        assert!(json::parse::<ProceedOn>(br#"["drop","pass"]"#, 99).is_ok());
     }
 }

@@ -3,11 +3,13 @@
 //! In: the kernel, the paths, what this node is. Out: a [`Report`] and the exit code.
 //! Fails only with [`CannotRun`]: without root, without a BPF file system, or while another run holds the lock.
 
+use nodeplan::sorted::SortedMap;
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     fmt, fs, io,
     os::fd::AsRawFd,
     path::Path,
+    rc::Rc,
     thread,
     time::{Duration, Instant},
 };
@@ -117,13 +119,13 @@ fn lock(paths: &Paths) -> Result<fs::File, CannotRun> {
 }
 
 /// Loads every version that is to run and does not yet. Nothing of it is attached.
-fn load(kernel: &Kernel, kernel_btf: &KernelBtf, paths: &Paths, streams: &mut BTreeMap<StreamName, Stream>) {
+fn load(kernel: &Kernel, kernel_btf: &KernelBtf, paths: &Paths, streams: &mut SortedMap<StreamName, Stream>) {
     let mut template = None;
     for (name, stream) in streams {
         let Goal::Load(verified) = &stream.goal else { continue };
         match load_one(kernel, kernel_btf, paths, &mut template, name, verified) {
             Ok(version) => {
-                let (statement, plan) = (verified.statement_digest(), verified.plan().clone());
+                let (statement, plan) = (verified.statement_digest(), Rc::clone(verified.plan()));
                 stream.goal = Goal::Run(Box::new(Target { statement, plan, version }));
             }
             Err(reason) => {
@@ -204,7 +206,7 @@ fn load_reason(
 }
 
 /// Makes pins and records say what is attached. Returns whether all could.
-fn settle(kernel: &Kernel, paths: &Paths, streams: &mut BTreeMap<StreamName, Stream>) -> bool {
+fn settle(kernel: &Kernel, paths: &Paths, streams: &mut SortedMap<StreamName, Stream>) -> bool {
     let mut all = true;
     for (name, stream) in streams {
         let result = match &stream.goal {
@@ -212,10 +214,8 @@ fn settle(kernel: &Kernel, paths: &Paths, streams: &mut BTreeMap<StreamName, Str
             Goal::End if stream.before.is_empty() => Ok(()),
             // Its programs are detached; forgetting is idempotent, so a second try costs nothing.
             Goal::End => state::forget(kernel, paths, name).or_else(|_| state::forget(kernel, paths, name)),
-            Goal::Run(target) if target.version.statement.is_none() => {
-                state::commit(kernel, paths, name, target.statement, &target.plan)
-            }
-            Goal::Run(target) => state::keep(kernel, paths, name, target.statement, &target.plan),
+            Goal::Run(target) if target.version.statement.is_none() => state::commit(kernel, paths, name, &target.plan),
+            Goal::Run(target) => state::keep(kernel, paths, name, &target.plan),
         };
         if let Err(error) = result {
             stream.fail(Reason { code: Code::Kernel, message: error.to_string() });

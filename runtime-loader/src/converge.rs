@@ -7,8 +7,8 @@
 //! After it, the stream that failed gets its former version as its goal, and the next round makes the equivalent
 //! undo. A lost race starts the round again, at most [`MAX_RACES`] times.
 
+use nodeplan::sorted::{SortedMap, SortedSet};
 use std::{
-    collections::{BTreeMap, BTreeSet},
     os::fd::{AsFd, OwnedFd},
     path::PathBuf,
     rc::Rc,
@@ -39,7 +39,7 @@ use crate::{
 const MAX_RACES: usize = 10;
 
 /// Streams by name.
-pub type Streams = BTreeMap<StreamName, Stream>;
+pub type Streams = SortedMap<StreamName, Stream>;
 
 /// Whether an attachment means this interface.
 pub fn selects(xdp: &XdpAttachment, interface: &str) -> bool {
@@ -128,7 +128,7 @@ fn round(kernel: &Kernel, kernel_btf: &KernelBtf, streams: &Streams, trash: &mut
             programs.extend(target.version.programs.values().map(|program| (program.id, Rc::clone(&program.fd))));
         }
     }
-    let drop: BTreeSet<u32> =
+    let drop: SortedSet<u32> =
         streams.values().filter(|stream| !matches!(stream.goal, Goal::Keep)).flat_map(Stream::program_ids).collect();
     let mut steps = Vec::new();
     for place in &places {
@@ -253,7 +253,7 @@ fn wanted_on(kernel: &Kernel, streams: &Streams, interface: &Interface) -> Call<
         }
     }
     // Who wins a conflict is a function of the set: priority, then stream name.
-    wanted.sort_by(|a, b| (a.member.priority, &a.stream).cmp(&(b.member.priority, &b.stream)));
+    wanted.sort_unstable_by(|a, b| (a.member.priority, &a.stream).cmp(&(b.member.priority, &b.stream)));
     Ok(wanted)
 }
 

@@ -7,9 +7,10 @@
 //! ELF, BTF fix-ups, CO-RE and call relocation are `aya-obj`'s; every call to the kernel is ours. The kernel's own BTF
 //! is parsed at most once a run, and only for an object with CO-RE relocations: it costs 20 MB and 60 ms.
 
+use nodeplan::sorted::SortedMap;
 use std::{
     cell::OnceCell,
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{HashMap, HashSet},
     fmt,
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
 };
@@ -64,7 +65,13 @@ impl From<CallError> for ObjectError {
     }
 }
 
-fn elf(error: impl fmt::Display) -> ObjectError {
+fn elf<E: fmt::Display>(error: E) -> ObjectError {
+    elf_error(&error)
+}
+
+// One copy, not one for each of aya-obj's error types.
+#[inline(never)]
+fn elf_error(error: &dyn fmt::Display) -> ObjectError {
     ObjectError::Elf(error.to_string())
 }
 
@@ -97,9 +104,9 @@ pub struct Image {
 #[derive(Debug)]
 pub struct Loaded {
     /// All maps, by C name.
-    pub maps: BTreeMap<String, OwnedFd>,
+    pub maps: SortedMap<String, OwnedFd>,
     /// Wanted programs, by C name.
-    pub programs: BTreeMap<ProgramName, OwnedFd>,
+    pub programs: SortedMap<ProgramName, OwnedFd>,
 }
 
 /// Everything that [`BtfFeatures`] can leave out: RHEL 9.4 (5.14 with backports) and newer have all of it.
@@ -132,7 +139,7 @@ impl Image {
         kernel: &Kernel,
         kernel_btf: &KernelBtf,
         wanted: &[&ProgramName],
-        maps: &BTreeMap<MapName, Map>,
+        maps: &SortedMap<MapName, Map>,
         target: Option<Target<'_>>,
     ) -> Result<Loaded, ObjectError> {
         let btf = self.load_btf(kernel)?;
@@ -141,7 +148,7 @@ impl Image {
         }
         let map_fds = self.create_maps(kernel, btf.as_ref().map(OwnedFd::as_fd), maps)?;
         self.relocate(&map_fds)?;
-        let mut programs = BTreeMap::new();
+        let mut programs = SortedMap::new();
         for name in wanted {
             let program = self.load_program(kernel, name, btf.as_ref().map(OwnedFd::as_fd), target)?;
             programs.insert((*name).clone(), program);
@@ -150,12 +157,11 @@ impl Image {
     }
 
     fn load_btf(&mut self, kernel: &Kernel) -> Result<Option<OwnedFd>, ObjectError> {
-        let raw = self.object.btf.clone();
         let Some(btf) = self.object.fixup_and_sanitize_btf(&modern_btf()).map_err(elf)? else { return Ok(None) };
         match kernel.btf_load(&btf.to_bytes()) {
             Ok(fd) => Ok(Some(fd)),
             Err(error) if error.errno == libc::EINVAL => {
-                self.object.btf = raw;
+                // Fixing up again only takes more kinds away.
                 let btf = self.object.fixup_and_sanitize_btf(&plain_btf()).map_err(elf)?;
                 let bytes = btf.ok_or_else(|| elf("the object has no BTF"))?.to_bytes();
                 Ok(Some(kernel.btf_load(&bytes)?))
@@ -168,11 +174,11 @@ impl Image {
         &self,
         kernel: &Kernel,
         btf: Option<BorrowedFd<'_>>,
-        plan: &BTreeMap<MapName, Map>,
-    ) -> Result<BTreeMap<String, OwnedFd>, ObjectError> {
-        let mut fds = BTreeMap::new();
+        plan: &SortedMap<MapName, Map>,
+    ) -> Result<SortedMap<String, OwnedFd>, ObjectError> {
+        let mut fds = SortedMap::new();
         // Sorted, so that two runs make the same calls in the same order.
-        let sorted: BTreeMap<&String, &ObjMap> = self.object.maps.iter().collect();
+        let sorted: SortedMap<&String, &ObjMap> = self.object.maps.iter().collect();
         for (name, map) in sorted {
             let fd = create_map(kernel, btf, name, map)?;
             let said = MapName::try_from(name.as_str()).ok().and_then(|name| plan.get(&name));
@@ -184,9 +190,9 @@ impl Image {
         Ok(fds)
     }
 
-    fn relocate(&mut self, maps: &BTreeMap<String, OwnedFd>) -> Result<(), ObjectError> {
+    fn relocate(&mut self, maps: &SortedMap<String, OwnedFd>) -> Result<(), ObjectError> {
         let sections: HashSet<usize> = self.object.functions.keys().map(|(section, _)| *section).collect();
-        let defs = self.object.maps.clone();
+        let defs = std::mem::take(&mut self.object.maps);
         let all = maps.iter().filter_map(|(name, fd)| Some((name.as_str(), fd.as_raw_fd(), defs.get(name)?)));
         self.object.relocate_maps(all, &sections).map_err(elf)?;
         self.object.relocate_calls(&sections).map_err(elf)?;

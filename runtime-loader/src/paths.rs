@@ -39,7 +39,7 @@ impl Paths {
         self.run().join("report.json")
     }
 
-    /// The plan of a stream that runs.
+    /// The statement of a stream that runs.
     pub fn record(&self, stream: &StreamName) -> PathBuf {
         self.run().join("streams").join(format!("{stream}.json"))
     }

@@ -1,6 +1,7 @@
 //! Report: what the loader says, as JSON for tools, as a table for people, as lines for the journal.
 
-use std::{collections::BTreeMap, env, fmt::Write, io};
+use nodeplan::sorted::SortedMap;
+use std::{env, fmt::Write, io};
 
 use nodeplan::{
     json,
@@ -87,7 +88,7 @@ impl Snapshot {
 }
 
 /// The report of a run.
-pub fn build(kernel: &Kernel, node: &Node, trust: TrustReport, streams: &BTreeMap<StreamName, Stream>) -> Report {
+pub fn build(kernel: &Kernel, node: &Node, trust: TrustReport, streams: &SortedMap<StreamName, Stream>) -> Report {
     // Once more if it fails: by now streams run, and a report without places would say less than is known.
     let snapshot = Snapshot::take(kernel).or_else(|_| Snapshot::take(kernel)).unwrap_or_else(|error| {
         log(4, &format!("{} places are not reported: {error}", Code::Kernel.as_str()));
@@ -113,7 +114,7 @@ fn stream_report(snapshot: &Snapshot, name: &StreamName, stream: &Stream) -> Str
         intent: None,
         statement: None,
         attachments: Vec::new(),
-        counters: BTreeMap::new(),
+        counters: SortedMap::new(),
     };
     // What runs is shown; what would run only if nothing does.
     let runs = match &stream.goal {
@@ -255,7 +256,8 @@ pub fn log_streams(report: &Report) {
             let _ = write!(line, " xdp={}", places.join(","));
         }
         if let Some(reason) = &one.reason {
-            let _ = write!(line, " code={} reason={:?}", reason.code.as_str(), reason.message);
+            let message = reason.message.replace('\\', "\\\\").replace('"', "\\\"");
+            let _ = write!(line, " code={} reason=\"{message}\"", reason.code.as_str());
         }
         let priority = match one.state {
             StreamState::Refused | StreamState::Failed | StreamState::Degraded => 3,

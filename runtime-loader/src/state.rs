@@ -5,8 +5,8 @@
 //! removes libxdp's directory). Beside it `/run/nodebpf/streams/<stream>.json` keeps the plan that was obeyed, so that
 //! a stream can be ended or restored when its bundle is gone. Both vanish at reboot, together.
 
+use nodeplan::sorted::SortedMap;
 use std::{
-    collections::BTreeMap,
     os::fd::{AsFd, OwnedFd},
     path::PathBuf,
     rc::Rc,
@@ -14,11 +14,10 @@ use std::{
 
 use nodeplan::{
     digest::Sha256Digest,
-    json, limits,
+    limits,
     name::{ProgramName, StreamName},
-    plan::NodePlan,
+    statement::Accepted,
 };
-use serde_json::value::RawValue;
 
 use crate::{
     kernel::{Call, CallError, Kernel},
@@ -44,14 +43,14 @@ pub struct Version {
     /// Where it is pinned.
     pub dir: PathBuf,
     /// Its programs.
-    pub programs: BTreeMap<ProgramName, Program>,
+    pub programs: SortedMap<ProgramName, Program>,
     /// Its plan, if the record is there and belongs to it.
-    pub plan: Option<NodePlan>,
+    pub plan: Option<Rc<Accepted>>,
 }
 
 /// Everything of ours in the kernel, by stream. Normally one version each.
-pub fn running(kernel: &Kernel, paths: &Paths) -> Call<BTreeMap<StreamName, Vec<Version>>> {
-    let mut streams = BTreeMap::new();
+pub fn running(kernel: &Kernel, paths: &Paths) -> Call<SortedMap<StreamName, Vec<Version>>> {
+    let mut streams = SortedMap::new();
     for name in kernel.names(&paths::pins())? {
         let Ok(stream) = StreamName::try_from(name.as_str()) else { continue };
         let record = read_record(paths, &stream);
@@ -59,7 +58,7 @@ pub fn running(kernel: &Kernel, paths: &Paths) -> Call<BTreeMap<StreamName, Vec<
         for version in kernel.names(&paths::stream_pins(&stream))? {
             let dir = paths::stream_pins(&stream).join(&version);
             let statement = Sha256Digest::try_from(version.as_str()).ok();
-            let plan = record.as_ref().filter(|(digest, _)| Some(*digest) == statement).map(|(_, plan)| plan.clone());
+            let plan = record.as_ref().filter(|record| Some(record.digest()) == statement).cloned();
             versions.push(Version { statement, programs: open_programs(kernel, &dir)?, dir, plan });
         }
         streams.insert(stream, versions);
@@ -67,8 +66,8 @@ pub fn running(kernel: &Kernel, paths: &Paths) -> Call<BTreeMap<StreamName, Vec<
     Ok(streams)
 }
 
-fn open_programs(kernel: &Kernel, dir: &std::path::Path) -> Call<BTreeMap<ProgramName, Program>> {
-    let mut programs = BTreeMap::new();
+fn open_programs(kernel: &Kernel, dir: &std::path::Path) -> Call<SortedMap<ProgramName, Program>> {
+    let mut programs = SortedMap::new();
     let dir = dir.join("programs");
     for name in kernel.names(&dir)? {
         let Ok(program) = ProgramName::try_from(name.as_str()) else { continue };
@@ -80,13 +79,13 @@ fn open_programs(kernel: &Kernel, dir: &std::path::Path) -> Call<BTreeMap<Progra
 }
 
 /// Pins what was loaded as the stream's uncommitted version, and gives it back opened.
-pub fn stage(kernel: &Kernel, stream: &StreamName, loaded: Vec<Loaded>, plan: &NodePlan) -> Call<Version> {
+pub fn stage(kernel: &Kernel, stream: &StreamName, loaded: Vec<Loaded>, plan: &Rc<Accepted>) -> Call<Version> {
     let dir = paths::staged_pins(stream);
     kernel.remove_dir(&dir)?;
     for sub in ["programs", "maps", "links"] {
         kernel.make_dir(&dir.join(sub))?;
     }
-    let mut programs = BTreeMap::new();
+    let mut programs = SortedMap::new();
     for object in loaded {
         for (name, fd) in &object.maps {
             // Names of sections (.rodata) have a dot, which bpffs refuses; nobody opens them by name.
@@ -100,33 +99,23 @@ pub fn stage(kernel: &Kernel, stream: &StreamName, loaded: Vec<Loaded>, plan: &N
             programs.insert(name, Program { id, fd: Rc::new(program) });
         }
     }
-    Ok(Version { statement: None, dir, programs, plan: Some(plan.clone()) })
+    Ok(Version { statement: None, dir, programs, plan: Some(Rc::clone(plan)) })
 }
 
 /// Makes a staged version the stream's one version, and forgets all others.
-pub fn commit(
-    kernel: &Kernel,
-    paths: &Paths,
-    stream: &StreamName,
-    statement: Sha256Digest,
-    plan: &NodePlan,
-) -> Result<(), CallError> {
+pub fn commit(kernel: &Kernel, paths: &Paths, stream: &StreamName, plan: &Accepted) -> Result<(), CallError> {
+    let statement = plan.digest();
     let dir = paths::version_pins(stream, statement);
     kernel.rename(&paths::staged_pins(stream), &dir)?;
-    write_record(paths, stream, statement, plan)?;
+    write_record(paths, stream, plan)?;
     prune(kernel, stream, statement)
 }
 
 /// Makes a version that ran before the stream's one version.
-pub fn keep(
-    kernel: &Kernel,
-    paths: &Paths,
-    stream: &StreamName,
-    statement: Sha256Digest,
-    plan: &NodePlan,
-) -> Result<(), CallError> {
-    if read_record(paths, stream).is_none_or(|(recorded, _)| recorded != statement) {
-        write_record(paths, stream, statement, plan)?;
+pub fn keep(kernel: &Kernel, paths: &Paths, stream: &StreamName, plan: &Accepted) -> Result<(), CallError> {
+    let statement = plan.digest();
+    if read_record(paths, stream).is_none_or(|record| record.digest() != statement) {
+        write_record(paths, stream, plan)?;
     }
     prune(kernel, stream, statement)
 }
@@ -153,18 +142,10 @@ pub fn link_pin(dir: &std::path::Path, ifindex: u32, program: &ProgramName) -> P
     dir.join("links").join(format!("{ifindex}_{program}"))
 }
 
-/// Writes the plan of a stream that runs.
-pub fn write_record(
-    paths: &Paths,
-    stream: &StreamName,
-    statement: Sha256Digest,
-    plan: &NodePlan,
-) -> Result<(), CallError> {
+/// Writes the statement of a stream that runs.
+pub fn write_record(paths: &Paths, stream: &StreamName, plan: &Accepted) -> Result<(), CallError> {
     let path = paths.record(stream);
-    let mut bytes = format!("{{\"statement\":\"{statement}\",\"plan\":").into_bytes();
-    bytes.extend_from_slice(&json::to_bytes(plan));
-    bytes.push(b'}');
-    read::write_atomically(&path, &bytes).map_err(|error| CallError {
+    read::write_atomically(&path, plan.bytes()).map_err(|error| CallError {
         call: "write",
         what: path.display().to_string(),
         errno: error.raw_os_error().unwrap_or(libc::EIO),
@@ -173,12 +154,9 @@ pub fn write_record(
 
 /// The record of a stream. One that cannot be read is as good as none: pins are the truth, and the next commit writes
 /// it anew.
-pub fn read_record(paths: &Paths, stream: &StreamName) -> Option<(Sha256Digest, NodePlan)> {
-    let bytes = read::read(&paths.record(stream), limits::STATEMENT_MAX_BYTES * 2).ok()?;
-    let fields: BTreeMap<String, Box<RawValue>> = json::parse(&bytes, limits::STATEMENT_MAX_BYTES * 2).ok()?;
-    let statement: Sha256Digest = serde_json::from_str(fields.get("statement")?.get()).ok()?;
-    let plan = NodePlan::parse(fields.get("plan")?.get().as_bytes()).ok()?;
-    Some((statement, plan))
+pub fn read_record(paths: &Paths, stream: &StreamName) -> Option<Rc<Accepted>> {
+    let bytes = read::read(&paths.record(stream), limits::STATEMENT_MAX_BYTES).ok()?;
+    Accepted::parse(bytes).ok().map(Rc::new)
 }
 
 /// The first value of a map that is shown as a counter: `u32` or `u64`, per-CPU values summed.

@@ -2,14 +2,16 @@
 //!
 //! Pure but for the descriptors it carries. The rows are those of the event table in docs/loader.md; a test walks it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
+use nodeplan::sorted::{SortedMap, SortedSet};
 use nodeplan::{
     bundle::Verified,
     digest::Sha256Digest,
     name::StreamName,
-    plan::{Ending, NodePlan},
+    plan::Ending,
     report::{Code, Reason, StreamState},
+    statement::Accepted,
 };
 
 use crate::{
@@ -23,7 +25,7 @@ pub struct Target {
     /// Digest of its statement.
     pub statement: Sha256Digest,
     /// Its plan.
-    pub plan: NodePlan,
+    pub plan: Rc<Accepted>,
     /// Its programs, loaded and pinned.
     pub version: Version,
 }
@@ -51,7 +53,7 @@ pub struct Stream {
     /// Why.
     pub reason: Option<Reason>,
     /// What the report shows: the plan that runs or would run.
-    pub shown: Option<(Sha256Digest, NodePlan)>,
+    pub shown: Option<(Sha256Digest, Rc<Accepted>)>,
     /// What ran before.
     pub before: Vec<Version>,
 }
@@ -63,7 +65,7 @@ impl Stream {
     }
 
     /// Ids of all programs that this stream has in the kernel, whatever becomes of them.
-    pub fn program_ids(&self) -> BTreeSet<u32> {
+    pub fn program_ids(&self) -> SortedSet<u32> {
         let target = match &self.goal {
             Goal::Run(target) => Some(&target.version),
             Goal::Load(_) | Goal::Keep | Goal::End => None,
@@ -122,9 +124,9 @@ impl Stream {
 }
 
 /// Decides about every stream that has a bundle or runs.
-pub fn decide(bundles: Bundles, running: BTreeMap<StreamName, Vec<Version>>) -> BTreeMap<StreamName, Stream> {
+pub fn decide(bundles: Bundles, running: SortedMap<StreamName, Vec<Version>>) -> SortedMap<StreamName, Stream> {
     let mut running = running;
-    let mut streams = BTreeMap::new();
+    let mut streams = SortedMap::new();
     for (name, verdict) in bundles.verdicts {
         let before = running.remove(&name).unwrap_or_default();
         streams.insert(name, with_bundle(verdict, before));
@@ -139,10 +141,10 @@ fn with_bundle(verdict: Verdict, before: Vec<Version>) -> Stream {
     match verdict {
         Verdict::Runs(verified) => {
             let statement = verified.statement_digest();
-            let shown = Some((statement, verified.plan().clone()));
+            let shown = Some((statement, Rc::clone(verified.plan())));
             let here = before.iter().find(|version| version.statement == Some(statement)).cloned();
             let goal = match here {
-                Some(version) => Goal::Run(Box::new(Target { statement, plan: verified.plan().clone(), version })),
+                Some(version) => Goal::Run(Box::new(Target { statement, plan: Rc::clone(verified.plan()), version })),
                 None => Goal::Load(verified),
             };
             Stream { shown, ..Stream::new(goal, StreamState::Attached, None, before) }

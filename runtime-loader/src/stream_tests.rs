@@ -1,11 +1,11 @@
-use std::{fs::File, path::PathBuf, rc::Rc};
+use std::{fs::File, path::PathBuf};
 
 use nodeplan::plan::NodePlan;
 
 use super::*;
 use crate::state::Program;
 
-fn plan(revision: u32, on_removal: &str, on_expiry: &str) -> NodePlan {
+fn plan(revision: u32, on_removal: &str, on_expiry: &str) -> Rc<Accepted> {
     let object = Sha256Digest::of(b"object");
     let text = format!(
         r#"{{"planVersion":"1.0","stream":"s","owner":"o","revision":{revision},"intent":"feature","pools":["worker"],
@@ -13,15 +13,16 @@ fn plan(revision: u32, on_removal: &str, on_expiry: &str) -> NodePlan {
         "object":{{"sha256":"{object}","sourceSha256":"{object}"}},"attach":[{{"xdp":{{"interfaces":[{{"name":"eth0"}}],
         "mode":"native","priority":1,"proceedOn":["pass"]}}}}]}}]}}"#
     );
-    NodePlan::parse(text.as_bytes()).unwrap()
+    let plan = NodePlan::parse(text.as_bytes()).unwrap();
+    Rc::new(Accepted::parse(nodeplan::statement::encode(&plan)).unwrap())
 }
 
-fn version(statement: Option<&str>, id: u32, plan: Option<NodePlan>) -> Version {
+fn version(statement: Option<&str>, id: u32, plan: Option<Rc<Accepted>>) -> Version {
     let fd = Rc::new(File::open("/dev/null").unwrap().into());
     Version {
         statement: statement.map(|text| Sha256Digest::of(text.as_bytes())),
         dir: PathBuf::from(format!("/pins/{id}")),
-        programs: BTreeMap::from([("p".try_into().unwrap(), Program { id, fd })]),
+        programs: SortedMap::from([("p".try_into().unwrap(), Program { id, fd })]),
         plan,
     }
 }
@@ -71,7 +72,7 @@ fn a_failed_update_goes_back_to_what_ran() {
     assert_eq!(stream.state, StreamState::Failed);
     let Goal::Run(target) = &stream.goal else { panic!("{}", goal(&stream)) };
     assert_eq!(target.statement, Sha256Digest::of(b"a"));
-    assert_eq!(stream.program_ids(), BTreeSet::from([1, 2]), "the programs of the failed version have to go");
+    assert_eq!(stream.program_ids(), SortedSet::from([1, 2]), "the programs of the failed version have to go");
     stream.fail(reason(Code::Kernel));
     assert_eq!((stream.state, goal(&stream)), (StreamState::Degraded, "keep"));
     assert_eq!(stream.reason.unwrap().code, Code::Undo);
@@ -82,7 +83,7 @@ fn a_failed_first_version_goes_away() {
     let mut stream = Stream::new(run_of(version(None, 2, None)), StreamState::Attached, None, vec![]);
     stream.fail(reason(Code::HeldByLink));
     assert_eq!((stream.state, goal(&stream)), (StreamState::Failed, "end"));
-    assert_eq!(stream.program_ids(), BTreeSet::from([2]));
+    assert_eq!(stream.program_ids(), SortedSet::from([2]));
 }
 
 #[test]

@@ -3,7 +3,8 @@
 //! In: the trust file and the directory of bundles. Out: a [`Verdict`] per stream.
 //! A bundle that is refused never stops another one.
 
-use std::{collections::BTreeMap, fs, io, path::Path};
+use nodeplan::sorted::SortedMap;
+use std::{fs, io, path::Path};
 
 use nodeplan::{
     applies::Architecture,
@@ -49,7 +50,7 @@ pub enum Verdict {
 #[derive(Debug)]
 pub struct Bundles {
     /// By stream.
-    pub verdicts: BTreeMap<StreamName, Verdict>,
+    pub verdicts: SortedMap<StreamName, Verdict>,
     /// Whether the directory was read: only then is a missing bundle a removed one.
     pub directory_read: bool,
     /// What stands in the directory and is no bundle.
@@ -79,7 +80,7 @@ pub fn trust_report(trust: &Result<Trust, Reason>) -> TrustReport {
 
 /// Reads and judges all bundles.
 pub fn bundles(paths: &Paths, trust: &Result<Trust, Reason>, node: &Node) -> Bundles {
-    let mut bundles = Bundles { verdicts: BTreeMap::new(), directory_read: false, strangers: Vec::new() };
+    let mut bundles = Bundles { verdicts: SortedMap::new(), directory_read: false, strangers: Vec::new() };
     let dir = paths.bundles();
     let names = match list(&dir) {
         Ok(names) => names,

@@ -34,6 +34,14 @@ const LOADER_FLAGS: &[&str] = &[
     // No text, no places, no unwinding: a panic is one trapping instruction.
     "-Cpanic=immediate-abort",
     "-Zlocation-detail=none",
+    // What `{:?}` prints is for developers; nothing that a user sees is printed so.
+    "-Zfmt-debug=none",
+    // Copies of more than a word or two are calls, and equal tails of blocks are shared however small they are.
+    "-Cllvm-args=-max-store-memcpy=1",
+    "-Cllvm-args=-max-store-memset=2",
+    "-Cllvm-args=-max-store-memmove=2",
+    "-Cllvm-args=-tail-merge-size=2",
+    "-Cllvm-args=-tail-merge-threshold=5000",
     "-Cforce-unwind-tables=no",
     // SHA-256 in a loop instead of unrolled, and only once.
     "--cfg=sha2_backend=\"soft\"",

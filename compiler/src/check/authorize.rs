@@ -6,7 +6,7 @@
 //!
 //! The rules are [`TrustDocument::authorize`]'s, the very ones of the node; here they only get places.
 
-use std::collections::BTreeSet;
+use nodeplan::sorted::SortedSet;
 
 use nodeplan::{
     key::KeyId,
@@ -28,7 +28,7 @@ pub fn authorize(plan: &NodePlan, checked: &Checked, trust: &TrustDocument, diag
     let signers = trust
         .owners
         .get(&plan.owner)
-        .map_or_else(BTreeSet::new, |owner| owner.signers.keys.iter().map(nodeplan::key::PublicKey::id).collect());
+        .map_or_else(SortedSet::new, |owner| owner.signers.keys.iter().map(nodeplan::key::PublicKey::id).collect());
     report(plan, &signers, checked, trust, diags);
     if let Some(floor) = trust.floors.get(&plan.stream)
         && plan.revision < *floor
@@ -44,7 +44,7 @@ pub fn authorize(plan: &NodePlan, checked: &Checked, trust: &TrustDocument, diag
 /// Checks the keys that have signed.
 pub fn authorize_signers(
     plan: &NodePlan,
-    signers: &BTreeSet<KeyId>,
+    signers: &SortedSet<KeyId>,
     checked: &Checked,
     trust: &TrustDocument,
     diags: &mut Diagnostics,
@@ -54,7 +54,7 @@ pub fn authorize_signers(
 
 fn report(
     plan: &NodePlan,
-    signers: &BTreeSet<KeyId>,
+    signers: &SortedSet<KeyId>,
     checked: &Checked,
     trust: &TrustDocument,
     diags: &mut Diagnostics,

@@ -11,6 +11,7 @@ use nodeplan::{
     limits,
     name::{CounterName, MapName},
     plan::Map,
+    sorted::SortedMap,
 };
 
 use super::{all, name, not_empty, values};
@@ -24,10 +25,10 @@ use crate::{
     yaml::types::{List, Text},
 };
 
-pub(super) fn check(resolved: &Resolved, diags: &mut Diagnostics) -> Option<BTreeMap<MapName, Map>> {
+pub(super) fn check(resolved: &Resolved, diags: &mut Diagnostics) -> Option<SortedMap<MapName, Map>> {
     let known = known_maps(resolved, diags);
     let Some(dict) = &resolved.manifest.spec.maps else {
-        return Some(BTreeMap::new());
+        return Some(SortedMap::new());
     };
     let maps = all(dict.0.iter().map(|(text, raw)| {
         let name = name::<MapName>(text, "map", diags)?;
@@ -37,7 +38,7 @@ pub(super) fn check(resolved: &Resolved, diags: &mut Diagnostics) -> Option<BTre
         };
         Some((name.value, check_map(raw, text, facts, diags)?))
     }))?;
-    let maps: BTreeMap<_, _> = maps.into_iter().collect();
+    let maps: SortedMap<_, _> = maps.into_iter().collect();
     unique_counters(dict, diags);
     Some(maps)
 }

@@ -23,6 +23,7 @@ use nodeplan::{
     name::{Audience, IfGlob, MapName, NameError, OwnerName, PoolName, ProgramName, StreamName},
     plan::{Ending, Intent, Map, Revision},
     priority::Priority,
+    sorted::SortedMap,
     time::Timestamp,
     xdp::{ProceedOn, XdpMode},
 };
@@ -50,8 +51,8 @@ pub struct Checked {
     pub(crate) on_expiry: Ending,
     pub(crate) on_removal: Ending,
     pub(crate) programs: Vec<Program>,
-    pub(crate) maps: BTreeMap<MapName, Map>,
-    pub(crate) objects: BTreeMap<Sha256Digest, Vec<u8>>,
+    pub(crate) maps: SortedMap<MapName, Map>,
+    pub(crate) objects: SortedMap<Sha256Digest, Vec<u8>>,
 }
 
 /// A program that exists in its object and fits its hooks.
@@ -78,7 +79,7 @@ impl Checked {
     }
 
     /// Objects by digest.
-    pub fn objects(&self) -> &BTreeMap<Sha256Digest, Vec<u8>> {
+    pub fn objects(&self) -> &SortedMap<Sha256Digest, Vec<u8>> {
         &self.objects
     }
 }

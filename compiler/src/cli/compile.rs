@@ -1,6 +1,8 @@
 //! `nodebpf compile`: a manifest to signed `MachineConfig`s.
 
-use std::{collections::BTreeSet, path::Path};
+use std::path::Path;
+
+use nodeplan::sorted::SortedSet;
 
 use anyhow::Context as _;
 use nodeplan::{bundle::Unverified, limits, statement, trust::TrustDocument};
@@ -123,7 +125,7 @@ fn check_signers(keys: &[FileKey], front: &Front, rules: &TrustDocument, session
     if session.diags.has_errors() {
         return;
     }
-    let signers: BTreeSet<_> = keys.iter().map(|key| key.public().id()).collect();
+    let signers: SortedSet<_> = keys.iter().map(|key| key.public().id()).collect();
     authorize::authorize_signers(&front.plan, &signers, &front.checked, rules, &mut session.diags);
 }
 

@@ -8,7 +8,7 @@
 
 pub mod raw;
 
-use std::collections::{BTreeMap, BTreeSet};
+use nodeplan::sorted::{SortedMap, SortedSet};
 
 use nodeplan::{
     digest::Sha256Digest,
@@ -86,8 +86,8 @@ fn document(spec: &raw::Spec, files: &dyn Files, diags: &mut Diagnostics) -> Opt
     })
 }
 
-fn floors(spec: &raw::Spec, diags: &mut Diagnostics) -> Option<BTreeMap<StreamName, nodeplan::plan::Revision>> {
-    let Some(dict) = &spec.floors else { return Some(BTreeMap::new()) };
+fn floors(spec: &raw::Spec, diags: &mut Diagnostics) -> Option<SortedMap<StreamName, nodeplan::plan::Revision>> {
+    let Some(dict) = &spec.floors else { return Some(SortedMap::new()) };
     let floors = all(dict.0.iter().map(|(stream, floor)| {
         let stream = name::<StreamName>(stream, "stream name", diags);
         let floor = revision(floor, "floors", diags);
@@ -101,8 +101,8 @@ fn digests<T: Ord>(
     what: &str,
     diags: &mut Diagnostics,
     read: impl Fn(&str) -> Option<T>,
-) -> Option<BTreeSet<T>> {
-    let Some(list) = list else { return Some(BTreeSet::new()) };
+) -> Option<SortedSet<T>> {
+    let Some(list) = list else { return Some(SortedSet::new()) };
     let items = all(list.value.iter().map(|item| {
         let digest = read(&item.value);
         if digest.is_none() {
@@ -120,7 +120,7 @@ fn owners(
     list: &List<raw::Owner>,
     files: &dyn Files,
     diags: &mut Diagnostics,
-) -> Option<BTreeMap<OwnerName, OwnerTrust>> {
+) -> Option<SortedMap<OwnerName, OwnerTrust>> {
     let sound = not_empty(list, "owners", diags);
     unique(
         list.value.iter().map(|owner| (&owner.name.value, owner.name.span)),

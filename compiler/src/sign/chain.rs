@@ -3,21 +3,14 @@
 //! In:   the new document, the file it replaces, root keys. Out: bytes of `trust.json`.
 //! May fail with: NB0605 (old file), NB0607 (root keys), NB0608 (version), NB0609 (no roots; a warning).
 
-use std::collections::BTreeSet;
-
 use nodeplan::{
     key::KeyId,
-    trust::{Envelope, KeySet, Trust, TrustDocument, encode_chain},
+    sorted::SortedSet,
+    trust::{Envelope, KeySet, Trust, TrustDocument, decode_chain, encode_chain},
 };
-use serde::Deserialize;
 
 use super::{Signer, signatures};
 use crate::diag::{Code, Diagnostic, Diagnostics};
-
-#[derive(Deserialize)]
-struct Chain {
-    chain: Vec<Envelope>,
-}
 
 /// Bytes of the trust file that follows `old` with `document`; `None` if an error was reported.
 pub fn extend(
@@ -44,7 +37,7 @@ pub fn extend(
         return None;
     }
     let mut chain = match &old {
-        Some((_, bytes)) => serde_json::from_slice::<Chain>(bytes).map_or_else(|_| Vec::new(), |chain| chain.chain),
+        Some((_, bytes)) => decode_chain(bytes).unwrap_or_default(),
         None => Vec::new(),
     };
     chain.push(Envelope::new(document, &signatures(&Envelope::to_sign(document), root_keys)));
@@ -74,7 +67,7 @@ fn check_roots(
     root_keys: &[&dyn Signer],
     diags: &mut Diagnostics,
 ) {
-    let ids: BTreeSet<KeyId> = root_keys.iter().map(|key| key.public().id()).collect();
+    let ids: SortedSet<KeyId> = root_keys.iter().map(|key| key.public().id()).collect();
     let old_roots = previous.and_then(|previous| previous.roots.as_ref());
     let sets = || old_roots.into_iter().chain(&document.roots);
     for id in &ids {
@@ -116,7 +109,7 @@ fn check_roots(
     }
 }
 
-fn enough(set: &KeySet, version: u64, ids: &BTreeSet<KeyId>, diags: &mut Diagnostics) {
+fn enough(set: &KeySet, version: u64, ids: &SortedSet<KeyId>, diags: &mut Diagnostics) {
     let valid = set.keys.iter().filter(|key| ids.contains(&key.id())).count();
     if valid < set.threshold {
         let message = format!("{valid} of the root keys of version {version} are given; {} must sign", set.threshold);

@@ -6,7 +6,7 @@
 pub mod chain;
 pub mod key;
 
-use std::collections::BTreeMap;
+use nodeplan::sorted::SortedMap;
 
 use nodeplan::{
     bundle::{self, Parts},
@@ -24,11 +24,11 @@ pub trait Signer {
 }
 
 /// The bundle of `statement` and `objects`, signed by all of `signers`.
-pub fn bundle(statement: &[u8], objects: &BTreeMap<Sha256Digest, Vec<u8>>, signers: &[&dyn Signer]) -> Parts {
+pub fn bundle(statement: &[u8], objects: &SortedMap<Sha256Digest, Vec<u8>>, signers: &[&dyn Signer]) -> Parts {
     let message = bundle::to_sign(statement);
     Parts { statement: statement.to_vec(), signatures: signatures(&message, signers), objects: objects.clone() }
 }
 
-fn signatures(message: &[u8], signers: &[&dyn Signer]) -> BTreeMap<KeyId, Vec<u8>> {
+fn signatures(message: &[u8], signers: &[&dyn Signer]) -> SortedMap<KeyId, Vec<u8>> {
     signers.iter().map(|signer| (signer.public().id(), signer.sign(message))).collect()
 }

@@ -28,6 +28,19 @@ fn call(name: &'static str, path: &Path, result: io::Result<()>) -> Call<()> {
     result.map_err(|error| CallError::of(name, path.display().to_string(), &error))
 }
 
+/// Removes a directory and what is in it. bpffs has pins and directories, no links to follow.
+fn remove_tree(path: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            remove_tree(&entry.path())?;
+        } else {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    fs::remove_dir(path)
+}
+
 impl Kernel {
     /// Whether `path` is a BPF file system.
     pub fn is_bpffs(&self, path: &Path) -> Call<bool> {
@@ -68,7 +81,7 @@ impl Kernel {
     /// Removes a directory and everything below it; one that is gone is fine.
     pub fn remove_dir(&self, path: &Path) -> Call<()> {
         self.enter("rmdir")?;
-        match fs::remove_dir_all(path) {
+        match remove_tree(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             result => call("rmdir", path, result),
         }

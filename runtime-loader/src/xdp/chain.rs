@@ -6,7 +6,8 @@
 //!
 //! Pure. Deciding again after the step was done gives [`Step::Nothing`].
 
-use std::{cmp::Ordering, collections::BTreeSet};
+use nodeplan::sorted::SortedSet;
+use std::cmp::Ordering;
 
 use nodeplan::{limits::DISPATCHER_SLOTS, report::Code, xdp::XdpMode};
 
@@ -87,7 +88,7 @@ fn order(a: &Member, b: &Member) -> Ordering {
 }
 
 /// Decides for one interface. `drop` are ids of our programs that are not wanted any more.
-pub fn decide(observed: &Observed, drop: &BTreeSet<u32>, wanted: &[Member], mode: XdpMode) -> Result<Step, Refused> {
+pub fn decide(observed: &Observed, drop: &SortedSet<u32>, wanted: &[Member], mode: XdpMode) -> Result<Step, Refused> {
     let attached = match observed {
         Observed::Empty | Observed::Held(_) if wanted.is_empty() => return Ok(Step::Nothing),
         Observed::Held(refused) => return Err(refused.clone()),
@@ -112,7 +113,7 @@ pub fn decide(observed: &Observed, drop: &BTreeSet<u32>, wanted: &[Member], mode
         });
     }
     members.extend_from_slice(wanted);
-    members.sort_by(order);
+    members.sort_unstable_by(order);
     if members.is_empty() {
         return Ok(Step::Detach);
     }
@@ -132,7 +133,7 @@ fn build(mut members: Vec<Member>, mode: XdpMode) -> Result<Step, Refused> {
             ),
         });
     }
-    members.sort_by(order);
+    members.sort_unstable_by(order);
     Ok(Step::Build { mode, members })
 }
 
@@ -206,9 +207,9 @@ mod tests {
     fn the_other_mode_is_refused_only_where_something_is_wanted() {
         let a = member(1, "a", 10);
         let there = dispatcher(&[&member(2, "b", 20)]);
-        let refused = decide(&there, &BTreeSet::new(), &[a], XdpMode::Skb).unwrap_err();
+        let refused = decide(&there, &SortedSet::new(), &[a], XdpMode::Skb).unwrap_err();
         assert_eq!(refused.code, Code::ModeConflict);
-        assert_eq!(decide(&there, &BTreeSet::new(), &[], XdpMode::Skb), Ok(Step::Nothing));
+        assert_eq!(decide(&there, &SortedSet::new(), &[], XdpMode::Skb), Ok(Step::Nothing));
     }
 
     #[test]

@@ -6,8 +6,9 @@
 //!
 //! A [`Staged`] dispatcher that is dropped or [`Staged::discard`]ed was never attached: packets do not see it.
 
+use nodeplan::sorted::SortedMap;
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     os::fd::{AsFd, OwnedFd},
     path::{Path, PathBuf},
 };
@@ -80,7 +81,7 @@ impl Dispatcher {
         let image = Image::parse(object, HashMap::from([("conf", (&bytes[..], true))]))?;
         let slots = (0..config.slots.len()).map(|i| image.function(&format!("prog{i}"))).collect::<Result<_, _>>()?;
         let main = ProgramName::try_from("xdp_dispatcher").expect("invariant: a constant name");
-        let mut loaded = image.load(kernel, kernel_btf, &[&main], &BTreeMap::new(), None)?;
+        let mut loaded = image.load(kernel, kernel_btf, &[&main], &SortedMap::new(), None)?;
         let fd = loaded.programs.remove(&main).expect("invariant: load returns what was wanted");
         let id = kernel.prog_info(fd.as_fd())?.id;
         Ok(Self { fd, id, slots })
@@ -102,7 +103,7 @@ impl Dispatcher {
     pub fn probe_extension(&self, kernel: &Kernel, kernel_btf: &KernelBtf) -> Result<(), ObjectError> {
         let image = Image::parse(&PLAIN.0, HashMap::new())?;
         let name = ProgramName::try_from("xdp_pass").expect("invariant: a constant name");
-        image.load(kernel, kernel_btf, &[&name], &BTreeMap::new(), Some(self.target())).map(drop)
+        image.load(kernel, kernel_btf, &[&name], &SortedMap::new(), Some(self.target())).map(drop)
     }
 }
 

@@ -3,8 +3,8 @@
 //! In: an interface from rtnetlink. Out: [`Observed`] and the descriptors of the programs in a shared dispatcher.
 //! Call it with the protocol's lock held: libxdp changes pins only under it.
 
+use nodeplan::sorted::SortedMap;
 use std::{
-    collections::BTreeMap,
     os::fd::{AsFd, OwnedFd},
     rc::Rc,
 };
@@ -23,7 +23,7 @@ use crate::kernel::{Call, Interface, Kernel, ProgInfo, XdpAttached, XdpState};
 const F_RDONLY_PROG: u32 = 1 << 7;
 
 /// Descriptors of loaded programs by id.
-pub type Programs = BTreeMap<u32, Rc<OwnedFd>>;
+pub type Programs = SortedMap<u32, Rc<OwnedFd>>;
 
 fn held(code: Code, message: String) -> Observed {
     Observed::Held(Refused { code, message })
@@ -114,7 +114,7 @@ fn read_members(
             Err(error) => return Err(error),
         };
         let member = describe(kernel, &fd, slot.priority, slot.mask, slot.flags)?;
-        programs.entry(member.prog_id).or_insert_with(|| Rc::new(fd));
+        programs.insert(member.prog_id, Rc::new(fd));
         members.push(member);
     }
     Ok(Some(Attached { mode: attached.mode, prog_id: attached.prog_id, members, linked }))
