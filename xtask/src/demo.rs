@@ -44,6 +44,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         let booted = vm::boot(&boot, &mut |line| println!("   {line}"))?;
         ensure!(booted.status == Some(0), "the demonstration failed; the console is {}", booted.console.display());
     }
-    println!("\nDone in {:.0} s after the build. The files are in target/example/out.", started.elapsed().as_secs_f32());
+    println!(
+        "\nDone in {:.0} s after the build. The files are in target/example/out.",
+        started.elapsed().as_secs_f32()
+    );
     Ok(())
 }

@@ -11,12 +11,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use crate::{
-    dist::Dist,
-    files, run,
-    setup::children,
-    vm::ignition,
-};
+use crate::{dist::Dist, files, run, setup::children, vm::ignition};
 
 const EXAMPLE: &str = "examples/drop-frag-needed";
 const INPUTS: [&str; 3] = ["bpf.yaml", "policy.yaml", "drop_frag_needed.bpf.o"];

@@ -7,9 +7,7 @@ use std::{process::Command, time::Instant};
 
 use anyhow::{Context as _, Result};
 
-use crate::{
-    bpf, dist, generate, run, setup, vm,
-};
+use crate::{bpf, dist, generate, run, setup, vm};
 
 /// Options.
 #[derive(clap::Args)]
