@@ -1,5 +1,7 @@
 //! Rules of the workspace: who may depend on whom, how big the loader's tree may grow, which licences come in.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package, PackageId};

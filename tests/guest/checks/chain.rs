@@ -1,4 +1,4 @@
-//! The loader beside other users of an interface: xdp-loader of xdp-tools, programs without dispatcher, bpf_links.
+//! The loader beside other users of an interface: xdp-loader of xdp-tools, programs without dispatcher, `bpf_link`s.
 
 use std::{fs, process::Command};
 
@@ -106,7 +106,7 @@ fn expect_refusal(node: &Node, code: Code, words: &[&str]) -> Result<()> {
     before.expect_again()
 }
 
-/// aya, like the Ingress Node Firewall and bpfman, attaches by bpf_link: the error names it, nothing changes.
+/// aya, like the Ingress Node Firewall and bpfman, attaches by `bpf_link`: the error names it, nothing changes.
 fn refuses_link(_: &mut Ctx) -> Result<()> {
     let pair = Pair::new("near0", "far0")?;
     let node = Node::new()?;
