@@ -2,8 +2,6 @@
 //!
 //! In:   `argv`. Out: [`Cli`]. Fails with usage errors, which end the process with 2.
 
-#![expect(clippy::doc_markdown, reason = "doc comments are help texts")]
-
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
