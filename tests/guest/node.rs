@@ -220,6 +220,22 @@ impl Snapshot {
         })
     }
 
+    /// Looks until nothing has changed for a while: programs and links go a moment after their last user, and what is
+    /// on its way out must not be taken for something to be kept.
+    pub(crate) fn take_settled() -> Result<Self> {
+        let (mut last, mut equal) = (Self::take()?, 0);
+        for _ in 0..200 {
+            std::thread::sleep(std::time::Duration::from_millis(15));
+            let now = Self::take()?;
+            equal = if now == last { equal + 1 } else { 0 };
+            if equal == 3 {
+                return Ok(now);
+            }
+            last = now;
+        }
+        bail!("the kernel does not come to rest: {last:?}")
+    }
+
     /// Whether the same dispatchers are attached.
     pub(crate) fn same_dispatchers(&self, other: &Self) -> bool {
         self.xdp == other.xdp

@@ -95,7 +95,7 @@ fn returns(_: &mut Ctx) -> Result<()> {
 }
 
 fn expect_refusal(node: &Node, code: Code, words: &[&str]) -> Result<()> {
-    let before = Snapshot::take()?;
+    let before = Snapshot::take_settled()?;
     let report = node.apply_expecting(Exit::Failed)?;
     let stream = stream(&report, "drop")?;
     let reason = stream.reason.as_ref().context("a reason")?;

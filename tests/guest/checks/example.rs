@@ -95,7 +95,7 @@ fn drops(ctx: &mut Ctx) -> Result<()> {
 fn tampered(_: &mut Ctx) -> Result<()> {
     sandbox::use_root(ROOT)?;
     let pair = Pair::new("eth0", "far0")?;
-    let before = Snapshot::take()?;
+    let before = Snapshot::take_settled()?;
     let mut bytes = fs::read(BUNDLE).context("reading the bundle")?;
     let sound = bytes.clone();
     let middle = bytes.windows(9).position(|window| window == b"\"revision").context("the statement")?;

@@ -34,7 +34,7 @@ fn idempotent(_: &mut Ctx) -> Result<()> {
     let node = Node::new()?;
     node.ship(&Stream::drop_port("drop", pair.near_name, 510))?;
     node.apply_expecting(Exit::Done)?;
-    let before = Snapshot::take()?;
+    let before = Snapshot::take_settled()?;
     let report = node.apply_expecting(Exit::Done)?;
     ensure!(stream(&report, "drop")?.state == StreamState::Attached, "{report:?}");
     before.expect_again()
@@ -103,7 +103,7 @@ fn damage(_: &mut Ctx) -> Result<()> {
         node.trust(|_| ())?;
         node.ship(&sound)?;
         node.apply_expecting(Exit::Done).context(name)?;
-        let before = Snapshot::take()?;
+        let before = Snapshot::take_settled()?;
         damage(&node).context(name)?;
         let report = node.apply_expecting(Exit::Refused).context(name)?;
         let refused = stream(&report, shown)?;
@@ -211,7 +211,7 @@ fn waits(_: &mut Ctx) -> Result<()> {
 fn verifier(_: &mut Ctx) -> Result<()> {
     let pair = Pair::new("near0", "far0")?;
     let node = Node::new()?;
-    let before = Snapshot::take()?;
+    let before = Snapshot::take_settled()?;
     let bad = Stream { object: "xdp_bad.bpf.o", program: "xdp_bad", ..Stream::pass("drop", pair.near_name, 510) };
     node.ship(&bad)?;
     let report = node.apply_expecting(Exit::Failed)?;
@@ -231,7 +231,7 @@ fn no_freplace(_: &mut Ctx) -> Result<()> {
     let program: &mut Lsm = object.program_mut("deny_ext").context("the program")?.try_into()?;
     program.load("bpf", &Btf::from_sys_fs()?)?;
     program.attach()?;
-    let before = Snapshot::take()?;
+    let before = Snapshot::take_settled()?;
     let report = node.apply_expecting(Exit::FeatureMissing)?;
     let refused = stream(&report, "drop")?;
     ensure!(refused.state == StreamState::Refused, "{refused:?}");
@@ -288,7 +288,7 @@ fn every_fault(ctx: &Ctx, node: &Node, prepare: impl Fn() -> Result<()>, reset: 
     let (mut n, mut strict) = (0, 0);
     loop {
         prepare()?;
-        let before = Snapshot::take()?;
+        let before = Snapshot::take_settled()?;
         let kernel = Kernel::failing_at(n);
         let outcome = node.apply_with(&kernel);
         if kernel.calls() <= n {
@@ -301,7 +301,7 @@ fn every_fault(ctx: &Ctx, node: &Node, prepare: impl Fn() -> Result<()>, reset: 
             // A run that was impossible has done nothing.
             Err(_) => before.expect_again().with_context(|| format!("call {n}, impossible"))?,
             Ok((report, Exit::Done)) => {
-                let settled = Snapshot::take()?;
+                let settled = Snapshot::take_settled()?;
                 let again = node.apply_expecting(Exit::Done).with_context(|| format!("call {n}, again"))?;
                 // A stream that was removed is not mentioned again.
                 let lasting = report.streams.iter().filter(|one| one.state != StreamState::Removed);
@@ -310,7 +310,7 @@ fn every_fault(ctx: &Ctx, node: &Node, prepare: impl Fn() -> Result<()>, reset: 
             }
             Ok((report, exit)) => {
                 ensure!(exit == Exit::Failed, "call {n}: {exit:?} {report:?}");
-                let after = Snapshot::take()?;
+                let after = Snapshot::take_settled()?;
                 if after.same_dispatchers(&before) {
                     strict += 1;
                     before.expect_again().with_context(|| format!("call {n}: {report:?}"))?;
