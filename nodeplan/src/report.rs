@@ -96,6 +96,8 @@ codes! {
     LostRace = "NB1404", "others keep changing the interface";
     /// After a failure something could not be undone.
     Undo = "NB1405", "a change could not be undone";
+    /// What was attached is not any more.
+    Lost = "NB1406", "others have removed an attachment";
     /// Another run holds the lock.
     Locked = "NB1501", "another run holds the lock";
     /// Not root, or no BPF file system.
@@ -206,6 +208,9 @@ pub struct Report {
     pub kernel: String,
     /// The trust file, or why there is none.
     pub trust: TrustReport,
+    /// What is wrong with the files as such: a directory that cannot be read, a name that is no bundle's.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<Reason>,
     /// Streams by name.
     pub streams: Vec<StreamReport>,
 }
@@ -296,6 +301,7 @@ json::decode_struct!(Report {
     loader: "loader",
     kernel: "kernel",
     trust: "trust",
+    problems: "problems",
     streams: "streams",
 });
 json::decode_struct!(TrustReport { version: "version", anchor: "anchor", reason: "reason" });

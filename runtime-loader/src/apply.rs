@@ -7,7 +7,10 @@ use nodeplan::sorted::SortedMap;
 use std::{
     collections::HashMap,
     fmt, fs, io,
-    os::fd::AsRawFd,
+    os::{
+        fd::AsRawFd,
+        unix::fs::{OpenOptionsExt, PermissionsExt},
+    },
     path::Path,
     rc::Rc,
     thread,
@@ -50,7 +53,8 @@ impl fmt::Display for CannotRun {
     }
 }
 
-fn cannot_run(message: String) -> CannotRun {
+/// A run that is impossible for the reason given.
+pub fn cannot_run(message: String) -> CannotRun {
     CannotRun { exit: Exit::CannotRun, reason: Reason { code: Code::CannotRun, message } }
 }
 
@@ -73,8 +77,11 @@ pub fn apply(kernel: &Kernel, paths: &Paths, node: &Node) -> Result<(Report, Exi
     let trust = verify::trust(paths);
     let bundles = verify::bundles(paths, &trust, node);
     let running = state::running(kernel, paths).map_err(|error| cannot_run(error.to_string()))?;
-    for stranger in &bundles.strangers {
-        report::log(4, &format!("{} {}", stranger.code.as_str(), stranger.message));
+    let mut problems = bundles.strangers.clone();
+    // A damaged trust file is one whether or not there is a bundle to refuse; none at all is fine without bundles.
+    problems.extend(trust.as_ref().err().filter(|reason| reason.code != Code::TrustMissing).cloned());
+    for problem in &problems {
+        report::log(3, &format!("{} {}", problem.code.as_str(), problem.message));
     }
     let mut streams = stream::decide(bundles, running);
     let kernel_btf = KernelBtf::default();
@@ -87,12 +94,14 @@ pub fn apply(kernel: &Kernel, paths: &Paths, node: &Node) -> Result<(Report, Exi
         converge::converge(kernel, &kernel_btf, &mut streams);
         settle(kernel, paths, &mut streams);
     }
-    let report = report::build(kernel, node, verify::trust_report(&trust), &streams);
+    let mut report = report::build(kernel, node, verify::trust_report(&trust), &streams);
+    report.problems = problems;
     if let Err(error) = report::write(paths, &report) {
         report::log(4, &format!("writing {}: {error}", paths.report().display()));
     }
+    let problems = if report.problems.is_empty() { Exit::Done } else { Exit::Refused };
     let exit = report.streams.iter().map(|one| one.state.exit(one.reason.as_ref().map(|reason| reason.code))).max();
-    Ok((report, exit.unwrap_or(Exit::Done)))
+    Ok((report, exit.unwrap_or(Exit::Done).max(problems)))
 }
 
 /// Serialises runs, with a limit.
@@ -100,7 +109,10 @@ fn lock(paths: &Paths) -> Result<fs::File, CannotRun> {
     let path = paths.run().join("lock");
     let open = || -> io::Result<fs::File> {
         fs::create_dir_all(paths.run())?;
-        fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path)
+        let file = fs::OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path)?;
+        // Whoever can open it can hold it.
+        file.set_permissions(fs::Permissions::from_mode(0o600))?;
+        Ok(file)
     };
     let file = open().map_err(|error| cannot_run(format!("{}: {error}", path.display())))?;
     let started = Instant::now();
@@ -131,9 +143,13 @@ fn load(kernel: &Kernel, kernel_btf: &KernelBtf, paths: &Paths, streams: &mut So
             Err(reason) => {
                 // Nothing of the version stays; of a new stream not even its directory. One that cannot be removed is
                 // uncommitted, so the next run takes it away.
+                // But for what a crashed run left there: its programs may be attached, and are known by these pins.
+                let left = stream.before.iter().any(|version| version.statement.is_none());
                 let first = stream.before.is_empty();
                 let dir = if first { paths::stream_pins(name) } else { paths::staged_pins(name) };
-                let _ = kernel.remove_dir(&dir);
+                if !left {
+                    let _ = kernel.remove_dir(&dir);
+                }
                 stream.fail(reason);
             }
         }

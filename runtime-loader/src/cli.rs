@@ -9,7 +9,13 @@ use std::{
 
 use nodeplan::{json, report::Exit, time::Timestamp};
 
-use crate::{apply, kernel::Kernel, paths::Paths, report, verify::Node};
+use crate::{
+    apply::{self, CannotRun},
+    kernel::Kernel,
+    paths::Paths,
+    report,
+    verify::Node,
+};
 
 const HELP: &str = "\
 Attach the eBPF programs of this node's signed bundles
@@ -88,7 +94,7 @@ fn execute(command: &Command, paths: &Paths) -> Exit {
     match command {
         Command::Help => print(HELP),
         Command::Version => print(&format!("nodebpf-loader {}\n", env!("CARGO_PKG_VERSION"))),
-        Command::Apply { boot } => match apply::apply(&kernel, paths, &this_node()) {
+        Command::Apply { boot } => match this_node().and_then(|node| apply::apply(&kernel, paths, &node)) {
             Ok((report, exit)) => {
                 report::log_streams(&report);
                 if *boot { Exit::Done } else { exit }
@@ -126,14 +132,16 @@ fn status(kernel: &Kernel, paths: &Paths, as_json: bool) -> Exit {
 }
 
 /// What this node is. A clock before 1970 counts as 1970: nothing expires by it.
-fn this_node() -> Node {
-    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+fn this_node() -> Result<Node, CannotRun> {
+    // Without it every stream for some kernels would count as not for this one, and be detached.
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease")
+        .map_err(|error| apply::cannot_run(format!("/proc/sys/kernel/osrelease: {error}")))?;
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Node {
+    Ok(Node {
         kernel: kernel.trim().to_owned(),
         machine: std::env::consts::ARCH.to_owned(),
         now: Timestamp::from_unix_seconds(since.as_secs()),
-    }
+    })
 }
 
 /// Prints data; a reader that went away is not an error.

@@ -12,6 +12,8 @@ use std::{
     os::fd::{AsFd, OwnedFd},
     path::PathBuf,
     rc::Rc,
+    thread,
+    time::Duration,
 };
 
 use nodeplan::{
@@ -94,7 +96,10 @@ pub fn converge(kernel: &Kernel, kernel_btf: &KernelBtf, streams: &mut Streams) 
         let outcome = kernel.lock_dir(&xdp::root()).and_then(|_lock| round(kernel, kernel_btf, streams, &mut trash));
         match outcome {
             Ok(Round::Done) => break,
-            Ok(Round::Raced(_)) if races < MAX_RACES => races += 1,
+            Ok(Round::Raced(_)) if races < MAX_RACES => {
+                thread::sleep(Duration::from_millis(1 << races));
+                races += 1;
+            }
             Ok(Round::Raced(interface)) => {
                 let message = format!("`{interface}` was changed by others {races} times in a row");
                 fail_all(streams, &Reason { code: Code::LostRace, message });

@@ -30,6 +30,12 @@ use crate::kernel::{CallError, Kernel, LoadError, MapSpec, ProgSpec};
 /// `BPF_F_XDP_HAS_FRAGS`, linux `include/uapi/linux/bpf.h`.
 pub const F_XDP_HAS_FRAGS: u32 = 1 << 5;
 
+const MAP_TYPE_HASH: u32 = 1;
+const MAP_TYPE_ARRAY: u32 = 2;
+
+/// Most bytes of keys and values of one map, on one CPU. Ours: a map is allocated before kubelet runs.
+const MAP_MAX_BYTES: u64 = 64 * 1024 * 1024;
+
 /// Map types whose values are descriptors that somebody must fill in: hash and array of maps, program array.
 const UNSUPPORTED_MAP_TYPES: &[(u32, &str)] = &[(3, "prog_array"), (12, "array_of_maps"), (13, "hash_of_maps")];
 
@@ -240,6 +246,10 @@ fn create_map(kernel: &Kernel, btf: Option<BorrowedFd<'_>>, name: &str, map: &Ob
     if let Some((_, kind)) = UNSUPPORTED_MAP_TYPES.iter().find(|(number, _)| *number == map.map_type()) {
         return Err(ObjectError::Elf(format!("map `{name}` is a {kind}, which this loader does not fill")));
     }
+    let bytes = u64::from(map.max_entries()) * (u64::from(map.key_size()) + u64::from(map.value_size()));
+    if bytes > MAP_MAX_BYTES {
+        return Err(ObjectError::Elf(format!("map `{name}` takes {bytes} bytes; {MAP_MAX_BYTES} are allowed")));
+    }
     let types = match map {
         ObjMap::Btf(map) if map.def.btf_key_type_id != 0 || map.def.btf_value_type_id != 0 => {
             btf.map(|fd| (fd, map.def.btf_key_type_id, map.def.btf_value_type_id))
@@ -258,6 +268,9 @@ fn create_map(kernel: &Kernel, btf: Option<BorrowedFd<'_>>, name: &str, map: &Ob
     })?;
     match map.section_kind() {
         EbpfSectionKind::Data | EbpfSectionKind::Rodata => {
+            if map.data().len() != map.value_size() as usize {
+                return Err(ObjectError::Elf(format!("section `{name}` has no content")));
+            }
             kernel.map_update(fd.as_fd(), &0u32.to_ne_bytes(), map.data())?;
         }
         _ => {}
@@ -270,6 +283,10 @@ fn create_map(kernel: &Kernel, btf: Option<BorrowedFd<'_>>, name: &str, map: &Ob
 }
 
 fn fill(kernel: &Kernel, name: &str, fd: &OwnedFd, map: &ObjMap, entries: &[MapEntry]) -> Result<(), ObjectError> {
+    // Of other types the kernel would copy more than one value: of per-CPU maps one for each possible CPU.
+    if !matches!(map.map_type(), MAP_TYPE_HASH | MAP_TYPE_ARRAY) {
+        return Err(ObjectError::Elf(format!("map `{name}` cannot have entries: it is neither hash nor array")));
+    }
     for entry in entries {
         let (key, value) = (entry.key.as_bytes(), entry.value.as_bytes());
         // The kernel copies key_size and value_size bytes, however long our buffers are.

@@ -6,9 +6,9 @@
 
 use std::{
     fmt,
-    fs::{self, File, OpenOptions},
+    fs::{self, File, OpenOptions, Permissions},
     io::{self, Read, Write},
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
     path::Path,
 };
 
@@ -92,7 +92,13 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let dir = path.parent().unwrap_or(Path::new("/"));
     fs::create_dir_all(dir)?;
     let temporary = path.with_extension("new");
-    let result = File::create(&temporary).and_then(|mut file| file.write_all(bytes));
+    let write = || {
+        let mut file = File::create(&temporary)?;
+        // Whatever the umask: a file that others may write would be refused when it is read.
+        file.set_permissions(Permissions::from_mode(0o644))?;
+        file.write_all(bytes)
+    };
+    let result = write();
     result.and_then(|()| fs::rename(&temporary, path)).inspect_err(|_| {
         // The write already failed; what is left is a file that the next write truncates.
         let _ = fs::remove_file(&temporary);
@@ -101,7 +107,7 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::os::unix::fs::symlink;
 
     use super::*;
 

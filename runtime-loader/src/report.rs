@@ -100,6 +100,7 @@ pub fn build(kernel: &Kernel, node: &Node, trust: TrustReport, streams: &SortedM
         loader: env!("CARGO_PKG_VERSION").to_owned(),
         kernel: node.kernel.clone(),
         trust,
+        problems: Vec::new(),
         streams,
     }
 }
@@ -163,9 +164,11 @@ pub fn refresh(kernel: &Kernel, paths: &Paths) -> Result<Option<Report>, String>
         let versions = running.get(&one.stream).map_or(&[][..], Vec::as_slice);
         let Some((version, plan)) = versions.iter().find_map(|version| Some((version, version.plan.as_ref()?))) else {
             one.attachments.clear();
+            lost(one);
             continue;
         };
         one.attachments = snapshot.attachments(plan, Some(version));
+        lost(one);
         for (map, said) in &plan.maps {
             if let Some(counter) = &said.counter {
                 let value = state::counter(kernel, &version.dir, map.as_str()).map_err(|error| error.to_string())?;
@@ -174,6 +177,16 @@ pub fn refresh(kernel: &Kernel, paths: &Paths) -> Result<Option<Report>, String>
         }
     }
     Ok(Some(report))
+}
+
+/// The last run said `attached`: if that is not so any more, the state must not say it.
+fn lost(one: &mut StreamReport) {
+    let all = !one.attachments.is_empty() && one.attachments.iter().all(|place| place.attached);
+    if one.state == StreamState::Attached && !all {
+        one.state = StreamState::Degraded;
+        let message = "others have removed it since the last run; nodebpf-loader apply brings it back".to_owned();
+        one.reason = Some(Reason { code: Code::Lost, message });
+    }
 }
 
 /// The report as a table for people.
@@ -202,6 +215,9 @@ pub fn table(report: &Report) -> String {
         for (counter, value) in &one.counters {
             let _ = writeln!(text, "{}: {counter} {value}", one.stream);
         }
+    }
+    for problem in &report.problems {
+        let _ = writeln!(text, "node: {} {}", problem.code.as_str(), problem.message);
     }
     if let Some(reason) = &report.trust.reason {
         let _ = writeln!(text, "trust: {} {}", reason.code.as_str(), reason.message);

@@ -15,7 +15,7 @@ use std::{
 use nodeplan::{
     digest::Sha256Digest,
     limits,
-    name::{ProgramName, StreamName},
+    name::{MapName, ProgramName, StreamName},
     statement::Accepted,
 };
 
@@ -55,7 +55,12 @@ pub fn running(kernel: &Kernel, paths: &Paths) -> Call<SortedMap<StreamName, Vec
         let Ok(stream) = StreamName::try_from(name.as_str()) else { continue };
         let record = read_record(paths, &stream);
         let mut versions = Vec::new();
-        for version in kernel.names(&paths::stream_pins(&stream))? {
+        let names = match kernel.names(&paths::stream_pins(&stream)) {
+            // A stray pin and not a directory: nothing of ours, and no reason to do nothing.
+            Err(error) if error.errno == libc::ENOTDIR => continue,
+            names => names?,
+        };
+        for version in names {
             let dir = paths::stream_pins(&stream).join(&version);
             let statement = Sha256Digest::try_from(version.as_str()).ok();
             let plan = record.as_ref().filter(|record| Some(record.digest()) == statement).cloned();
@@ -88,8 +93,8 @@ pub fn stage(kernel: &Kernel, stream: &StreamName, loaded: Vec<Loaded>, plan: &R
     let mut programs = SortedMap::new();
     for object in loaded {
         for (name, fd) in &object.maps {
-            // Names of sections (.rodata) have a dot, which bpffs refuses; nobody opens them by name.
-            if !name.contains('.') {
+            // Sections (.rodata) have a dot, which bpffs refuses; a name with `/` would lead elsewhere.
+            if MapName::try_from(name.as_str()).is_ok() {
                 kernel.pin(fd.as_fd(), &dir.join("maps").join(name))?;
             }
         }
@@ -167,8 +172,9 @@ pub fn counter(kernel: &Kernel, dir: &std::path::Path, name: &str) -> Call<u64> 
     let per_cpu = info.map_type == 6;
     let size = info.value_size as usize;
     let stride = if per_cpu { size.next_multiple_of(8) } else { size };
-    if size == 0 {
-        return Ok(0); // a map without values, such as a ring buffer
+    // The kernel writes as many bytes as the map says, whatever we expect: an array or a per-CPU array of one number.
+    if !matches!(info.map_type, 2 | 6) || info.key_size != 4 || !matches!(size, 4 | 8) {
+        return Err(CallError { call: "counter", what: name.to_owned(), errno: libc::EINVAL });
     }
     let mut values = vec![0u8; stride * if per_cpu { possible_cpus() } else { 1 }];
     kernel.map_lookup(map.as_fd(), &0u32.to_ne_bytes(), &mut values)?;

@@ -10,6 +10,8 @@ use std::{
         unix::{ffi::OsStrExt, fs::DirBuilderExt},
     },
     path::Path,
+    thread,
+    time::{Duration, Instant},
 };
 
 use super::{Call, CallError, Kernel};
@@ -19,6 +21,9 @@ pub const BPFFS: &str = "/sys/fs/bpf";
 
 /// `BPF_FS_MAGIC`, linux `include/uapi/linux/magic.h`.
 const BPF_FS_MAGIC: u32 = 0xcafe_4a11;
+
+/// How long to wait for other users of libxdp: they hold the lock for milliseconds.
+const LOCK_WAIT: Duration = Duration::from_secs(30);
 
 /// An exclusive lock on a directory, held until dropped.
 #[derive(Debug)]
@@ -109,15 +114,18 @@ impl Kernel {
         self.enter("flock")?;
         let what = path.display().to_string();
         let dir = File::open(path).map_err(|error| CallError::of("open", what.clone(), &error))?;
+        let started = Instant::now();
         loop {
             // SAFETY: a system call on a descriptor that `dir` owns.
-            if unsafe { libc::flock(dir.as_raw_fd(), libc::LOCK_EX) } == 0 {
+            if unsafe { libc::flock(dir.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } == 0 {
                 return Ok(DirLock(dir));
             }
             let error = CallError::last("flock", what.clone());
-            if error.errno != libc::EINTR {
+            let waiting = matches!(error.errno, libc::EINTR | libc::EWOULDBLOCK);
+            if !waiting || started.elapsed() > LOCK_WAIT {
                 return Err(error);
             }
+            thread::sleep(Duration::from_millis(5));
         }
     }
 }

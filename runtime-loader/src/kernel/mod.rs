@@ -3,7 +3,7 @@
 //! In: plain values and file descriptors. Out: plain values and owned file descriptors.
 //! Every call can fail with [`CallError`], which names the call and keeps the errno.
 //!
-//! No policy here: what to call, in which order and what to undo is `attach`'s business.
+//! No policy here: what to call, in which order and what to undo is [`crate::converge`]'s business.
 //! With the feature `faults`, the n-th call through one [`Kernel`] fails with EIO: the seam for fault injection.
 
 mod attr;
