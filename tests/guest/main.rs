@@ -34,6 +34,7 @@ const ALL: &[&[Test]] = &[
     checks::life::TESTS,
     checks::example::TESTS,
     checks::chain::TESTS,
+    checks::hostile::TESTS,
 ];
 
 const USAGE: &str = "usage: nodebpf-guest [--list] [--filter TEXT] [--lacks FEATURE]...";
