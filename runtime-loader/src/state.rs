@@ -2,8 +2,8 @@
 //!
 //! Truth is the pins below `/sys/fs/bpf/nodebpf/<stream>/<statement digest>/`:
 //! `programs/<name>`, `maps/<name>`, `links/<ifindex>_<program>` (second pins: programs stay attached if somebody
-//! removes libxdp's directory). Beside it `/run/nodebpf/streams/<stream>.json` keeps the plan that was obeyed, so that
-//! a stream can be ended or restored when its bundle is gone. Both vanish at reboot, together.
+//! removes libxdp's directory). Beside it `/run/nodebpf/streams/<stream>.json` keeps the exact statement that was obeyed,
+//! so that a stream can be ended or restored when its bundle is gone. Both vanish at reboot, together.
 
 use nodeplan::sorted::SortedMap;
 use std::{
