@@ -6,15 +6,17 @@
 //! Pure. Order comes from names, never from the order in the manifest.
 
 use nodeplan::{
-    applies::AppliesTo,
-    glob, limits,
-    name::{IfGlob, ProgramName},
-    plan::{Attachment, NodePlan, ObjectRef, PLAN_VERSION, Program, Selector, XdpAttachment},
+    hook::{Attachment, XdpAttachment},
+    limits,
+    name::ProgramName,
+    plan::{NodePlan, ObjectRef, Objects, PLAN_VERSION, Program},
+    selector::{Selector, Target},
+    sorted::SortedMap,
     statement,
 };
 
 use crate::{
-    check::{Checked, Xdp},
+    check::{Checked, place::Place},
     diag::{Code, Diagnostic, Diagnostics},
     source::Spanned,
 };
@@ -49,12 +51,13 @@ fn build(checked: &Checked) -> NodePlan {
         .iter()
         .map(|program| Program {
             name: program.name.value.clone(),
-            object: ObjectRef { sha256: program.object, source_sha256: program.object },
+            object: Objects::One(ObjectRef { sha256: program.object, source_sha256: program.object }),
+            globals: SortedMap::new(),
             attach: attachments(&program.attach),
         })
         .collect();
     programs.sort_by(|a, b| a.name.cmp(&b.name));
-    NodePlan {
+    let mut plan = NodePlan {
         plan_version: PLAN_VERSION,
         stream: checked.stream.value.clone(),
         owner: checked.owner.value.clone(),
@@ -63,65 +66,69 @@ fn build(checked: &Checked) -> NodePlan {
         reference: checked.reference.clone(),
         pools,
         audience,
-        applies_to: AppliesTo {
-            kernel: checked.applies_to.kernel.clone(),
-            architectures: checked.applies_to.architectures.clone(),
-        },
+        applies_to: checked.applies_to.clone(),
         expires: checked.expires,
         on_expiry: checked.on_expiry,
         on_removal: checked.on_removal,
+        rollback_floor: checked.rollback_floor,
+        failure_policy: checked.failure_policy,
+        stage: checked.stage,
         programs,
         maps: checked.maps.clone(),
-    }
+    };
+    plan.plan_version = plan.lowest_version();
+    plan
 }
 
-/// Attachments of one program, by their first interface: selectors of one program are disjoint.
-fn attachments(attach: &[Xdp]) -> Vec<Attachment> {
-    let mut attachments: Vec<_> = attach
-        .iter()
-        .map(|xdp| {
-            let mut names: Vec<_> = xdp.interfaces.iter().map(|glob| glob.value.clone()).collect();
-            names.sort();
-            (names, xdp)
-        })
-        .collect();
-    attachments.sort_by(|(a, _), (b, _)| a.cmp(b));
+/// Attachments of one program in an order that does not depend on the manifest's: by hook, place and selectors.
+fn attachments(places: &[Place]) -> Vec<Attachment> {
+    let mut attachments: Vec<_> = places.iter().map(|place| place.attachment.clone()).collect();
     attachments
-        .into_iter()
-        .map(|(names, xdp)| {
-            Attachment::Xdp(XdpAttachment {
-                interfaces: names.into_iter().map(Selector::Name).collect(),
-                mode: xdp.mode.value,
-                priority: xdp.priority.value,
-                proceed_on: xdp.proceed_on.clone(),
-            })
-        })
-        .collect()
+        .sort_by_cached_key(|attachment| (attachment.hook(), attachment.interfaces().to_vec(), attachment.place()));
+    attachments
+}
+
+/// An XDP program's place, with what the checks below look at.
+#[derive(Clone, Copy)]
+struct Xdp<'a> {
+    name: &'a ProgramName,
+    place: &'a Place,
+    attachment: &'a XdpAttachment,
+}
+
+fn xdp_place<'a>(name: &'a ProgramName, place: &'a Place) -> Option<Xdp<'a>> {
+    match &place.attachment {
+        Attachment::Xdp(attachment) => Some(Xdp { name, place, attachment }),
+        _ => None,
+    }
 }
 
 /// Two programs that could meet on one interface must have an order and one mode; eleven do not fit.
 fn conflicts(checked: &Checked, diags: &mut Diagnostics) {
-    let places: Vec<(&ProgramName, &Xdp)> = checked
+    let places: Vec<Xdp<'_>> = checked
         .programs
         .iter()
-        .flat_map(|program| program.attach.iter().map(move |xdp| (&program.name.value, xdp)))
+        .flat_map(|program| program.attach.iter().filter_map(|place| xdp_place(&program.name.value, place)))
         .collect();
-    for (at, (name, xdp)) in places.iter().enumerate() {
-        for (other_name, other) in places[..at].iter().filter(|(other, _)| other != name) {
-            let Some(interface) = meeting(xdp, other) else { continue };
-            if xdp.priority.value == other.priority.value {
-                diags.push(equal_priority((name, xdp), (other_name, other), interface, &places));
+    for (at, one) in places.iter().enumerate() {
+        for other in places[..at].iter().filter(|other| other.name != one.name) {
+            let Some((interface, _)) = one.place.meeting(other.place) else { continue };
+            if one.attachment.priority == other.attachment.priority {
+                diags.push(equal_priority(*one, *other, &interface.value, &places));
             }
-            if xdp.mode.value != other.mode.value {
+            if one.attachment.mode != other.attachment.mode {
                 let message = format!(
-                    "`{name}` and `{other_name}` want XDP modes {} and {} on `{interface}`",
-                    xdp.mode.value.as_str(),
-                    other.mode.value.as_str()
+                    "`{}` and `{}` want XDP modes {} and {} on `{}`",
+                    one.name,
+                    other.name,
+                    one.attachment.mode.as_str(),
+                    other.attachment.mode.as_str(),
+                    interface.value,
                 );
                 diags.push(
                     Diagnostic::error(Code::ModesDiffer, message)
-                        .at(xdp.mode.span, format_args!("{} for `{name}`", xdp.mode.value.as_str()))
-                        .also(other.mode.span, format_args!("{} for `{other_name}`", other.mode.value.as_str()))
+                        .at(one.place.mode, format_args!("{} for `{}`", one.attachment.mode.as_str(), one.name))
+                        .also(other.place.mode, format_args!("{} for `{}`", other.attachment.mode.as_str(), other.name))
                         .note("kernel: an interface runs XDP in one mode")
                         .help("write the same `mode` for both"),
                 );
@@ -131,44 +138,34 @@ fn conflicts(checked: &Checked, diags: &mut Diagnostics) {
     too_many(&places, diags);
 }
 
-/// A selector of `a` that meets one of `b`.
-fn meeting<'a>(a: &'a Xdp, b: &Xdp) -> Option<&'a IfGlob> {
-    let meets = |x: &IfGlob| b.interfaces.iter().any(|y| glob::overlap(x.as_str(), y.value.as_str()));
-    a.interfaces.iter().map(|x| &x.value).find(|x| meets(x))
-}
-
-fn equal_priority(
-    (name, xdp): (&ProgramName, &Xdp),
-    (other_name, other): (&ProgramName, &Xdp),
-    interface: &IfGlob,
-    places: &[(&ProgramName, &Xdp)],
-) -> Diagnostic {
-    let priority = xdp.priority.value;
-    let taken: Vec<_> = places.iter().map(|(_, place)| place.priority.value.get()).collect();
+fn equal_priority(one: Xdp<'_>, other: Xdp<'_>, interface: &Selector, places: &[Xdp<'_>]) -> Diagnostic {
+    let priority = one.attachment.priority;
+    let taken: Vec<_> = places.iter().map(|place| place.attachment.priority.get()).collect();
     let free = (priority.get()..=limits::PRIORITY_MAX).find(|candidate| !taken.contains(candidate));
     Diagnostic::error(
         Code::EqualPriority,
-        format!("priority {priority} on `{interface}` is already used by `{other_name}`"),
+        format!("priority {priority} on `{interface}` is already used by `{}`", other.name),
     )
-    .at(xdp.priority.span, format_args!("`{name}` asks for {priority} again"))
-    .also(other.priority.span, format_args!("`{other_name}` takes {priority} here"))
+    .at(one.place.priority, format_args!("`{}` asks for {priority} again", one.name))
+    .also(other.place.priority, format_args!("`{}` takes {priority} here", other.name))
     .note("programs on one interface run in rising priority; equal priorities have no order")
     .maybe_help(free.map(|free| format!("pick a free value, for example `priority: {free}`")))
 }
 
-fn too_many(places: &[(&ProgramName, &Xdp)], diags: &mut Diagnostics) {
-    let mut seen: Vec<&IfGlob> = Vec::new();
-    for selector in places.iter().flat_map(|(_, xdp)| &xdp.interfaces) {
+fn too_many(places: &[Xdp<'_>], diags: &mut Diagnostics) {
+    let mut seen: Vec<&Selector> = Vec::new();
+    for selector in places.iter().flat_map(|one| &one.place.interfaces) {
         if seen.contains(&&selector.value) {
             continue;
         }
         seen.push(&selector.value);
-        let means = |other: &Spanned<IfGlob>| {
-            other.value == selector.value || (selector.value.is_exact() && other.value.matches(selector.value.as_str()))
+        let means = |other: &Spanned<Selector>| match (&other.value.target, &selector.value.target) {
+            (Target::Name(other), Target::Name(one)) => other == one || (one.is_exact() && other.matches(one.as_str())),
+            (other, one) => other == one,
         };
         let on_it: Vec<_> = places
             .iter()
-            .filter_map(|(name, xdp)| Some((name, xdp.interfaces.iter().find(|other| means(other))?)))
+            .filter_map(|one| Some((one.name, one.place.interfaces.iter().find(|other| means(other))?)))
             .collect();
         if let Some((name, place)) = on_it.get(limits::DISPATCHER_SLOTS) {
             let message = format!(

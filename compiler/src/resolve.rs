@@ -10,9 +10,10 @@ use nodeplan::{digest::Sha256Digest, limits};
 
 use crate::{
     diag::{Code, Diagnostic, Diagnostics, shown},
-    manifest::raw::Manifest,
+    manifest::raw::{Manifest, ObjectPath},
     object::{self, ObjectFacts},
     source::{Span, Spanned},
+    yaml::decode::not_built,
 };
 
 /// Read-only files beside a manifest. The only way to files before `cli`.
@@ -78,7 +79,16 @@ pub fn resolve(manifest: Manifest, files: &dyn Files, diags: &mut Diagnostics) -
     let mut by_path: BTreeMap<&str, Option<Sha256Digest>> = BTreeMap::new();
     let mut program_objects = Vec::new();
     for program in &manifest.spec.programs.value {
-        let path = &program.object.0;
+        let path = match &program.object {
+            ObjectPath::One(path) => path,
+            ObjectPath::PerArchitecture(paths) => {
+                diags.push(not_built(
+                    "object: one per architecture",
+                    paths.0.first().map_or(program.name.span, |(key, _)| key.span),
+                ));
+                return None;
+            }
+        };
         let known = by_path.entry(path.value.as_str()).or_insert_with(|| {
             let object = read_object(path, files, diags)?;
             let digest = object.sha256;

@@ -130,7 +130,7 @@ fn the_thin_path() {
     let verified = Unverified::decode(&files[0].1).unwrap().verify(trust.document()).unwrap();
     let plan = verified.plan();
     assert_eq!((plan.stream.as_str(), plan.revision.get()), ("netops-frag", 3));
-    let object = plan.programs[0].object.sha256;
+    let object = plan.programs[0].object.all()[0].sha256;
     assert_eq!(verified.object(&object), read("drop_frag_needed.bpf.o"));
     let keys: Vec<_> = plan.maps.values().flat_map(|map| &map.entries).map(|entry| entry.key.as_bytes()).collect();
     assert_eq!(keys, [[10, 0, 0, 1], [10, 0, 0, 2]], "entries are sorted");

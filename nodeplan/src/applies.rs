@@ -141,25 +141,32 @@ impl KernelRange {
     /// Whether the kernel whose `uname -r` is `release` lies in the range.
     pub fn contains(&self, release: &str) -> bool {
         let kernel = KernelRelease::parse(release);
-        self.comparisons.iter().all(|(comparator, bound)| {
-            let order = kernel.compare(bound);
-            match comparator {
-                Comparator::AtLeast => order.is_ge(),
-                Comparator::Above => order.is_gt(),
-                Comparator::AtMost => order.is_le(),
-                Comparator::Below => order.is_lt(),
-                Comparator::Exactly => order.is_eq(),
-            }
-        })
+        self.comparisons.iter().all(|(comparator, bound)| comparator.holds(kernel.compare(bound)))
+    }
+}
+
+impl Comparator {
+    fn holds(self, order: Ordering) -> bool {
+        match self {
+            Self::AtLeast => order.is_ge(),
+            Self::Above => order.is_gt(),
+            Self::AtMost => order.is_le(),
+            Self::Below => order.is_lt(),
+            Self::Exactly => order.is_eq(),
+        }
+    }
+
+    /// The sign in front of `part`, and what follows it.
+    fn strip(part: &str) -> Option<(Self, &str)> {
+        use Comparator::{Above, AtLeast, AtMost, Below, Exactly};
+        // Two-byte signs first: `>` is a prefix of `>=`.
+        let signs = [(">=", AtLeast), ("<=", AtMost), (">", Above), ("<", Below), ("=", Exactly)];
+        signs.iter().find_map(|(sign, comparator)| Some((*comparator, part.strip_prefix(sign)?)))
     }
 }
 
 fn comparison(part: &str) -> Option<(Comparator, KernelRelease)> {
-    use Comparator::{Above, AtLeast, AtMost, Below, Exactly};
-    // Two-byte signs first: `>` is a prefix of `>=`.
-    let signs = [(">=", AtLeast), ("<=", AtMost), (">", Above), ("<", Below), ("=", Exactly)];
-    let (rest, comparator) =
-        signs.iter().find_map(|(sign, comparator)| Some((part.strip_prefix(sign)?, *comparator)))?;
+    let (comparator, rest) = Comparator::strip(part)?;
     let plausible = rest.starts_with(|c: char| c.is_ascii_digit())
         && rest.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'));
     plausible.then(|| (comparator, KernelRelease::parse(rest)))
@@ -200,6 +207,96 @@ impl fmt::Display for KernelRange {
     }
 }
 
+/// An OpenShift minor release, such as `4.18`: what a node knows of the cluster's version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(into = "String")]
+pub struct OcpVersion {
+    /// 4 or 5.
+    pub major: u16,
+    /// Minor release.
+    pub minor: u16,
+}
+
+/// Text that is not an OpenShift minor release.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be an OpenShift minor release such as 4.18, not `{0}`")]
+pub struct OcpVersionError(String);
+
+impl TryFrom<&str> for OcpVersion {
+    type Error = OcpVersionError;
+
+    fn try_from(text: &str) -> Result<Self, OcpVersionError> {
+        let parsed = text
+            .split_once('.')
+            .and_then(|(major, minor)| Some(Self { major: major.parse().ok()?, minor: minor.parse().ok()? }));
+        match parsed {
+            Some(version) if version.to_string() == text => Ok(version),
+            _ => Err(OcpVersionError(text.to_owned())),
+        }
+    }
+}
+
+impl From<OcpVersion> for String {
+    fn from(version: OcpVersion) -> Self {
+        version.to_string()
+    }
+}
+
+impl fmt::Display for OcpVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.major, self.minor)
+    }
+}
+
+/// A range of OpenShift minor releases: comparisons that must all hold, such as `>=4.16 <4.20`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(into = "String")]
+pub struct OcpRange {
+    text: String,
+    comparisons: Vec<(Comparator, OcpVersion)>,
+}
+
+/// Text that is not such a range.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("has `{0}`, which is not a comparison; write for example `>=4.16 <4.20`")]
+pub struct OcpRangeError(String);
+
+impl OcpRange {
+    /// Whether `version` lies in the range.
+    pub fn contains(&self, version: OcpVersion) -> bool {
+        self.comparisons.iter().all(|(comparator, bound)| comparator.holds(version.cmp(bound)))
+    }
+}
+
+impl TryFrom<&str> for OcpRange {
+    type Error = OcpRangeError;
+
+    fn try_from(text: &str) -> Result<Self, OcpRangeError> {
+        let mut comparisons = Vec::new();
+        for part in text.split_ascii_whitespace() {
+            let parsed = Comparator::strip(part)
+                .and_then(|(comparator, rest)| Some((comparator, OcpVersion::try_from(rest).ok()?)));
+            comparisons.push(parsed.ok_or_else(|| OcpRangeError(part.to_owned()))?);
+        }
+        if comparisons.is_empty() {
+            return Err(OcpRangeError(text.to_owned()));
+        }
+        Ok(Self { text: text.to_owned(), comparisons })
+    }
+}
+
+impl From<OcpRange> for String {
+    fn from(range: OcpRange) -> Self {
+        range.text
+    }
+}
+
+impl fmt::Display for OcpRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
 /// What a node must be for a stream to run there. An empty list or absent range means: any.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -207,20 +304,27 @@ pub struct AppliesTo {
     /// Kernels, in RPM order.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kernel: Option<KernelRange>,
+    /// OpenShift minor releases.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ocp: Option<OcpRange>,
     /// Architectures.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub architectures: Vec<Architecture>,
 }
 
 json::decode_words!(Architecture { "amd64": Amd64, "arm64": Arm64 });
-json::decode_text!(KernelRange);
+json::decode_text!(KernelRange, OcpVersion, OcpRange);
 
 impl json::Decode for AppliesTo {
     fn decode(value: json::Value) -> Result<Self, json::JsonError> {
         let mut fields = json::Fields::open(value);
-        let (kernel, architectures) = (fields.take("kernel"), fields.take("architectures"));
+        let (kernel, ocp, architectures) = (fields.take("kernel"), fields.take("ocp"), fields.take("architectures"));
         fields.close()?;
-        Ok(Self { kernel: kernel.unwrap_or_default(), architectures: architectures.unwrap_or_default() })
+        Ok(Self {
+            kernel: kernel.unwrap_or_default(),
+            ocp: ocp.unwrap_or_default(),
+            architectures: architectures.unwrap_or_default(),
+        })
     }
 
     fn absent() -> Option<Self> {
@@ -269,6 +373,17 @@ mod tests {
     fn what_is_not_a_range() {
         for bad in ["", "  ", "5.14", ">= 5.14", "~5.14", ">=x", ">=5.14,<6"] {
             assert!(KernelRange::try_from(bad).is_err(), "case: {bad}");
+        }
+    }
+
+    #[test]
+    fn minor_releases_have_an_order() {
+        let range = OcpRange::try_from(">=4.9 <4.20").unwrap();
+        for (version, want) in [("4.8", false), ("4.9", true), ("4.19", true), ("4.20", false), ("5.0", false)] {
+            assert_eq!(range.contains(OcpVersion::try_from(version).unwrap()), want, "case: {version}");
+        }
+        for bad in ["", "4.16", ">=4", ">=4.16.3", ">= 4.16", ">=4.016"] {
+            assert!(OcpRange::try_from(bad).is_err(), "case: {bad}");
         }
     }
 

@@ -5,9 +5,10 @@ use p256::{
 
 use super::*;
 use crate::{
+    hook::{Attachment, Hook},
     key::PublicKey,
-    plan::tests::sample,
-    trust::{HookRule, Hooks, KeySet, OwnerTrust, TRUST_FORMAT},
+    plan::{FailurePolicy, tests::sample},
+    trust::{HookRule, KeySet, Limits, OwnerTrust, TRUST_FORMAT},
 };
 
 /// A fixed key, so that the tests are the same on every run.
@@ -35,7 +36,9 @@ pub(crate) fn trust_in(keys: &[&TestKey], threshold: usize) -> TrustDocument {
     let owner = OwnerTrust {
         signers: KeySet { keys: keys.iter().map(|key| key.public()).collect(), threshold },
         streams: vec!["netops-*".to_owned().try_into().unwrap()],
-        hooks: Hooks { xdp: Some(HookRule { band: crate::json::parse(b"[500,599]", 99).unwrap() }) },
+        hooks: SortedMap::from([(Hook::Xdp, HookRule { band: Some(crate::json::parse(b"[500,599]", 99).unwrap()) })]),
+        may_close: false,
+        limits: Limits::default(),
     };
     TrustDocument {
         format: TRUST_FORMAT,
@@ -43,6 +46,7 @@ pub(crate) fn trust_in(keys: &[&TestKey], threshold: usize) -> TrustDocument {
         audiences: vec![],
         roots: None,
         owners: SortedMap::from([("netops".try_into().unwrap(), owner)]),
+        reserved_interfaces: vec![],
         floors: SortedMap::new(),
         revoked_keys: SortedSet::new(),
         revoked_bundles: SortedSet::new(),
@@ -129,27 +133,35 @@ fn a_known_key_with_a_bad_signature_is_refused_beside_a_good_one() {
 fn rights_are_checked() {
     type Change = fn(&mut NodePlan);
     let key = TestKey::new(1);
-    let cases: [(&str, Change, Code); 5] = [
+    let cases: [(&str, Change, Code); 6] = [
         ("other owner", |p| p.owner = "security".try_into().unwrap(), Code::Policy),
         ("stream of others", |p| p.stream = "security-x".try_into().unwrap(), Code::Policy),
         (
             "priority of others",
             |p| {
-                let crate::plan::Attachment::Xdp(xdp) = &mut p.programs[0].attach[0];
+                let Attachment::Xdp(xdp) = &mut p.programs[0].attach[0] else { unreachable!("the sample's hook") };
                 xdp.priority = 499i64.try_into().unwrap();
             },
             Code::Policy,
         ),
         ("audience", |p| p.audience = vec!["prod".try_into().unwrap()], Code::Audience),
-        ("newer plan", |p| p.plan_version.minor = 1, Code::PlanTooNew),
+        ("newer plan", |p| p.plan_version.minor = 2, Code::PlanTooNew),
+        ("kubelet held back", |p| (p.failure_policy, p.plan_version.minor) = (FailurePolicy::Closed, 1), Code::Policy),
     ];
     for (name, change, want) in cases {
         let got = open(&signed(&[&key], change).encode(), &trust_in(&[&key], 1)).unwrap_err();
         assert_eq!(got.code(), want, "case {name}: {got}");
     }
     let mut no_xdp = trust_in(&[&key], 1);
-    no_xdp.owners.values_mut().for_each(|owner| owner.hooks.xdp = None);
+    no_xdp.owners.values_mut().for_each(|owner| owner.hooks = SortedMap::new());
     assert_eq!(open(&signed(&[&key], |_| ()).encode(), &no_xdp).unwrap_err().code(), Code::Policy);
+    let mut reserved = trust_in(&[&key], 1);
+    reserved.reserved_interfaces = vec!["eth1".to_owned().try_into().unwrap()];
+    let refusal = open(&signed(&[&key], |_| ()).encode(), &reserved).unwrap_err();
+    assert_eq!(refusal.to_string(), "program `p` selects `eth*`, and `eth1` is reserved");
+    let mut none = trust_in(&[&key], 1);
+    none.owners.values_mut().for_each(|owner| owner.limits.programs = Some(0));
+    assert_eq!(open(&signed(&[&key], |_| ()).encode(), &none).unwrap_err().code(), Code::Policy);
 }
 
 #[test]

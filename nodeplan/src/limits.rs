@@ -57,3 +57,25 @@ pub const PLAN_MAX_PROGRAMS: usize = 64;
 
 /// Most entries of one config map. Ours: they travel in the statement.
 pub const MAP_MAX_ENTRIES: usize = 4096;
+
+/// Longest name of a network driver, in bytes, without the closing NUL.
+///
+/// `ETHTOOL_BUSINFO_LEN` is 32: linux `include/uapi/linux/ethtool.h`, `struct ethtool_drvinfo`.
+pub const DRIVER_NAME_MAX_BYTES: usize = 31;
+
+/// Longest name of a kernel function, tracepoint or security hook, in bytes, without the closing NUL.
+///
+/// `KSYM_NAME_LEN` was 128 before Linux 6.1 and is 512 since: linux `include/linux/kallsyms.h`.
+pub const SYMBOL_MAX_BYTES: usize = 127;
+
+/// Longest path of a cgroup, in bytes. Ours; the kernel's is `PATH_MAX`.
+pub const CGROUP_PATH_MAX_BYTES: usize = 1023;
+
+/// Most tail-call slots that a plan fills, of one map. Ours.
+pub const MAP_MAX_SLOTS: usize = 64;
+
+/// Largest value of a global variable, in bytes. Ours: they travel in the statement.
+pub const GLOBAL_MAX_BYTES: usize = 4096;
+
+/// Memory of one map, in bytes. Ours; per-CPU maps count once for each CPU.
+pub const MAP_MAX_MEMORY_BYTES: u64 = 64 * 1024 * 1024;

@@ -66,6 +66,26 @@ fn check_if_name(text: &str, extra: &[u8], max: usize, allowed: &'static str) ->
     })
 }
 
+fn check_word(text: &str, extra: &[u8], max: usize, allowed: &'static str) -> Checked {
+    check(text, max, allowed, &|_, byte| byte.is_ascii_alphanumeric() || extra.contains(&byte))
+}
+
+fn check_cgroup_path(text: &str) -> Checked {
+    check(text, limits::CGROUP_PATH_MAX_BYTES, "printable characters, `/` first", &|at, byte| {
+        if at == 0 { byte == b'/' } else { byte.is_ascii_graphic() }
+    })?;
+    // Only one spelling of a path, and none that leads elsewhere.
+    let mut start = 1;
+    for part in text[1..].split('/') {
+        if text.len() > 1 && matches!(part, "" | "." | "..") {
+            let allowed = "names between single slashes, none of them `.` or `..`";
+            return Err(NameError::ForbiddenByte { at: start - 1, byte: b'/', allowed });
+        }
+        start += part.len() + 1;
+    }
+    Ok(())
+}
+
 /// Reads a name: one copy for all kinds.
 #[inline(never)]
 fn decode_name(value: json::Value, check: fn(&str) -> Checked) -> Result<String, json::JsonError> {
@@ -168,6 +188,27 @@ name_type!(
     })
 );
 
+name_type!(
+    /// Name of a global variable of an object: its C variable.
+    GlobalName, text => check_c_identifier(text, limits::PROGRAM_NAME_MAX_BYTES)
+);
+name_type!(
+    /// Name of a network driver as `ethtool -i` shows it, at most 31 bytes.
+    DriverName, text => check_word(text, b"_-", limits::DRIVER_NAME_MAX_BYTES, "a-z, A-Z, 0-9, _ and -")
+);
+name_type!(
+    /// Category or name of a tracepoint, or name of a security hook.
+    AttachPoint, text => check_word(text, b"_-", limits::SYMBOL_MAX_BYTES, "a-z, A-Z, 0-9, _ and -")
+);
+name_type!(
+    /// Name of a kernel function as in `/proc/kallsyms`; compilers append parts such as `.isra.0`.
+    KernelSymbol, text => check_word(text, b"_.$", limits::SYMBOL_MAX_BYTES, "a-z, A-Z, 0-9, _, . and $")
+);
+name_type!(
+    /// Path of a cgroup from the root of the unified hierarchy: `/`, or names each behind a `/`.
+    CgroupPath, text => check_cgroup_path(text)
+);
+
 impl IfGlob {
     /// Whether `name` is meant.
     pub fn matches(&self, name: &str) -> bool {
@@ -204,6 +245,28 @@ mod tests {
             assert_eq!(IfName::try_from(input).unwrap_err(), want, "case: {name}");
         }
         assert_eq!(IfName::try_from("eth0.100").unwrap().as_str(), "eth0.100");
+    }
+
+    #[test]
+    fn cgroup_paths_have_one_spelling() {
+        for good in ["/", "/kubepods.slice", "/system.slice/crio.service"] {
+            assert!(CgroupPath::try_from(good).is_ok(), "case: {good}");
+        }
+        for bad in ["", "a", "//", "/a/", "/a//b", "/../a", "/a/.", "/a b", "/\u{e9}"] {
+            assert!(CgroupPath::try_from(bad).is_err(), "case: {bad}");
+        }
+    }
+
+    #[test]
+    fn kernel_names() {
+        for good in ["tcp_connect", "foo.isra.0", "9p_client_req"] {
+            assert!(KernelSymbol::try_from(good).is_ok(), "case: {good}");
+        }
+        assert!(AttachPoint::try_from("xhci-hcd").is_ok(), "a category");
+        for bad in ["", "a/b", "a b", "tcp_connect+0x10"] {
+            assert!(KernelSymbol::try_from(bad).is_err(), "case: {bad}");
+            assert!(AttachPoint::try_from(bad).is_err(), "case: {bad}");
+        }
     }
 
     #[test]

@@ -10,15 +10,15 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::{
-    applies::AppliesTo,
+    applies::{AppliesTo, Architecture},
     digest::Sha256Digest,
-    entry::MapEntry,
+    entry::{HexBytes, MapEntry},
+    hook::Attachment,
     json::{self, Decode, JsonError},
     limits,
-    name::{Audience, CounterName, IfGlob, MapName, OwnerName, PoolName, ProgramName, StreamName},
-    priority::Priority,
+    name::{Audience, CounterName, GlobalName, MapName, OwnerName, PoolName, ProgramName, StreamName},
+    selector::Target,
     time::Timestamp,
-    xdp::{ProceedOn, XdpMode},
 };
 
 /// Version of a format, written `MAJOR.MINOR`.
@@ -70,8 +70,11 @@ impl fmt::Display for FormatVersion {
     }
 }
 
-/// The plan version that this build writes and reads.
-pub const PLAN_VERSION: FormatVersion = FormatVersion { major: 1, minor: 0 };
+/// The highest plan version that this build writes and reads.
+pub const PLAN_VERSION: FormatVersion = FormatVersion { major: 1, minor: 1 };
+
+/// XDP on interfaces by name, config maps and counters; [`NodePlan::lowest_version`] tells who needs more.
+const PLAN_VERSION_1_0: FormatVersion = FormatVersion { major: 1, minor: 0 };
 
 /// Number of a stream's state; rises by review. From 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -137,6 +140,32 @@ pub enum Ending {
     Keep,
 }
 
+/// When in the boot of a node a stream is attached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Stage {
+    /// Before the network: only interfaces by name, driver and MAC address can be told apart then.
+    Early,
+    /// After the network, before kubelet.
+    #[default]
+    Normal,
+}
+
+/// What a failure of a stream means for the node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum FailurePolicy {
+    /// The node boots all the same.
+    #[default]
+    Open,
+    /// Kubelet waits for the stream, as long as the trust file says.
+    Closed,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
 /// A stream's plan for one node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -168,6 +197,15 @@ pub struct NodePlan {
     pub on_expiry: Ending,
     /// When the bundle is gone from the node.
     pub on_removal: Ending,
+    /// Nodes that ran this plan refuse revisions below this one from then on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rollback_floor: Option<Revision>,
+    /// What a failure means for the node.
+    #[serde(skip_serializing_if = "is_default")]
+    pub failure_policy: FailurePolicy,
+    /// When in the boot.
+    #[serde(skip_serializing_if = "is_default")]
+    pub stage: Stage,
     /// Programs, sorted by name. Not empty.
     pub programs: Vec<Program>,
     /// Maps of the programs' objects that the manifest says something about.
@@ -182,9 +220,41 @@ pub struct Program {
     /// Its C function.
     pub name: ProgramName,
     /// The object that holds it.
-    pub object: ObjectRef,
-    /// Where it is attached. Not empty.
+    pub object: Objects,
+    /// Values of global variables, in the byte order of the target.
+    #[serde(skip_serializing_if = "SortedMap::is_empty")]
+    pub globals: SortedMap<GlobalName, HexBytes>,
+    /// Where it is attached. Empty only for a program that a tail call reaches.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub attach: Vec<Attachment>,
+}
+
+/// The object of a program: one for every node, or one per architecture.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Objects {
+    /// For every architecture.
+    One(ObjectRef),
+    /// For the architectures named. Not empty.
+    PerArchitecture(SortedMap<Architecture, ObjectRef>),
+}
+
+impl Objects {
+    /// The object for a node of `architecture`.
+    pub fn get(&self, architecture: Architecture) -> Option<&ObjectRef> {
+        match self {
+            Self::One(object) => Some(object),
+            Self::PerArchitecture(objects) => objects.get(&architecture),
+        }
+    }
+
+    /// All objects, for every architecture.
+    pub fn all(&self) -> Vec<&ObjectRef> {
+        match self {
+            Self::One(object) => vec![object],
+            Self::PerArchitecture(objects) => objects.values().collect(),
+        }
+    }
 }
 
 /// An object in the bundle and the file it came from.
@@ -197,46 +267,39 @@ pub struct ObjectRef {
     pub source_sha256: Sha256Digest,
 }
 
-/// One place in the kernel.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Attachment {
-    /// On interfaces, through a libxdp dispatcher.
-    Xdp(XdpAttachment),
-}
-
-/// An XDP program's place.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct XdpAttachment {
-    /// Every interface that any of them selects. Not empty.
-    pub interfaces: Vec<Selector>,
-    /// Native or skb.
-    pub mode: XdpMode,
-    /// Place in the chain.
-    pub priority: Priority,
-    /// Verdicts after which the chain goes on.
-    pub proceed_on: ProceedOn,
-}
-
-/// Selects interfaces of the node.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Selector {
-    /// By name, with `*` and `?`.
-    Name(IfGlob),
-}
-
-/// What the manifest says about a map.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+/// What the manifest says about a map. A map is *config* (it has entries or slots: new with every bundle, frozen),
+/// *state* (`persist`: kept while its shape is equal) or *scratch* (new with every bundle).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Map {
     /// Entries of a config map, sorted by key, keys unique: new with every bundle, frozen before programs run.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub entries: Vec<MapEntry>,
+    /// Programs that tail calls reach, of a `prog_array`, sorted by index, indices unique.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub slots: Vec<Slot>,
+    /// Survives updates while its type, sizes, flags and BTF are equal.
+    #[serde(skip_serializing_if = "is_default")]
+    pub persist: bool,
+    /// Size instead of the object's, in entries, or bytes for a ring buffer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_entries: Option<u32>,
     /// Shown by `status` under this name: the first value, per-CPU values summed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub counter: Option<CounterName>,
+    /// Who reads a ring buffer, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub consumer: Option<String>,
+}
+
+/// A place in a `prog_array`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Slot {
+    /// Index in the map.
+    pub index: u32,
+    /// Program of the same stream.
+    pub program: ProgramName,
 }
 
 impl Map {
@@ -280,9 +343,40 @@ pub enum PlanError {
     /// Security streams do not end because a clock says so.
     #[error("intent security cannot have `onExpiry: detach`")]
     SecurityExpires,
-    /// The same program twice at one priority in one hook.
-    #[error("program `{0}` names a selector twice")]
-    SelectorTwice(ProgramName),
+    /// The same program twice at one place.
+    #[error("program `{0}` names a place twice")]
+    PlaceTwice(ProgramName),
+    /// A program that nothing reaches.
+    #[error("program `{0}` is neither attached nor in a slot of a map")]
+    Unreached(ProgramName),
+    /// A slot for a program that is not there.
+    #[error("a slot names program `{0}`, which is not in the plan")]
+    NoSuchProgram(ProgramName),
+    /// More than the version it says can express.
+    #[error("planVersion is {found}, but the plan needs {needed}")]
+    VersionTooLow {
+        /// Version found.
+        found: FormatVersion,
+        /// Lowest version that has all of it.
+        needed: FormatVersion,
+    },
+    /// A map of two kinds.
+    #[error("map `{0}` is config and state at once; it can be one")]
+    TwoKinds(MapName),
+    /// A selector that needs the network, in an early stream.
+    #[error("stage early cannot tell `{0}` interfaces")]
+    NotEarly(&'static str),
+    /// Before and after the same program.
+    #[error("a TC attachment of program `{0}` names one anchor as `before` and as `after`")]
+    Anchors(ProgramName),
+    /// A floor above the revision that sets it.
+    #[error("rollbackFloor {floor} is above the revision, {revision}")]
+    FloorAbove {
+        /// Floor found.
+        floor: Revision,
+        /// The plan's revision.
+        revision: Revision,
+    },
 }
 
 fn strictly_sorted<T: Ord>(what: &'static str, items: &[T]) -> Result<(), PlanError> {
@@ -321,13 +415,77 @@ impl NodePlan {
         if self.intent == Intent::Security && self.expires.is_some() && self.on_expiry == Ending::Detach {
             return Err(PlanError::SecurityExpires);
         }
+        if let Some(floor) = self.rollback_floor.filter(|floor| *floor > self.revision) {
+            return Err(PlanError::FloorAbove { floor, revision: self.revision });
+        }
         self.check_programs()?;
-        for map in self.maps.values() {
-            too_many("entries", map.entries.len(), limits::MAP_MAX_ENTRIES)?;
-            let keys: Vec<_> = map.entries.iter().map(|entry| &entry.key).collect();
-            strictly_sorted("entries", &keys)?;
+        self.check_maps()?;
+        let needed = self.lowest_version();
+        if !self.plan_version.reads(needed) {
+            return Err(PlanError::VersionTooLow { found: self.plan_version, needed });
         }
         Ok(())
+    }
+
+    /// The lowest version that has everything this plan says: the compiler writes it, so that old loaders read what
+    /// they can.
+    pub fn lowest_version(&self) -> FormatVersion {
+        let old = |attachment: &Attachment| {
+            matches!(attachment, Attachment::Xdp(_))
+                && attachment
+                    .interfaces()
+                    .iter()
+                    .all(|selector| matches!(selector.target, Target::Name(_)) && selector.exclude.is_empty())
+        };
+        let program = |program: &Program| {
+            matches!(program.object, Objects::One(_))
+                && program.globals.is_empty()
+                && !program.attach.is_empty()
+                && program.attach.iter().all(old)
+        };
+        let map =
+            |map: &Map| map.slots.is_empty() && !map.persist && map.max_entries.is_none() && map.consumer.is_none();
+        let plan = self.applies_to.ocp.is_none()
+            && self.rollback_floor.is_none()
+            && self.failure_policy == FailurePolicy::Open
+            && self.stage == Stage::Normal;
+        let first = plan && self.programs.iter().all(program) && self.maps.values().all(map);
+        if first { PLAN_VERSION_1_0 } else { PLAN_VERSION }
+    }
+
+    /// What the format can say and the loader of this release does not do yet, in words. It refuses such a plan, and
+    /// the compiler warns of it.
+    pub fn beyond_this_release(&self) -> Vec<String> {
+        let mut beyond = Vec::new();
+        for attachment in self.programs.iter().flat_map(|program| &program.attach) {
+            if !matches!(attachment, Attachment::Xdp(_)) {
+                beyond.push(format!("hook {}", attachment.hook()));
+            }
+            for selector in attachment.interfaces().iter().filter(|one| !matches!(one.target, Target::Name(_))) {
+                beyond.push(format!("selector {}", selector.kind()));
+            }
+        }
+        for (said, what) in [
+            (self.stage == Stage::Early, "stage early"),
+            (self.failure_policy == FailurePolicy::Closed, "failurePolicy closed"),
+            (self.rollback_floor.is_some(), "rollbackFloor"),
+            (self.applies_to.ocp.is_some(), "appliesTo.ocp"),
+            (self.programs.iter().any(|program| !program.globals.is_empty()), "globals"),
+            (
+                self.programs.iter().any(|program| !matches!(program.object, Objects::One(_))),
+                "objects per architecture",
+            ),
+            (self.maps.values().any(|map| !map.slots.is_empty()), "tail-call slots"),
+            (self.maps.values().any(|map| map.persist), "state maps"),
+            (self.maps.values().any(|map| map.max_entries.is_some()), "maxEntries"),
+        ] {
+            if said {
+                beyond.push(what.to_owned());
+            }
+        }
+        beyond.sort_unstable();
+        beyond.dedup();
+        beyond
     }
 
     fn check_programs(&self) -> Result<(), PlanError> {
@@ -338,20 +496,67 @@ impl NodePlan {
         let names: Vec<_> = self.programs.iter().map(|program| &program.name).collect();
         strictly_sorted("programs", &names)?;
         for program in &self.programs {
-            if program.attach.is_empty() {
-                return Err(PlanError::Empty("attach"));
+            if program.object.all().is_empty() {
+                return Err(PlanError::Empty("object"));
             }
-            let mut seen = Vec::new();
-            for Attachment::Xdp(xdp) in &program.attach {
-                if xdp.interfaces.is_empty() {
-                    return Err(PlanError::Empty("interfaces"));
+            let in_slot = |map: &Map| map.slots.iter().any(|slot| slot.program == program.name);
+            if program.attach.is_empty() && !self.maps.values().any(in_slot) {
+                return Err(PlanError::Unreached(program.name.clone()));
+            }
+            for (at, attachment) in program.attach.iter().enumerate() {
+                self.check_attachment(program, attachment)?;
+                if program.attach[..at].iter().any(|other| meet(other, attachment)) {
+                    return Err(PlanError::PlaceTwice(program.name.clone()));
                 }
-                for selector in &xdp.interfaces {
-                    // One program runs once per interface: it cannot hold two places in one chain.
-                    if seen.contains(&selector) {
-                        return Err(PlanError::SelectorTwice(program.name.clone()));
-                    }
-                    seen.push(selector);
+            }
+        }
+        Ok(())
+    }
+
+    fn check_attachment(&self, program: &Program, attachment: &Attachment) -> Result<(), PlanError> {
+        let interfaces = attachment.interfaces();
+        match attachment {
+            Attachment::Xdp(_) | Attachment::Tc(_) if interfaces.is_empty() => {
+                return Err(PlanError::Empty("interfaces"));
+            }
+            Attachment::Tc(tc) => {
+                if tc.verdicts.is_empty() {
+                    return Err(PlanError::Empty("verdicts"));
+                }
+                strictly_sorted("verdicts", &tc.verdicts)?;
+                if tc.before.is_some() && tc.before == tc.after {
+                    return Err(PlanError::Anchors(program.name.clone()));
+                }
+            }
+            _ => {}
+        }
+        for (at, selector) in interfaces.iter().enumerate() {
+            strictly_sorted("exclude", &selector.exclude)?;
+            if self.stage == Stage::Early && !selector.is_early() {
+                return Err(PlanError::NotEarly(selector.kind()));
+            }
+            // One program runs once per interface: it cannot hold two places in one chain.
+            if interfaces[..at].contains(selector) {
+                return Err(PlanError::PlaceTwice(program.name.clone()));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_maps(&self) -> Result<(), PlanError> {
+        for (name, map) in &self.maps {
+            too_many("entries", map.entries.len(), limits::MAP_MAX_ENTRIES)?;
+            let keys: Vec<_> = map.entries.iter().map(|entry| &entry.key).collect();
+            strictly_sorted("entries", &keys)?;
+            too_many("slots", map.slots.len(), limits::MAP_MAX_SLOTS)?;
+            let indices: Vec<_> = map.slots.iter().map(|slot| slot.index).collect();
+            strictly_sorted("slots", &indices)?;
+            if (map.persist && map.is_config()) || !(map.slots.is_empty() || map.entries.is_empty()) {
+                return Err(PlanError::TwoKinds(name.clone()));
+            }
+            for slot in &map.slots {
+                if !self.programs.iter().any(|program| program.name == slot.program) {
+                    return Err(PlanError::NoSuchProgram(slot.program.clone()));
                 }
             }
         }
@@ -360,7 +565,21 @@ impl NodePlan {
 
     /// Digests of the objects that the programs need.
     pub fn objects(&self) -> SortedSet<Sha256Digest> {
-        self.programs.iter().map(|program| program.object.sha256).collect()
+        self.programs.iter().flat_map(|program| program.object.all()).map(|object| object.sha256).collect()
+    }
+}
+
+/// Whether two attachments of one program surely have a place in common. What a node alone can tell, such as a name and
+/// a driver of one interface, the loader refuses.
+fn meet(a: &Attachment, b: &Attachment) -> bool {
+    match (a, b) {
+        (Attachment::Xdp(_), Attachment::Xdp(_)) => {
+            a.interfaces().iter().any(|selector| b.interfaces().contains(selector))
+        }
+        (Attachment::Tc(x), Attachment::Tc(y)) => {
+            x.direction == y.direction && x.interfaces.iter().any(|selector| y.interfaces.contains(selector))
+        }
+        _ => a == b,
     }
 }
 
@@ -390,34 +609,56 @@ json::decode_struct!(NodePlan {
     expires: "expires",
     on_expiry: "onExpiry",
     on_removal: "onRemoval",
+    rollback_floor: "rollbackFloor",
+    failure_policy: "failurePolicy",
+    stage: "stage",
     programs: "programs",
     maps: "maps",
 });
-json::decode_struct!(Program { name: "name", object: "object", attach: "attach" });
+json::decode_struct!(Program { name: "name", object: "object", globals: "globals", attach: "attach" });
 json::decode_struct!(ObjectRef { sha256: "sha256", source_sha256: "sourceSha256" });
-json::decode_struct!(XdpAttachment {
-    interfaces: "interfaces",
-    mode: "mode",
-    priority: "priority",
-    proceed_on: "proceedOn",
+json::decode_struct!(Slot { index: "index", program: "program" });
+json::decode_struct!(Map {
+    entries: "entries",
+    slots: "slots",
+    persist: "persist",
+    max_entries: "maxEntries",
+    counter: "counter",
+    consumer: "consumer",
 });
-json::decode_struct!(Map { entries: "entries", counter: "counter" });
 
-impl json::Decode for Attachment {
-    fn decode(value: json::Value) -> Result<Self, json::JsonError> {
-        match value.into_variant()? {
-            (hook, content) if hook == "xdp" => XdpAttachment::decode(content).map(Self::Xdp),
-            (hook, _) => Err(json::JsonError::Shape(format!("unknown hook `{hook}`"))),
-        }
+/// The word of a field that has a default, which is written by leaving the field out.
+fn decode_word<T: Copy>(value: json::Value, word: &str, meaning: T) -> Result<T, JsonError> {
+    let text = value.into_text()?;
+    if text == word { Ok(meaning) } else { Err(JsonError::Shape(format!("`{text}` must be `{word}`, or left out"))) }
+}
+
+impl Decode for FailurePolicy {
+    fn decode(value: json::Value) -> Result<Self, JsonError> {
+        decode_word(value, "closed", Self::Closed)
+    }
+
+    fn absent() -> Option<Self> {
+        Some(Self::Open)
     }
 }
 
-impl json::Decode for Selector {
-    fn decode(value: json::Value) -> Result<Self, json::JsonError> {
-        match value.into_variant()? {
-            (kind, content) if kind == "name" => IfGlob::decode(content).map(Self::Name),
-            (kind, _) => Err(json::JsonError::Shape(format!("unknown selector `{kind}`"))),
+impl Decode for Stage {
+    fn decode(value: json::Value) -> Result<Self, JsonError> {
+        decode_word(value, "early", Self::Early)
+    }
+
+    fn absent() -> Option<Self> {
+        Some(Self::Normal)
+    }
+}
+
+impl Decode for Objects {
+    fn decode(value: json::Value) -> Result<Self, JsonError> {
+        if value.get("sha256").is_some() {
+            return ObjectRef::decode(value).map(Self::One);
         }
+        SortedMap::decode(value).map(Self::PerArchitecture)
     }
 }
 
@@ -448,7 +689,7 @@ pub(crate) mod tests {
 
     #[test]
     fn a_newer_plan_is_called_newer_whatever_else_it_has() {
-        for version in ["1.1", "2.0", "0.9"] {
+        for version in ["1.2", "2.0", "0.9"] {
             let text = format!(r#"{{"planVersion":"{version}","whatever":1}}"#);
             assert!(matches!(NodePlan::parse(text.as_bytes()), Err(PlanError::Version { .. })), "case: {version}");
         }
@@ -461,12 +702,43 @@ pub(crate) mod tests {
     #[test]
     fn what_serde_cannot_refuse() {
         type Change = fn(&mut NodePlan);
-        let cases: [(&str, Change, PlanError); 8] = [
+        let cases: [(&str, Change, PlanError); 12] = [
             ("no pool", |p| p.pools.clear(), PlanError::Empty("pools")),
             ("pool twice", |p| p.pools.push(p.pools[0].clone()), PlanError::NotSorted("pools")),
             ("no program", |p| p.programs.clear(), PlanError::Empty("programs")),
             ("program twice", |p| p.programs.push(p.programs[0].clone()), PlanError::NotSorted("programs")),
-            ("no attachment", |p| p.programs[0].attach.clear(), PlanError::Empty("attach")),
+            (
+                "no attachment",
+                |p| p.programs[0].attach.clear(),
+                PlanError::Unreached(ProgramName::try_from("p").unwrap()),
+            ),
+            (
+                "more than its version has",
+                |p| p.stage = Stage::Early,
+                PlanError::VersionTooLow { found: PLAN_VERSION_1_0, needed: PLAN_VERSION },
+            ),
+            (
+                "state with entries",
+                |p| p.maps.values_mut().next().unwrap().persist = true,
+                PlanError::TwoKinds(MapName::try_from("m").unwrap()),
+            ),
+            (
+                "a slot for nobody",
+                |p| {
+                    let map = p.maps.values_mut().next().unwrap();
+                    map.entries.clear();
+                    map.slots.push(Slot { index: 0, program: ProgramName::try_from("q").unwrap() });
+                },
+                PlanError::NoSuchProgram(ProgramName::try_from("q").unwrap()),
+            ),
+            (
+                "attached twice",
+                |p| {
+                    let again = p.programs[0].attach[0].clone();
+                    p.programs[0].attach.push(again);
+                },
+                PlanError::PlaceTwice(ProgramName::try_from("p").unwrap()),
+            ),
             ("no reference", |p| p.reference = None, PlanError::NoReference),
             (
                 "security that expires",

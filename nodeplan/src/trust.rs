@@ -11,16 +11,21 @@ use serde::Serialize;
 use crate::{
     digest::Sha256Digest,
     dsse,
+    hook::{Attachment, Hook},
     json::{self, Decode, JsonError},
     key::{KeyId, PublicKey},
     limits,
-    name::{Audience, OwnerName, ProgramName, StreamGlob, StreamName},
-    plan::{Attachment, FormatVersion, NodePlan, Revision},
+    name::{Audience, IfGlob, OwnerName, ProgramName, StreamGlob, StreamName},
+    plan::{FailurePolicy, FormatVersion, NodePlan, Revision},
     priority::{Band, Priority},
+    selector::{Overlap as Meets, Selector, Target},
 };
 
-/// The trust format that this build writes and reads.
-pub const TRUST_FORMAT: FormatVersion = FormatVersion { major: 1, minor: 0 };
+/// The highest trust format that this build writes and reads.
+pub const TRUST_FORMAT: FormatVersion = FormatVersion { major: 1, minor: 1 };
+
+/// XDP with a band; [`TrustDocument::lowest_format`] tells who needs more.
+const TRUST_FORMAT_1_0: FormatVersion = FormatVersion { major: 1, minor: 0 };
 
 /// Keys of which a number must have signed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -41,24 +46,45 @@ pub struct OwnerTrust {
     /// Stream names that belong to the owner.
     pub streams: Vec<StreamGlob>,
     /// Hooks the owner may use; an absent hook is forbidden.
-    pub hooks: Hooks,
+    pub hooks: SortedMap<Hook, HookRule>,
+    /// Whether the owner's streams may hold back kubelet.
+    #[serde(skip_serializing_if = "is_false")]
+    pub may_close: bool,
+    /// Bounds of the owner's streams.
+    #[serde(skip_serializing_if = "Limits::is_empty")]
+    pub limits: Limits,
 }
 
-/// Rules per hook.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Hooks {
-    /// XDP.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub xdp: Option<HookRule>,
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// What an owner may do on one hook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HookRule {
-    /// Priorities that belong to the owner.
-    pub band: Band,
+    /// Priorities that belong to the owner; on hooks that have priorities, and only there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub band: Option<Band>,
+}
+
+/// Bounds of each stream of an owner. What is absent is bounded by nodebpf's own limits only.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Limits {
+    /// Most programs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub programs: Option<u32>,
+    /// Most memory of all maps, in bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub map_bytes: Option<u64>,
+}
+
+impl Limits {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// One version of the trust of a fleet.
@@ -77,6 +103,9 @@ pub struct TrustDocument {
     pub roots: Option<KeySet>,
     /// Owners by name.
     pub owners: SortedMap<OwnerName, OwnerTrust>,
+    /// Interfaces that no stream may name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reserved_interfaces: Vec<IfGlob>,
     /// Revisions below these are refused.
     #[serde(skip_serializing_if = "SortedMap::is_empty")]
     pub floors: SortedMap<StreamName, Revision>,
@@ -187,6 +216,22 @@ pub enum DocumentError {
         /// Its glob.
         b: String,
     },
+    /// A band where there are no priorities, or none where there are.
+    #[error("owner {owner}: hook {hook} {}", if hook.has_priority() { "needs a band" } else { "has no priorities and takes no band" })]
+    Band {
+        /// Owner.
+        owner: OwnerName,
+        /// Hook.
+        hook: Hook,
+    },
+    /// More than the format it says can express.
+    #[error("format is {found}, but the document needs {needed}")]
+    FormatTooLow {
+        /// Format found.
+        found: FormatVersion,
+        /// Lowest format that has all of it.
+        needed: FormatVersion,
+    },
 }
 
 #[derive(Serialize)]
@@ -236,6 +281,15 @@ impl TrustDocument {
         }
         for (name, owner) in &self.owners {
             owner.signers.check(&format!("owner {name}"))?;
+            for (hook, rule) in &owner.hooks {
+                if hook.has_priority() != rule.band.is_some() {
+                    return Err(DocumentError::Band { owner: name.clone(), hook: *hook });
+                }
+            }
+        }
+        let needed = self.lowest_format();
+        if !self.format.reads(needed) {
+            return Err(DocumentError::FormatTooLow { found: self.format, needed });
         }
         for (owner_a, a) in &self.owners {
             for (owner_b, b) in self.owners.iter().filter(|(name, _)| *name > owner_a) {
@@ -252,6 +306,15 @@ impl TrustDocument {
             }
         }
         Ok(())
+    }
+
+    /// The lowest format that has everything this document says.
+    pub fn lowest_format(&self) -> FormatVersion {
+        let old = |owner: &OwnerTrust| {
+            owner.hooks.keys().all(|hook| *hook == Hook::Xdp) && !owner.may_close && owner.limits.is_empty()
+        };
+        let first = self.reserved_interfaces.is_empty() && self.owners.values().all(old);
+        if first { TRUST_FORMAT_1_0 } else { TRUST_FORMAT }
     }
 
     /// Exact payload bytes of this document.
@@ -283,21 +346,52 @@ impl TrustDocument {
         if !owner.streams.iter().any(|glob| glob.matches(&plan.stream)) {
             return Err(PolicyRefusal::Stream { owner: plan.owner.clone(), stream: plan.stream.clone() });
         }
+        if plan.failure_policy == FailurePolicy::Closed && !owner.may_close {
+            return Err(PolicyRefusal::Closed(plan.owner.clone()));
+        }
+        if let Some(max) = owner.limits.programs.filter(|max| plan.programs.len() > *max as usize) {
+            return Err(PolicyRefusal::Programs { owner: plan.owner.clone(), count: plan.programs.len(), max });
+        }
         for program in &plan.programs {
-            for Attachment::Xdp(xdp) in &program.attach {
-                let rule =
-                    owner.hooks.xdp.ok_or_else(|| PolicyRefusal::Hook { owner: plan.owner.clone(), hook: "xdp" })?;
-                if !rule.band.contains(xdp.priority) {
-                    return Err(PolicyRefusal::Band {
-                        program: program.name.clone(),
-                        priority: xdp.priority,
-                        owner: plan.owner.clone(),
-                        band: rule.band,
-                    });
-                }
+            for attachment in &program.attach {
+                self.authorize_attachment(&plan.owner, owner, &program.name, attachment)?;
             }
         }
         self.check_audience(plan)
+    }
+
+    fn authorize_attachment(
+        &self,
+        name: &OwnerName,
+        owner: &OwnerTrust,
+        program: &ProgramName,
+        attachment: &Attachment,
+    ) -> Result<(), PolicyRefusal> {
+        let hook = attachment.hook();
+        let Some(rule) = owner.hooks.get(&hook) else {
+            return Err(PolicyRefusal::Hook { owner: name.clone(), hook });
+        };
+        if let (Some(priority), Some(band)) = (attachment.priority(), rule.band)
+            && !band.contains(priority)
+        {
+            return Err(PolicyRefusal::Band { program: program.clone(), priority, owner: name.clone(), band });
+        }
+        for selector in attachment.interfaces() {
+            if let Some(reserved) = self.reserved(selector) {
+                let (selector, reserved) = (selector.to_string(), reserved.clone());
+                return Err(PolicyRefusal::Reserved { program: program.clone(), selector, reserved });
+            }
+        }
+        Ok(())
+    }
+
+    /// The reserved interfaces that `selector` names. Other selectors than names are judged on the node, where their
+    /// interfaces are known.
+    fn reserved(&self, selector: &Selector) -> Option<&IfGlob> {
+        let Target::Name(_) = &selector.target else { return None };
+        self.reserved_interfaces
+            .iter()
+            .find(|reserved| selector.overlap(&Selector::name((*reserved).clone())) == Meets::Perhaps)
     }
 
     fn check_audience(&self, plan: &NodePlan) -> Result<(), PolicyRefusal> {
@@ -343,7 +437,30 @@ pub enum PolicyRefusal {
         /// Owner.
         owner: OwnerName,
         /// Hook.
-        hook: &'static str,
+        hook: Hook,
+    },
+    /// An interface that nobody may use.
+    #[error("program `{program}` selects `{selector}`, and `{reserved}` is reserved")]
+    Reserved {
+        /// Program.
+        program: ProgramName,
+        /// Its selector.
+        selector: String,
+        /// Reserved names.
+        reserved: IfGlob,
+    },
+    /// Kubelet may not be held back.
+    #[error("owner `{0}` may not use `failurePolicy: closed`")]
+    Closed(OwnerName),
+    /// Too many programs.
+    #[error("the stream has {count} programs; owner `{owner}` may have {max}")]
+    Programs {
+        /// Owner.
+        owner: OwnerName,
+        /// Found.
+        count: usize,
+        /// Allowed.
+        max: u32,
     },
     /// A priority of somebody else.
     #[error("program `{program}` has priority {priority}; owner `{owner}` has {band}")]
@@ -475,9 +592,27 @@ impl Trust {
 }
 
 json::decode_struct!(KeySet { keys: "keys", threshold: "threshold" });
-json::decode_struct!(OwnerTrust { signers: "signers", streams: "streams", hooks: "hooks" });
-json::decode_struct!(Hooks { xdp: "xdp" });
+json::decode_struct!(OwnerTrust {
+    signers: "signers",
+    streams: "streams",
+    hooks: "hooks",
+    may_close: "mayClose",
+    limits: "limits",
+});
 json::decode_struct!(HookRule { band: "band" });
+
+impl Decode for Limits {
+    fn decode(value: json::Value) -> Result<Self, JsonError> {
+        let mut fields = json::Fields::open(value);
+        let (programs, map_bytes) = (fields.take("programs"), fields.take("mapBytes"));
+        fields.close()?;
+        Ok(Self { programs: programs.unwrap_or_default(), map_bytes: map_bytes.unwrap_or_default() })
+    }
+
+    fn absent() -> Option<Self> {
+        Some(Self::default())
+    }
+}
 json::decode_words!(Anchor { "rootSigned": RootSigned, "coDelivered": CoDelivered });
 json::decode_struct!(WireChain { chain: "chain" });
 json::decode_struct!(Envelope { payload_type: "payloadType", payload: "payload", signatures: "signatures" });
@@ -488,6 +623,7 @@ json::decode_struct!(TrustDocument {
     audiences: "audiences",
     roots: "roots",
     owners: "owners",
+    reserved_interfaces: "reservedInterfaces",
     floors: "floors",
     revoked_keys: "revokedKeys",
     revoked_bundles: "revokedBundles",

@@ -174,8 +174,12 @@ fn load_one(
     };
     let mut loaded = Vec::new();
     for digest in plan.objects() {
-        let wanted: Vec<_> =
-            plan.programs.iter().filter(|one| one.object.sha256 == digest).map(|one| &one.name).collect();
+        let wanted: Vec<_> = plan
+            .programs
+            .iter()
+            .filter(|one| one.object.all().iter().any(|object| object.sha256 == digest))
+            .map(|one| &one.name)
+            .collect();
         let image = Image::parse(verified.object(&digest), HashMap::new());
         let result =
             image.and_then(|image| image.load(kernel, kernel_btf, &wanted, &plan.maps, Some(template.target())));

@@ -17,9 +17,11 @@ use std::{
 };
 
 use nodeplan::{
+    hook::{Attachment, XdpAttachment},
     name::{ProgramName, StreamName},
-    plan::{Attachment, NodePlan, Selector, XdpAttachment},
+    plan::NodePlan,
     report::{Code, Reason},
+    selector::{Selector, Target},
     xdp::XdpMode,
 };
 
@@ -45,12 +47,23 @@ pub type Streams = SortedMap<StreamName, Stream>;
 
 /// Whether an attachment means this interface.
 pub fn selects(xdp: &XdpAttachment, interface: &str) -> bool {
-    xdp.interfaces.iter().any(|Selector::Name(glob)| glob.matches(interface))
+    xdp.interfaces.iter().any(|selector| selector_means(selector, interface))
+}
+
+/// Whether a selector means this interface. Only names are asked for: plans with others were refused.
+pub fn selector_means(selector: &Selector, interface: &str) -> bool {
+    matches!(&selector.target, Target::Name(glob) if glob.matches(interface)) && !selector.excludes(interface)
 }
 
 /// XDP attachments of a plan, with their programs.
 pub fn attachments(plan: &NodePlan) -> impl Iterator<Item = (&ProgramName, &XdpAttachment)> {
-    plan.programs.iter().flat_map(|program| program.attach.iter().map(|Attachment::Xdp(xdp)| (&program.name, xdp)))
+    fn xdp(attachment: &Attachment) -> Option<&XdpAttachment> {
+        match attachment {
+            Attachment::Xdp(xdp) => Some(xdp),
+            _ => None,
+        }
+    }
+    plan.programs.iter().flat_map(move |program| program.attach.iter().filter_map(xdp).map(|xdp| (&program.name, xdp)))
 }
 
 /// One interface in one round.

@@ -76,10 +76,10 @@ impl Snapshot {
     fn absent(&self, plan: &NodePlan) -> Vec<String> {
         let mut absent: Vec<String> = converge::attachments(plan)
             .flat_map(|(_, xdp)| &xdp.interfaces)
-            .filter(|nodeplan::plan::Selector::Name(glob)| {
-                !self.interfaces.iter().any(|(interface, _)| glob.matches(&interface.name))
+            .filter(|selector| {
+                !self.interfaces.iter().any(|(interface, _)| converge::selector_means(selector, &interface.name))
             })
-            .map(|nodeplan::plan::Selector::Name(glob)| format!("`{glob}`"))
+            .map(|selector| format!("`{selector}`"))
             .collect();
         absent.sort_unstable();
         absent.dedup();

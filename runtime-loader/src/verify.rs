@@ -139,6 +139,11 @@ fn judge(path: &Path, stream: &StreamName, trust: &Result<Trust, Reason>, node: 
         let message = format!("{} holds stream `{}`", path.display(), verified.plan().stream);
         return Verdict::Refused(Reason { code: Code::FileName, message });
     }
+    let beyond = verified.plan().beyond_this_release();
+    if let Some(first) = beyond.first() {
+        let message = format!("{}: this loader has no {first}", path.display());
+        return Verdict::Refused(Reason { code: Code::FeatureMissing, message });
+    }
     match gate(verified.plan(), node) {
         Ok(()) => Verdict::Runs(Box::new(verified)),
         Err((code, message)) => Verdict::Ends(Box::new(verified), code, message),

@@ -108,6 +108,15 @@ fn explain(refusal: &PolicyRefusal, checked: &Checked, trust: &TrustDocument) ->
         PolicyRefusal::Band { program, priority, band, .. } => Diagnostic::error(Code::OutsideBand, refusal)
             .at(priority_span(checked, program.as_str(), *priority), "outside")
             .help(format!("pick a priority from {band}")),
+        PolicyRefusal::Reserved { program, .. } => Diagnostic::error(Code::Reserved, refusal)
+            .at(program_span(checked, program.as_str()), "")
+            .help("exclude it: `exclude: [br-ex]`, or name other interfaces"),
+        PolicyRefusal::Closed(_) => Diagnostic::error(Code::MayNotClose, refusal)
+            .at(checked.stream.span, "of this stream")
+            .help("remove `failurePolicy`, or let the security team allow it in the policy"),
+        PolicyRefusal::Programs { .. } => Diagnostic::error(Code::OverLimit, refusal)
+            .at(checked.stream.span, "of this stream")
+            .help("split the stream, or let the security team raise the limit in the policy"),
         PolicyRefusal::Audience { .. } => Diagnostic::error(Code::ForeignAudience, refusal)
             .at(checked.audience_span, "nodes of this policy would refuse it")
             .help("name one of the policy's audiences in `spec.audience`"),
@@ -122,12 +131,17 @@ fn hook_span(checked: &Checked) -> Span {
     checked.programs.first().map_or(checked.owner.span, |program| program.name.span)
 }
 
+fn program_span(checked: &Checked, program: &str) -> Span {
+    let named = |candidate: &&super::Program| candidate.name.value.as_str() == program;
+    checked.programs.iter().find(named).map_or(checked.owner.span, |program| program.name.span)
+}
+
 fn priority_span(checked: &Checked, program: &str, priority: Priority) -> Span {
     checked
         .programs
         .iter()
         .filter(|candidate| candidate.name.value.as_str() == program)
         .flat_map(|candidate| &candidate.attach)
-        .find(|xdp| xdp.priority.value == priority)
-        .map_or(checked.owner.span, |xdp| xdp.priority.span)
+        .find(|place| place.attachment.priority() == Some(priority))
+        .map_or(checked.owner.span, |place| place.priority)
 }

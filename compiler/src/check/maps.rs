@@ -95,7 +95,7 @@ fn check_map(raw: &raw::Map, name: &Text, facts: &MapFacts, diags: &mut Diagnost
         Some(export) => check_counter(&export.counter, facts, diags).map(Some),
         None => Some(None),
     };
-    Some(Map { entries: entries?, counter: counter? })
+    Some(Map { entries: entries?, counter: counter?, ..Map::default() })
 }
 
 fn check_counter(text: &Text, facts: &MapFacts, diags: &mut Diagnostics) -> Option<CounterName> {
@@ -161,7 +161,7 @@ fn check_entries(list: &List<raw::Entry>, facts: &MapFacts, diags: &mut Diagnost
 /// Keys of arrays are indices.
 fn index_exists(
     key: &[u8],
-    written: &Spanned<crate::yaml::types::Scalar>,
+    written: &Spanned<crate::yaml::types::Literal>,
     facts: &MapFacts,
     diags: &mut Diagnostics,
 ) -> bool {

@@ -5,9 +5,9 @@
 //! NB0307 (no reference), NB0308 (security expires), NB0309 (nothing expires).
 
 use nodeplan::{
-    applies::{AppliesTo, Architecture, KernelRange},
+    applies::{AppliesTo, Architecture, KernelRange, OcpRange},
     name::{Audience, OwnerName, PoolName, StreamName},
-    plan::{Ending, Intent, Revision},
+    plan::{Ending, FailurePolicy, Intent, Revision, Stage},
     time::Timestamp,
 };
 
@@ -35,6 +35,9 @@ pub(super) struct Metadata {
     pub(super) expires: Option<Timestamp>,
     pub(super) on_expiry: Ending,
     pub(super) on_removal: Ending,
+    pub(super) rollback_floor: Option<Revision>,
+    pub(super) failure_policy: FailurePolicy,
+    pub(super) stage: Stage,
 }
 
 pub(super) fn check(manifest: &Manifest, diags: &mut Diagnostics) -> Option<Metadata> {
@@ -61,6 +64,10 @@ pub(super) fn check(manifest: &Manifest, diags: &mut Diagnostics) -> Option<Meta
     let on_expiry = spec.on_expiry.as_ref().map_or(default, |word| word.0.value);
     let on_removal = spec.on_removal.as_ref().map_or(default, |word| word.0.value);
     endings(spec, on_expiry, diags);
+    let rollback_floor = match &spec.rollback_floor {
+        Some(number) => floor(number, &metadata.revision, diags).map(Some),
+        None => Some(None),
+    };
     Some(Metadata {
         stream: stream?,
         owner: owner?,
@@ -74,7 +81,27 @@ pub(super) fn check(manifest: &Manifest, diags: &mut Diagnostics) -> Option<Meta
         expires: expires?,
         on_expiry,
         on_removal,
+        rollback_floor: rollback_floor?,
+        failure_policy: spec.failure_policy.as_ref().map_or(FailurePolicy::Open, |word| word.0.value),
+        stage: spec.stage.as_ref().map_or(Stage::Normal, |word| word.0.value),
     })
+}
+
+fn floor(number: &Spanned<i64>, own: &Spanned<i64>, diags: &mut Diagnostics) -> Option<Revision> {
+    let floor = revision(number, "rollbackFloor", diags)?;
+    if number.value > own.value {
+        diags.push(
+            Diagnostic::error(
+                Code::OutOfRange,
+                format!("`rollbackFloor` is {}, above the revision, {}", number.value, own.value),
+            )
+            .at(number.span, "nodes would refuse the very revision that sets it")
+            .also(own.span, "this revision")
+            .help(format!("write `rollbackFloor: {}` or lower", own.value)),
+        );
+        return None;
+    }
+    Some(floor.value)
 }
 
 pub(crate) fn revision(number: &Spanned<i64>, key: &str, diags: &mut Diagnostics) -> Option<Spanned<Revision>> {
@@ -137,11 +164,25 @@ fn applies_to(raw: &RawAppliesTo, diags: &mut Diagnostics) -> Option<AppliesTo> 
             }
         },
     };
+    let ocp = match &raw.ocp {
+        None => Some(None),
+        Some(text) => match OcpRange::try_from(text.value.as_str()) {
+            Ok(range) => Some(Some(range)),
+            Err(error) => {
+                diags.push(
+                    Diagnostic::error(Code::BadKernelRange, format!("`ocp` {error}"))
+                        .at(text.span, "")
+                        .note("a node knows the cluster's minor release only"),
+                );
+                None
+            }
+        },
+    };
     let architectures = match &raw.architectures {
         None => Some(Vec::new()),
         Some(list) => architectures(list, diags),
     };
-    Some(AppliesTo { kernel: kernel?, architectures: architectures? })
+    Some(AppliesTo { kernel: kernel?, ocp: ocp?, architectures: architectures? })
 }
 
 fn architectures(

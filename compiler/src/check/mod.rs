@@ -6,26 +6,27 @@
 //! Pure. Not here: rights of the owner ([`authorize`], which needs a plan), conflicts between programs
 //! ([`crate::plan`]).
 
+mod attach;
 pub mod authorize;
 mod maps;
 mod metadata;
+pub(crate) mod place;
 mod programs;
+mod selectors;
 mod values;
 
 use std::collections::BTreeMap;
 
+pub(crate) use attach::priority as program_priority;
 pub(crate) use metadata::{names as metadata_names, revision as metadata_revision};
-pub(crate) use programs::priority as program_priority;
 
 use nodeplan::{
     applies::AppliesTo,
     digest::Sha256Digest,
-    name::{Audience, IfGlob, MapName, NameError, OwnerName, PoolName, ProgramName, StreamName},
-    plan::{Ending, Intent, Map, Revision},
-    priority::Priority,
+    name::{Audience, MapName, NameError, OwnerName, PoolName, ProgramName, StreamName},
+    plan::{Ending, FailurePolicy, Intent, Map, Revision, Stage},
     sorted::SortedMap,
     time::Timestamp,
-    xdp::{ProceedOn, XdpMode},
 };
 
 use crate::{
@@ -50,6 +51,9 @@ pub struct Checked {
     pub(crate) expires: Option<Timestamp>,
     pub(crate) on_expiry: Ending,
     pub(crate) on_removal: Ending,
+    pub(crate) rollback_floor: Option<Revision>,
+    pub(crate) failure_policy: FailurePolicy,
+    pub(crate) stage: Stage,
     pub(crate) programs: Vec<Program>,
     pub(crate) maps: SortedMap<MapName, Map>,
     pub(crate) objects: SortedMap<Sha256Digest, Vec<u8>>,
@@ -60,22 +64,18 @@ pub struct Checked {
 pub(crate) struct Program {
     pub(crate) name: Spanned<ProgramName>,
     pub(crate) object: Sha256Digest,
-    pub(crate) attach: Vec<Xdp>,
-}
-
-/// One XDP attachment.
-#[derive(Clone, Debug)]
-pub(crate) struct Xdp {
-    pub(crate) interfaces: Vec<Spanned<IfGlob>>,
-    pub(crate) mode: Spanned<XdpMode>,
-    pub(crate) priority: Spanned<Priority>,
-    pub(crate) proceed_on: ProceedOn,
+    pub(crate) attach: Vec<place::Place>,
 }
 
 impl Checked {
     /// Pools that may carry the stream, in written order.
     pub fn pools(&self) -> impl Iterator<Item = &PoolName> {
         self.pools.iter().map(|pool| &pool.value)
+    }
+
+    /// Where the stream is named.
+    pub(crate) fn stream_span(&self) -> Span {
+        self.stream.span
     }
 
     /// Objects by digest.
@@ -108,6 +108,9 @@ pub fn check(resolved: &Resolved, diags: &mut Diagnostics) -> Option<Checked> {
         expires: metadata.expires,
         on_expiry: metadata.on_expiry,
         on_removal: metadata.on_removal,
+        rollback_floor: metadata.rollback_floor,
+        failure_policy: metadata.failure_policy,
+        stage: metadata.stage,
         programs,
         maps,
         objects,

@@ -7,13 +7,12 @@
 use std::collections::BTreeSet;
 
 use nodeplan::{
-    glob, limits,
-    name::{IfGlob, ProgramName},
-    priority::Priority,
-    xdp::{ProceedOn, XdpAction, XdpMode},
+    limits,
+    name::ProgramName,
+    selector::{Overlap, Selector},
 };
 
-use super::{Program, Xdp, all, name, not_empty, unique};
+use super::{Program, all, attach, name, not_empty, place::Place, unique};
 use crate::{
     diag::{Code, Diagnostic, Diagnostics, one_of, shown},
     manifest::raw,
@@ -79,16 +78,19 @@ fn check_object(object: &ObjectFile, diags: &mut Diagnostics) {
 
 fn check_program(raw: &raw::Program, object: &ObjectFile, diags: &mut Diagnostics) -> Option<Program> {
     let name = name::<ProgramName>(&raw.name, "program", diags);
-    let sound = not_empty(&raw.attach, "attach", diags);
+    let sound = raw.attach.as_ref().is_none_or(|attach| not_empty(attach, "attach", diags));
     if let Some(name) = &name {
         match object.facts.programs.iter().find(|program| program.name == name.value.as_str()) {
             Some(facts) => check_facts(facts, name, object, diags),
             None => diags.push(not_in_object(name, object)),
         }
     }
-    let attach = all(raw.attach.value.iter().map(|attach| check_xdp(&attach.xdp, diags)));
+    let attach = match &raw.attach {
+        Some(list) => all(list.value.iter().map(|item| attach::check(item, list.span, diags))),
+        None => Some(Vec::new()),
+    };
     let program = Program { name: name?, object: object.sha256, attach: attach.filter(|_| sound)? };
-    once_per_interface(&program, diags);
+    once_per_place(&program, diags);
     Some(program)
 }
 
@@ -146,61 +148,48 @@ fn check_facts(facts: &ProgramFacts, name: &Spanned<ProgramName>, object: &Objec
     }
 }
 
-fn check_xdp(raw: &raw::Xdp, diags: &mut Diagnostics) -> Option<Xdp> {
-    let sound = not_empty(&raw.interfaces, "interfaces", diags);
-    let interfaces =
-        all(raw.interfaces.value.iter().map(|selector| name::<IfGlob>(&selector.name, "interface", diags)));
-    let priority = priority(&raw.priority, diags);
-    let proceed_on = proceed_on(raw.proceed_on.as_ref(), diags);
-    let mode = match &raw.mode {
-        Some(word) => word.0.clone(),
-        None => Spanned::new(XdpMode::Native, raw.priority.span),
-    };
-    Some(Xdp { interfaces: interfaces.filter(|_| sound)?, mode, priority: priority?, proceed_on: proceed_on? })
-}
-
-pub(crate) fn priority(number: &Spanned<i64>, diags: &mut Diagnostics) -> Option<Spanned<Priority>> {
-    let priority = Priority::try_from(number.value);
-    if priority.is_err() {
-        let message = format!("a priority must be from 0 to {}, not {}", limits::PRIORITY_MAX, number.value);
-        diags.push(
-            Diagnostic::error(Code::OutOfRange, message).at(number.span, "out of range").note("lower runs first"),
-        );
-    }
-    priority.ok().map(|priority| Spanned::new(priority, number.span))
-}
-
-fn proceed_on(
-    raw: Option<&crate::yaml::types::List<crate::yaml::types::Word<XdpAction>>>,
-    diags: &mut Diagnostics,
-) -> Option<ProceedOn> {
-    let Some(list) = raw else {
-        return ProceedOn::from_unsorted(vec![XdpAction::Pass]).ok();
-    };
-    let words = list.value.iter().map(|word| (word.0.value, word.0.span));
-    unique(words.clone(), |action| format!("verdict `{}`", action.as_str()), diags);
-    if !not_empty(list, "proceedOn", diags) {
-        return None;
-    }
-    ProceedOn::from_unsorted(words.map(|(action, _)| action).collect()).ok()
-}
-
 /// One program runs once per interface: it cannot hold two places in one chain.
-fn once_per_interface(program: &Program, diags: &mut Diagnostics) {
-    let mut seen: Vec<&Spanned<IfGlob>> = Vec::new();
-    for selector in program.attach.iter().flat_map(|xdp| &xdp.interfaces) {
-        let other = seen.iter().find(|other| glob::overlap(other.value.as_str(), selector.value.as_str()));
-        if let Some(other) = other {
-            diags.push(
-                Diagnostic::error(
-                    Code::ListedTwice,
-                    format!("program `{}` would be attached twice to one interface", program.name.value),
-                )
-                .at(selector.span, format_args!("`{}` means it", selector.value))
-                .also(other.span, format_args!("`{}` means it too", other.value))
-                .help("make the selectors disjoint"),
-            );
+fn once_per_place(program: &Program, diags: &mut Diagnostics) {
+    for (at, place) in program.attach.iter().enumerate() {
+        let same_chain = |other: &&Place| other.attachment.place() == place.attachment.place();
+        for other in program.attach[..at].iter().filter(same_chain) {
+            match place.meeting(other) {
+                Some((selector, other)) => twice(program, selector, other, diags),
+                None if place.interfaces.is_empty() => diags.push(
+                    Diagnostic::error(
+                        Code::ListedTwice,
+                        format!(
+                            "program `{}` would be attached twice to {}",
+                            program.name.value,
+                            place.attachment.place()
+                        ),
+                    )
+                    .at(place.span, "again here")
+                    .also(other.span, "first here")
+                    .help("remove one of the two"),
+                ),
+                None => {}
+            }
         }
-        seen.push(selector);
+        for (at, selector) in place.interfaces.iter().enumerate() {
+            let met =
+                place.interfaces[..at].iter().find(|other| other.value.overlap(&selector.value) == Overlap::Perhaps);
+            // A name and a driver of one interface in one list are one attachment; two names are a mistake.
+            if let Some(other) = met.filter(|other| other.value.kind() == selector.value.kind()) {
+                twice(program, selector, other, diags);
+            }
+        }
     }
+}
+
+fn twice(program: &Program, selector: &Spanned<Selector>, other: &Spanned<Selector>, diags: &mut Diagnostics) {
+    diags.push(
+        Diagnostic::error(
+            Code::ListedTwice,
+            format!("program `{}` would be attached twice to one interface", program.name.value),
+        )
+        .at(selector.span, format_args!("`{}` means it", selector.value))
+        .also(other.span, format_args!("`{}` means it too", other.value))
+        .help("make the selectors disjoint"),
+    );
 }

@@ -13,7 +13,7 @@ use crate::{
     diag::{Code, Diagnostic, Diagnostics, shown},
     object::map::{ScalarType, Shape},
     source::Spanned,
-    yaml::types::Scalar,
+    yaml::types::{Literal, Scalar},
 };
 
 /// Why a scalar does not fit, and what to write.
@@ -23,8 +23,12 @@ struct Misfit {
 }
 
 /// The bytes of `scalar`; `what` is "key" or "value".
-pub(super) fn encode(scalar: &Spanned<Scalar>, shape: &Shape, what: &str, diags: &mut Diagnostics) -> Option<Vec<u8>> {
-    match to_bytes(&scalar.value, shape) {
+pub(super) fn encode(scalar: &Spanned<Literal>, shape: &Shape, what: &str, diags: &mut Diagnostics) -> Option<Vec<u8>> {
+    let bytes = match &scalar.value {
+        Literal::Scalar(scalar) => to_bytes(scalar, shape),
+        Literal::List(_) | Literal::Struct(_) => Err(wrong_kind(shape.scalar, shape.size as usize)),
+    };
+    match bytes {
         Ok(bytes) => Some(bytes),
         Err(misfit) => {
             let message = format!("{what} {} {}", written(&scalar.value), misfit.message);
@@ -38,11 +42,13 @@ pub(super) fn encode(scalar: &Spanned<Scalar>, shape: &Shape, what: &str, diags:
     }
 }
 
-fn written(scalar: &Scalar) -> String {
-    match scalar {
-        Scalar::Int(number) => format!("`{number}`"),
-        Scalar::Bool(value) => format!("`{value}`"),
-        Scalar::Text(text) => format!("`{}`", shown(text)),
+fn written(literal: &Literal) -> String {
+    match literal {
+        Literal::Scalar(Scalar::Int(number)) => format!("`{number}`"),
+        Literal::Scalar(Scalar::Bool(value)) => format!("`{value}`"),
+        Literal::Scalar(Scalar::Text(text)) => format!("`{}`", shown(text)),
+        Literal::List(_) => "list".to_owned(),
+        Literal::Struct(_) => "map".to_owned(),
     }
 }
 

@@ -76,6 +76,19 @@ pub(super) fn load(
         .and_then(|manifest| resolve::resolve(manifest, &files, diags))
         .and_then(|resolved| check::check(&resolved, diags))
         .and_then(|checked| plan::plan(&checked, diags).map(|plan| Front { checked, plan }));
+    if let Some(front) = &front {
+        let beyond = front.plan.beyond_this_release();
+        if !beyond.is_empty() {
+            diags.push(
+                Diagnostic::warning(
+                    Code::LoaderLacks,
+                    format!("the loader of this release refuses the plan: it has no {}", beyond.join(", ")),
+                )
+                .at(front.checked.stream_span(), "of this stream")
+                .note("nodes would keep what they run and report NB1203"),
+            );
+        }
+    }
     if let (Some(front), Some(rules)) = (&front, rules) {
         authorize::authorize(&front.plan, &front.checked, rules, diags);
     }

@@ -113,6 +113,10 @@ codes! {
     EntryTwice = "NB0321", "a map key stands twice";
     /// A counter on something that does not count.
     NotACounter = "NB0322", "a map cannot be a counter";
+    /// None or several of the keys that select.
+    BadSelector = "NB0323", "a selector does not select by one thing";
+    /// None or several hooks in one item.
+    NotOneHook = "NB0324", "an attachment does not name one hook";
     /// An owner without place in the policy.
     UnknownOwner = "NB0331", "the policy does not know the owner";
     /// A stream name of somebody else.
@@ -125,6 +129,12 @@ codes! {
     ForeignAudience = "NB0335", "the audience is not one of the policy";
     /// A revision below the floor.
     BelowFloor = "NB0336", "the revision is below the floor";
+    /// Interfaces that the policy keeps for others.
+    Reserved = "NB0337", "an interface is reserved";
+    /// Kubelet would wait.
+    MayNotClose = "NB0338", "the owner may not hold back kubelet";
+    /// More than the policy allows.
+    OverLimit = "NB0339", "the stream is over a limit of its owner";
     /// A threshold that cannot be met.
     Threshold = "NB0341", "a threshold cannot be met";
     /// Stream globs of two owners that meet.
@@ -140,6 +150,8 @@ codes! {
     ModesDiffer = "NB0403", "two programs want different XDP modes";
     /// A plan that breaks the wire contract.
     PlanRefused = "NB0404", "the plan breaks the contract with the loader";
+    /// Understood, planned, and not yet done by the loader.
+    LoaderLacks = "NB0405", "the loader of this release refuses the plan";
 
     /// `--pool` outside the manifest.
     PoolNotPermitted = "NB0501", "the manifest does not permit the pool";

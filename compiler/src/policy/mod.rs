@@ -13,10 +13,11 @@ use nodeplan::sorted::{SortedMap, SortedSet};
 use nodeplan::{
     digest::Sha256Digest,
     glob,
+    hook::Hook,
     key::{KeyId, PublicKey},
     name::{Audience, OwnerName, StreamGlob, StreamName},
     priority::Band,
-    trust::{HookRule, Hooks, KeySet, OwnerTrust, TRUST_FORMAT, TrustDocument},
+    trust::{HookRule, KeySet, Limits, OwnerTrust, TRUST_FORMAT, TrustDocument},
 };
 
 use crate::{
@@ -74,16 +75,19 @@ fn document(spec: &raw::Spec, files: &dyn Files, diags: &mut Diagnostics) -> Opt
         digests(spec.revoked_bundles.as_ref(), "digest", diags, |text| Sha256Digest::try_from(text).ok());
     let mut audiences: Vec<_> = audiences?.into_iter().map(|audience| audience.value).collect();
     audiences.sort();
-    Some(TrustDocument {
+    let mut document = TrustDocument {
         format: TRUST_FORMAT,
         version: version?,
         audiences,
         roots: roots?,
         owners: owners?,
+        reserved_interfaces: Vec::new(),
         floors: floors?,
         revoked_keys: revoked_keys?,
         revoked_bundles: revoked_bundles?,
-    })
+    };
+    document.format = document.lowest_format();
+    Some(document)
 }
 
 fn floors(spec: &raw::Spec, diags: &mut Diagnostics) -> Option<SortedMap<StreamName, nodeplan::plan::Revision>> {
@@ -137,12 +141,38 @@ fn check_owner(raw: &raw::Owner, files: &dyn Files, diags: &mut Diagnostics) -> 
     let whose = format!("owner `{}`", shown(&raw.name.value));
     let signers = key_set(&raw.keys, raw.threshold.as_ref(), &whose, files, diags);
     let streams = names::<StreamGlob>(&raw.streams, "streams", "stream glob", diags);
-    let xdp = match &raw.hooks.xdp {
-        Some(hook) => band(&hook.band, diags).map(|band| Some(HookRule { band })),
-        None => Some(None),
-    };
+    let hooks = hooks(&raw.hooks, diags);
     let streams = streams?.into_iter().map(|glob| glob.value).collect();
-    Some((name?.value, OwnerTrust { signers: signers?, streams, hooks: Hooks { xdp: xdp? } }))
+    let (signers, hooks) = (signers?, hooks?);
+    Some((name?.value, OwnerTrust { signers, streams, hooks, may_close: false, limits: Limits::default() }))
+}
+
+fn hooks(raw: &raw::Hooks, diags: &mut Diagnostics) -> Option<SortedMap<Hook, HookRule>> {
+    let mut hooks = SortedMap::new();
+    let mut sound = true;
+    for (hook, rule) in [(Hook::Xdp, &raw.xdp), (Hook::Tc, &raw.tc)] {
+        let Some(rule) = rule else { continue };
+        match band(&rule.band, diags) {
+            Some(band) => drop(hooks.insert(hook, HookRule { band: Some(band) })),
+            None => sound = false,
+        }
+    }
+    for (hook, rule) in [
+        (Hook::Cgroup, &raw.cgroup),
+        (Hook::Tracepoint, &raw.tracepoint),
+        (Hook::RawTracepoint, &raw.raw_tracepoint),
+        (Hook::BtfTracepoint, &raw.btf_tracepoint),
+        (Hook::Kprobe, &raw.kprobe),
+        (Hook::Kretprobe, &raw.kretprobe),
+        (Hook::Fentry, &raw.fentry),
+        (Hook::Fexit, &raw.fexit),
+        (Hook::Lsm, &raw.lsm),
+    ] {
+        if rule.is_some() {
+            hooks.insert(hook, HookRule { band: None });
+        }
+    }
+    Some(hooks).filter(|_| sound)
 }
 
 fn band(list: &List<Spanned<i64>>, diags: &mut Diagnostics) -> Option<Band> {

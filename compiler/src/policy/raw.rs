@@ -95,18 +95,42 @@ record! {
     /// Hooks an owner may use; what is not named is forbidden.
     pub struct Hooks {
         /// XDP.
-        xdp: Option<Hook> = "xdp",
+        xdp: Option<Ordered> = "xdp",
+        /// TC.
+        tc: Option<Ordered> = "tc",
+        /// Cgroups.
+        cgroup: Option<Plain> = "cgroup",
+        /// Tracepoints.
+        tracepoint: Option<Plain> = "tracepoint",
+        /// Raw tracepoints.
+        raw_tracepoint: Option<Plain> = "rawTracepoint",
+        /// Typed tracepoints.
+        btf_tracepoint: Option<Plain> = "btfTracepoint",
+        /// Kprobes.
+        kprobe: Option<Plain> = "kprobe",
+        /// Return probes.
+        kretprobe: Option<Plain> = "kretprobe",
+        /// Entries of kernel functions.
+        fentry: Option<Plain> = "fentry",
+        /// Returns of kernel functions.
+        fexit: Option<Plain> = "fexit",
+        /// Security hooks.
+        lsm: Option<Plain> = "lsm",
     }
-    later [
-        "tc", "cgroup", "tracepoint", "rawTracepoint", "btfTracepoint", "kprobe", "kretprobe", "fentry", "fexit", "lsm",
-    ]
+    later []
 }
 
 record! {
-    /// What an owner may do on a hook.
-    pub struct Hook {
+    /// What an owner may do on a hook where programs have priorities.
+    pub struct Ordered {
         /// First and last priority that belong to the owner.
         band: List<Spanned<i64>> = "band",
     }
+    later []
+}
+
+record! {
+    /// What an owner may do on a hook without priorities: `{}`, everything.
+    pub struct Plain {}
     later []
 }

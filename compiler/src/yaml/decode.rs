@@ -174,9 +174,9 @@ macro_rules! record {
         }
         later [$($later:literal),* $(,)?]
     ) => {
-        $(#[$meta])*
         #[derive(Clone, Debug, schemars::JsonSchema)]
         #[schemars(deny_unknown_fields)]
+        $(#[$meta])*
         pub struct $name {
             $($(#[$field_meta])* #[schemars(rename = $key)] pub $field: $type,)*
         }
@@ -188,7 +188,8 @@ macro_rules! record {
                 d: &mut $crate::yaml::decode::Decoder<'_>,
             ) -> Option<Self> {
                 let fields = $crate::yaml::decode::Fields::open(node, place, &[$($key),*], &[$($later),*], d)?;
-                // All fields first, so that all their problems are reported.
+                // All fields first, so that all their problems are reported. There may be none.
+                let _ = &fields;
                 $(let $field = fields.take($key, d);)*
                 Some(Self { $($field: $field?,)* })
             }

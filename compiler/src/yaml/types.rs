@@ -54,6 +54,17 @@ pub enum Scalar {
     Text(String),
 }
 
+/// A value whose type the object's BTF decides: a map key, a map value, a global variable.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Literal {
+    /// A number, a truth value or text.
+    Scalar(Scalar),
+    /// An array.
+    List(Vec<Spanned<Literal>>),
+    /// A structure, by member, in written order.
+    Struct(Vec<(Text, Spanned<Literal>)>),
+}
+
 impl Decode for Text {
     fn decode(node: &Node, place: Place<'_>, d: &mut Decoder<'_>) -> Option<Self> {
         if let Value::Text(text) = &node.value {
@@ -163,6 +174,38 @@ impl Decode for Spanned<Scalar> {
     }
 }
 
+impl Decode for Spanned<bool> {
+    fn decode(node: &Node, place: Place<'_>, d: &mut Decoder<'_>) -> Option<Self> {
+        if let Value::Bool(value) = node.value {
+            return Some(Self::new(value, node.span));
+        }
+        d.wrong_type(node, place, "true or false", None);
+        None
+    }
+}
+
+impl Decode for Spanned<Literal> {
+    fn decode(node: &Node, place: Place<'_>, d: &mut Decoder<'_>) -> Option<Self> {
+        let literal = match &node.value {
+            Value::List(items) => {
+                // All items first, so that all their problems are reported.
+                let items: Vec<_> = items.iter().map(|item| Self::decode(item, place, d)).collect();
+                Literal::List(items.into_iter().collect::<Option<_>>()?)
+            }
+            Value::Map(members) => {
+                let member = |(key, value): &(Key, Node)| {
+                    let name = Spanned::new(key.text.clone(), key.span);
+                    Some((name, Self::decode(value, Place { key: &key.text, span: key.span }, d)?))
+                };
+                let members: Vec<_> = members.iter().map(member).collect();
+                Literal::Struct(members.into_iter().collect::<Option<_>>()?)
+            }
+            _ => Literal::Scalar(Spanned::<Scalar>::decode(node, place, d)?.value),
+        };
+        Some(Self::new(literal, node.span))
+    }
+}
+
 impl<T: JsonSchema> JsonSchema for Dict<T> {
     fn inline_schema() -> bool {
         true
@@ -195,5 +238,15 @@ impl JsonSchema for Scalar {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "type": ["integer", "boolean", "string"] })
+    }
+}
+
+impl JsonSchema for Literal {
+    fn schema_name() -> Cow<'static, str> {
+        "Literal".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": ["integer", "boolean", "string", "array", "object"] })
     }
 }

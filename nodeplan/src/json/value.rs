@@ -211,6 +211,10 @@ impl Decode for bool {
             other => Err(other.instead_of("a boolean")),
         }
     }
+
+    fn absent() -> Option<Self> {
+        Some(false)
+    }
 }
 
 impl Decode for String {

@@ -80,7 +80,7 @@ fn damage(_: &mut Ctx) -> Result<()> {
     let rights: Damage = |node| {
         node.trust(|trust| {
             for owner in trust.owners.values_mut() {
-                owner.hooks.xdp = None;
+                owner.hooks = nodeplan::sorted::SortedMap::new();
             }
         })
     };

@@ -1,0 +1,184 @@
+//! Check of attachments: what is written under a hook, for itself.
+//!
+//! In:   raw attachments. Out: [`Place`]s.
+//! May fail with: NB0301 (names), NB0302 (numbers), NB0305, NB0306 (lists), NB0323 (selectors), NB0324 (not one hook).
+//!
+//! Not here: whether the program fits the hook ([`super::programs`]), conflicts ([`crate::plan`]).
+
+use nodeplan::{
+    hook::{
+        Attachment, CgroupAttachment, FunctionAttachment, KprobeAttachment, LsmAttachment, NamedAttachment,
+        TcAttachment, TcVerdict, TracepointAttachment, XdpAttachment,
+    },
+    limits,
+    name::{AttachPoint, CgroupPath, KernelSymbol, ProgramName},
+    priority::Priority,
+    selector::Selector,
+    xdp::{ProceedOn, XdpAction, XdpMode},
+};
+
+use super::{name, not_empty, place::Place, selectors, unique};
+use crate::{
+    diag::{Code, Diagnostic, Diagnostics},
+    manifest::raw::{self, AnyAttach},
+    source::{Span, Spanned},
+    yaml::types::{List, Text, Word},
+};
+
+/// Checks one list item; `list` is the place of the list.
+pub(super) fn check(raw: &raw::Attach, list: Span, diags: &mut Diagnostics) -> Option<Place> {
+    let named = raw.named();
+    let [attach] = named.as_slice() else {
+        let hooks: Vec<_> = named.iter().map(|attach| format!("`{}`", attach.hook())).collect();
+        let found = if hooks.is_empty() { "no hook".to_owned() } else { hooks.join(" and ") };
+        diags.push(
+            Diagnostic::error(Code::NotOneHook, format!("an item of `attach` has {found}; it must have one hook"))
+                .at(list, "")
+                .help("write one list item for each hook"),
+        );
+        return None;
+    };
+    match *attach {
+        AnyAttach::Xdp(xdp) => check_xdp(xdp, diags),
+        AnyAttach::Tc(tc) => check_tc(tc, diags),
+        AnyAttach::Cgroup(raw) => {
+            let path = name::<CgroupPath>(&raw.path, "cgroup path", diags)?;
+            let attachment = CgroupAttachment { path: path.value, attach_type: raw.attach_type.0.value };
+            Some(single(Attachment::Cgroup(attachment), path.span))
+        }
+        AnyAttach::Tracepoint(raw) => {
+            let category = name::<AttachPoint>(&raw.category, "category", diags);
+            let point = name::<AttachPoint>(&raw.name, "tracepoint", diags)?;
+            let attachment = TracepointAttachment { category: category?.value, name: point.value };
+            Some(single(Attachment::Tracepoint(attachment), point.span))
+        }
+        AnyAttach::RawTracepoint(raw) => check_named(&raw.name, Attachment::RawTracepoint, diags),
+        AnyAttach::BtfTracepoint(raw) => check_named(&raw.name, Attachment::BtfTracepoint, diags),
+        AnyAttach::Kprobe(raw) => check_kprobe(raw, diags),
+        AnyAttach::Kretprobe(raw) => check_function(&raw.function, Attachment::Kretprobe, diags),
+        AnyAttach::Fentry(raw) => check_function(&raw.function, Attachment::Fentry, diags),
+        AnyAttach::Fexit(raw) => check_function(&raw.function, Attachment::Fexit, diags),
+        AnyAttach::Lsm(raw) => {
+            let hook = name::<AttachPoint>(&raw.hook, "security hook", diags)?;
+            Some(single(Attachment::Lsm(LsmAttachment { hook: hook.value }), hook.span))
+        }
+    }
+}
+
+/// A place without interfaces and priority.
+fn single(attachment: Attachment, span: Span) -> Place {
+    Place { attachment, span, interfaces: Vec::new(), priority: span, mode: span }
+}
+
+fn check_named(text: &Text, hook: fn(NamedAttachment) -> Attachment, diags: &mut Diagnostics) -> Option<Place> {
+    let point = name::<AttachPoint>(text, "tracepoint", diags)?;
+    Some(single(hook(NamedAttachment { name: point.value }), point.span))
+}
+
+fn check_function(text: &Text, hook: fn(FunctionAttachment) -> Attachment, diags: &mut Diagnostics) -> Option<Place> {
+    let function = name::<KernelSymbol>(text, "kernel function", diags)?;
+    Some(single(hook(FunctionAttachment { function: function.value }), function.span))
+}
+
+fn check_kprobe(raw: &raw::Kprobe, diags: &mut Diagnostics) -> Option<Place> {
+    let function = name::<KernelSymbol>(&raw.function, "kernel function", diags);
+    let offset = match &raw.offset {
+        None => Some(0),
+        Some(number) => {
+            let offset = u64::try_from(number.value).ok();
+            if offset.is_none() {
+                let message = format!("`offset` must be at least 0, not {}", number.value);
+                diags.push(Diagnostic::error(Code::OutOfRange, message).at(number.span, "out of range"));
+            }
+            offset
+        }
+    };
+    let function = function?;
+    Some(single(Attachment::Kprobe(KprobeAttachment { function: function.value, offset: offset? }), function.span))
+}
+
+fn sorted(interfaces: &[Spanned<Selector>]) -> Vec<Selector> {
+    let mut sorted: Vec<_> = interfaces.iter().map(|selector| selector.value.clone()).collect();
+    sorted.sort();
+    sorted
+}
+
+fn check_xdp(raw: &raw::Xdp, diags: &mut Diagnostics) -> Option<Place> {
+    let interfaces = selectors::check(&raw.interfaces, diags);
+    let priority = priority(&raw.priority, diags);
+    let proceed_on = proceed_on(raw.proceed_on.as_ref(), diags);
+    let mode = match &raw.mode {
+        Some(word) => word.0.clone(),
+        None => Spanned::new(XdpMode::Native, raw.priority.span),
+    };
+    let (interfaces, priority) = (interfaces?, priority?);
+    let attachment = XdpAttachment {
+        interfaces: sorted(&interfaces),
+        mode: mode.value,
+        priority: priority.value,
+        proceed_on: proceed_on?,
+    };
+    let span = raw.interfaces.span;
+    Some(Place { attachment: Attachment::Xdp(attachment), span, interfaces, priority: priority.span, mode: mode.span })
+}
+
+fn check_tc(raw: &raw::Tc, diags: &mut Diagnostics) -> Option<Place> {
+    let interfaces = selectors::check(&raw.interfaces, diags);
+    let priority = priority(&raw.priority, diags);
+    let verdicts = verdicts(&raw.verdicts, diags);
+    let before = anchor(raw.before.as_ref(), diags);
+    let after = anchor(raw.after.as_ref(), diags);
+    let (interfaces, priority) = (interfaces?, priority?);
+    let attachment = TcAttachment {
+        interfaces: sorted(&interfaces),
+        direction: raw.direction.0.value,
+        priority: priority.value,
+        verdicts: verdicts?,
+        before: before?,
+        after: after?,
+    };
+    let span = raw.interfaces.span;
+    let mode = priority.span;
+    Some(Place { attachment: Attachment::Tc(attachment), span, interfaces, priority: priority.span, mode })
+}
+
+#[expect(clippy::option_option, reason = "outside: a problem was reported; inside: there is no anchor")]
+fn anchor(text: Option<&Text>, diags: &mut Diagnostics) -> Option<Option<ProgramName>> {
+    match text {
+        Some(text) => name::<ProgramName>(text, "program", diags).map(|name| Some(name.value)),
+        None => Some(None),
+    }
+}
+
+fn verdicts(list: &List<Word<TcVerdict>>, diags: &mut Diagnostics) -> Option<Vec<TcVerdict>> {
+    let words = list.value.iter().map(|word| (word.0.value, word.0.span));
+    unique(words.clone(), |verdict| format!("verdict `{}`", verdict.as_str()), diags);
+    let sound = not_empty(list, "verdicts", diags);
+    let mut verdicts: Vec<_> = words.map(|(verdict, _)| verdict).collect();
+    verdicts.sort_unstable();
+    verdicts.dedup();
+    Some(verdicts).filter(|_| sound)
+}
+
+pub(crate) fn priority(number: &Spanned<i64>, diags: &mut Diagnostics) -> Option<Spanned<Priority>> {
+    let priority = Priority::try_from(number.value);
+    if priority.is_err() {
+        let message = format!("a priority must be from 0 to {}, not {}", limits::PRIORITY_MAX, number.value);
+        diags.push(
+            Diagnostic::error(Code::OutOfRange, message).at(number.span, "out of range").note("lower runs first"),
+        );
+    }
+    priority.ok().map(|priority| Spanned::new(priority, number.span))
+}
+
+fn proceed_on(raw: Option<&List<Word<XdpAction>>>, diags: &mut Diagnostics) -> Option<ProceedOn> {
+    let Some(list) = raw else {
+        return ProceedOn::from_unsorted(vec![XdpAction::Pass]).ok();
+    };
+    let words = list.value.iter().map(|word| (word.0.value, word.0.span));
+    unique(words.clone(), |action| format!("verdict `{}`", action.as_str()), diags);
+    if !not_empty(list, "proceedOn", diags) {
+        return None;
+    }
+    ProceedOn::from_unsorted(words.map(|(action, _)| action).collect()).ok()
+}

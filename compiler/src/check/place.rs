@@ -1,0 +1,34 @@
+//! Place: an attachment and where each part of it was written.
+//!
+//! Everything behind [`super::check`] that judges attachments (conflicts, rights, order) speaks of places, so that its
+//! reports point into the manifest.
+
+use nodeplan::{hook::Attachment, selector::Selector};
+
+use crate::source::{Span, Spanned};
+
+/// One sound attachment and its places in the manifest.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    /// What goes into the plan; its selectors are sorted.
+    pub(crate) attachment: Attachment,
+    /// The key that names the hook.
+    pub(crate) span: Span,
+    /// Selectors as they were written, in that order.
+    pub(crate) interfaces: Vec<Spanned<Selector>>,
+    /// The priority, or [`Place::span`].
+    pub(crate) priority: Span,
+    /// The XDP mode, or where it would stand.
+    pub(crate) mode: Span,
+}
+
+impl Place {
+    /// Two selectors, one of each place, that may mean one interface.
+    pub(crate) fn meeting<'a>(&'a self, other: &'a Self) -> Option<(&'a Spanned<Selector>, &'a Spanned<Selector>)> {
+        use nodeplan::selector::Overlap;
+        self.interfaces.iter().find_map(|one| {
+            let other = other.interfaces.iter().find(|other| one.value.overlap(&other.value) == Overlap::Perhaps)?;
+            Some((one, other))
+        })
+    }
+}
