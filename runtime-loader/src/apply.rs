@@ -5,7 +5,6 @@
 
 use nodeplan::sorted::SortedMap;
 use std::{
-    collections::HashMap,
     fmt, fs, io,
     os::{
         fd::AsRawFd,
@@ -176,7 +175,7 @@ fn load_one(
     for digest in plan.objects() {
         let wanted: Vec<_> =
             plan.programs.iter().filter(|one| one.object.sha256 == digest).map(|one| &one.name).collect();
-        let image = Image::parse(verified.object(&digest), HashMap::new());
+        let image = Image::parse(verified.object(&digest), &[]);
         let result =
             image.and_then(|image| image.load(kernel, kernel_btf, &wanted, &plan.maps, Some(template.target())));
         loaded.push(result.map_err(|error| load_reason(kernel, kernel_btf, paths, template, stream, &error))?);
