@@ -176,10 +176,10 @@ impl TryFrom<&str> for KernelRange {
     type Error = KernelRangeError;
 
     fn try_from(text: &str) -> Result<Self, KernelRangeError> {
-        let comparisons = text
-            .split_ascii_whitespace()
-            .map(|part| comparison(part).ok_or_else(|| KernelRangeError::Comparison(part.to_owned())))
-            .collect::<Result<Vec<_>, _>>()?;
+        let mut comparisons = Vec::new();
+        for part in text.split_ascii_whitespace() {
+            comparisons.push(comparison(part).ok_or_else(|| KernelRangeError::Comparison(part.to_owned()))?);
+        }
         if comparisons.is_empty() {
             return Err(KernelRangeError::Empty);
         }
@@ -316,14 +316,12 @@ json::decode_words!(Architecture { "amd64": Amd64, "arm64": Arm64 });
 json::decode_text!(KernelRange, OcpVersion, OcpRange);
 
 impl json::Decode for AppliesTo {
-    fn decode(value: json::Value) -> Result<Self, json::JsonError> {
-        let mut fields = json::Fields::open(value);
-        let (kernel, ocp, architectures) = (fields.take("kernel"), fields.take("ocp"), fields.take("architectures"));
-        fields.close()?;
-        Ok(Self {
-            kernel: kernel.unwrap_or_default(),
-            ocp: ocp.unwrap_or_default(),
-            architectures: architectures.unwrap_or_default(),
+    fn read(value: &json::Value, problem: &mut json::Problem) -> Option<Self> {
+        let fields = problem.fields(value, &["kernel", "ocp", "architectures"])?;
+        Some(Self {
+            kernel: problem.take(fields, "kernel")?,
+            ocp: problem.take(fields, "ocp")?,
+            architectures: problem.take(fields, "architectures")?,
         })
     }
 

@@ -5,7 +5,7 @@
 use serde::Serialize;
 
 use crate::{
-    json::{self, JsonError, Value},
+    json::{self, Problem, Value},
     name::{AttachPoint, CgroupPath, KernelSymbol, ProgramName},
     priority::Priority,
     selector::Selector,
@@ -449,35 +449,33 @@ json::decode_struct!(FunctionAttachment { function: "function" });
 json::decode_struct!(LsmAttachment { hook: "hook" });
 
 impl json::Decode for KprobeAttachment {
-    fn decode(value: Value) -> Result<Self, JsonError> {
-        let mut fields = json::Fields::open(value);
-        let function = fields.take("function");
-        let offset: Option<Option<u64>> = fields.take("offset");
-        fields.close()?;
-        match (function, offset) {
-            // One value has one text: 0 is written by leaving it out.
-            (_, Some(Some(0))) => Err(JsonError::Shape("offset 0 must be left out".to_owned())),
-            (Some(function), Some(offset)) => Ok(Self { function, offset: offset.unwrap_or_default() }),
-            _ => Err(JsonError::Shape(String::new())), // not reached: close fails first
+    fn read(value: &Value, problem: &mut Problem) -> Option<Self> {
+        let fields = problem.fields(value, &["function", "offset"])?;
+        let (function, offset): (_, Option<u64>) = (problem.take(fields, "function")?, problem.take(fields, "offset")?);
+        if offset == Some(0) {
+            // One value has one text.
+            problem.say(format_args!("offset 0 must be left out"));
+            return None;
         }
+        Some(Self { function, offset: offset.unwrap_or_default() })
     }
 }
 
 impl json::Decode for Attachment {
-    fn decode(value: Value) -> Result<Self, JsonError> {
-        let (hook, content) = value.into_variant()?;
-        Ok(match Hook::decode(Value::Text(hook))? {
-            Hook::Xdp => Self::Xdp(XdpAttachment::decode(content)?),
-            Hook::Tc => Self::Tc(TcAttachment::decode(content)?),
-            Hook::Cgroup => Self::Cgroup(CgroupAttachment::decode(content)?),
-            Hook::Tracepoint => Self::Tracepoint(TracepointAttachment::decode(content)?),
-            Hook::RawTracepoint => Self::RawTracepoint(NamedAttachment::decode(content)?),
-            Hook::BtfTracepoint => Self::BtfTracepoint(NamedAttachment::decode(content)?),
-            Hook::Kprobe => Self::Kprobe(KprobeAttachment::decode(content)?),
-            Hook::Kretprobe => Self::Kretprobe(FunctionAttachment::decode(content)?),
-            Hook::Fentry => Self::Fentry(FunctionAttachment::decode(content)?),
-            Hook::Fexit => Self::Fexit(FunctionAttachment::decode(content)?),
-            Hook::Lsm => Self::Lsm(LsmAttachment::decode(content)?),
+    fn read(value: &Value, problem: &mut Problem) -> Option<Self> {
+        let (hook, content) = problem.variant(value)?;
+        Some(match Hook::read(&hook, problem)? {
+            Hook::Xdp => Self::Xdp(XdpAttachment::read(content, problem)?),
+            Hook::Tc => Self::Tc(TcAttachment::read(content, problem)?),
+            Hook::Cgroup => Self::Cgroup(CgroupAttachment::read(content, problem)?),
+            Hook::Tracepoint => Self::Tracepoint(TracepointAttachment::read(content, problem)?),
+            Hook::RawTracepoint => Self::RawTracepoint(NamedAttachment::read(content, problem)?),
+            Hook::BtfTracepoint => Self::BtfTracepoint(NamedAttachment::read(content, problem)?),
+            Hook::Kprobe => Self::Kprobe(KprobeAttachment::read(content, problem)?),
+            Hook::Kretprobe => Self::Kretprobe(FunctionAttachment::read(content, problem)?),
+            Hook::Fentry => Self::Fentry(FunctionAttachment::read(content, problem)?),
+            Hook::Fexit => Self::Fexit(FunctionAttachment::read(content, problem)?),
+            Hook::Lsm => Self::Lsm(LsmAttachment::read(content, problem)?),
         })
     }
 }

@@ -10,7 +10,7 @@
 mod parse;
 mod value;
 
-pub use value::{Decode, Fields, Value};
+pub use value::{Decode, Fields, Problem, Value};
 pub(crate) use value::{decode_number, decode_struct, decode_text, decode_words};
 
 /// Why a text is not the JSON that was wanted.
@@ -50,7 +50,7 @@ pub fn parse_value(bytes: &[u8], max_bytes: usize) -> Result<Value, JsonError> {
 
 /// Parses all of `bytes` as one value of a wire type.
 pub fn parse<T: Decode>(bytes: &[u8], max_bytes: usize) -> Result<T, JsonError> {
-    T::decode(parse_value(bytes, max_bytes)?)
+    value::decode_ref(&parse_value(bytes, max_bytes)?)
 }
 
 /// Compact JSON of `value`.

@@ -137,14 +137,16 @@ json::decode_words!(Algorithm { "ecdsa-p256-sha256": EcdsaP256Sha256 });
 json::decode_struct!(KeyRecord { algorithm: "algorithm", public_key: "publicKey" });
 
 impl json::Decode for KeyId {
-    fn decode(value: json::Value) -> Result<Self, json::JsonError> {
-        Sha256Digest::decode(value).map(Self)
+    fn read(value: &json::Value, problem: &mut json::Problem) -> Option<Self> {
+        Sha256Digest::read(value, problem).map(Self)
     }
 }
 
 impl json::Decode for PublicKey {
-    fn decode(value: json::Value) -> Result<Self, json::JsonError> {
-        Self::try_from(KeyRecord::decode(value)?).map_err(|error| json::JsonError::value(&error))
+    #[inline(never)]
+    fn read(value: &json::Value, problem: &mut json::Problem) -> Option<Self> {
+        let record = KeyRecord::read(value, problem)?;
+        Self::try_from(record).map_err(|error| problem.value_refused(&error)).ok()
     }
 }
 

@@ -88,10 +88,10 @@ fn check_cgroup_path(text: &str) -> Checked {
 
 /// Reads a name: one copy for all kinds.
 #[inline(never)]
-fn decode_name(value: json::Value, check: fn(&str) -> Checked) -> Result<String, json::JsonError> {
-    let text = value.into_text()?;
-    check(&text).map_err(|error| json::JsonError::text(&text, &error))?;
-    Ok(text)
+fn read_name(value: &json::Value, problem: &mut json::Problem, check: fn(&str) -> Checked) -> Option<String> {
+    let text = problem.text(value)?;
+    check(text).map_err(|error| problem.text_refused(text, &error)).ok()?;
+    Some(text.to_owned())
 }
 
 macro_rules! name_type {
@@ -126,8 +126,8 @@ macro_rules! name_type {
         }
 
         impl json::Decode for $name {
-            fn decode(value: json::Value) -> Result<Self, json::JsonError> {
-                decode_name(value, |$text| $check).map(Self)
+            fn read(value: &json::Value, problem: &mut json::Problem) -> Option<Self> {
+                read_name(value, problem, |$text| $check).map(Self)
             }
         }
 

@@ -14,7 +14,7 @@ use crate::{
     digest::Sha256Digest,
     entry::{HexBytes, MapEntry},
     hook::Attachment,
-    json::{self, Decode, JsonError},
+    json::{self, Decode, JsonError, Problem},
     limits,
     name::{Audience, CounterName, GlobalName, MapName, OwnerName, PoolName, ProgramName, StreamName},
     selector::Target,
@@ -627,15 +627,14 @@ json::decode_struct!(Map {
     consumer: "consumer",
 });
 
-/// The word of a field that has a default, which is written by leaving the field out.
-fn decode_word<T: Copy>(value: json::Value, word: &str, meaning: T) -> Result<T, JsonError> {
-    let text = value.into_text()?;
-    if text == word { Ok(meaning) } else { Err(JsonError::Shape(format!("`{text}` must be `{word}`, or left out"))) }
+/// The only word of a field whose default is written by leaving the field out.
+fn read_word<T>(value: &json::Value, problem: &mut Problem, word: &str, meaning: T) -> Option<T> {
+    problem.word(value, &[word]).map(|_| meaning)
 }
 
 impl Decode for FailurePolicy {
-    fn decode(value: json::Value) -> Result<Self, JsonError> {
-        decode_word(value, "closed", Self::Closed)
+    fn read(value: &json::Value, problem: &mut Problem) -> Option<Self> {
+        read_word(value, problem, "closed", Self::Closed)
     }
 
     fn absent() -> Option<Self> {
@@ -644,8 +643,8 @@ impl Decode for FailurePolicy {
 }
 
 impl Decode for Stage {
-    fn decode(value: json::Value) -> Result<Self, JsonError> {
-        decode_word(value, "early", Self::Early)
+    fn read(value: &json::Value, problem: &mut Problem) -> Option<Self> {
+        read_word(value, problem, "early", Self::Early)
     }
 
     fn absent() -> Option<Self> {
@@ -654,11 +653,11 @@ impl Decode for Stage {
 }
 
 impl Decode for Objects {
-    fn decode(value: json::Value) -> Result<Self, JsonError> {
+    fn read(value: &json::Value, problem: &mut Problem) -> Option<Self> {
         if value.get("sha256").is_some() {
-            return ObjectRef::decode(value).map(Self::One);
+            return ObjectRef::read(value, problem).map(Self::One);
         }
-        SortedMap::decode(value).map(Self::PerArchitecture)
+        SortedMap::read(value, problem).map(Self::PerArchitecture)
     }
 }
 

@@ -102,10 +102,13 @@ impl fmt::Display for Band {
 json::decode_number!(Priority);
 
 impl json::Decode for Band {
-    fn decode(value: json::Value) -> Result<Self, json::JsonError> {
-        match <[Priority; 2]>::try_from(Vec::decode(value)?) {
-            Ok(ends) => Self::try_from(ends).map_err(|error| json::JsonError::value(&error)),
-            Err(_) => Err(json::JsonError::Shape("a band has two ends".to_owned())),
+    fn read(value: &json::Value, problem: &mut json::Problem) -> Option<Self> {
+        if let [first, last] = problem.list(value)? {
+            let ends = [Priority::read(first, problem)?, Priority::read(last, problem)?];
+            Self::try_from(ends).map_err(|error| problem.value_refused(&error)).ok()
+        } else {
+            problem.say(format_args!("a band has two ends"));
+            None
         }
     }
 }

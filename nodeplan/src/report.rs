@@ -328,10 +328,13 @@ json::decode_struct!(AttachmentReport {
 });
 
 impl json::Decode for Code {
-    fn decode(value: json::Value) -> Result<Self, json::JsonError> {
-        let text = value.into_text()?;
+    fn read(value: &json::Value, problem: &mut json::Problem) -> Option<Self> {
+        let text = problem.text(value)?;
         let known = Self::ALL.iter().find(|code| code.as_str() == text);
-        known.copied().ok_or_else(|| json::JsonError::Shape(format!("unknown code `{text}`")))
+        if known.is_none() {
+            problem.say(format_args!("unknown code `{text}`"));
+        }
+        known.copied()
     }
 }
 

@@ -4,7 +4,7 @@ use serde::{Serialize, Serializer, ser::SerializeMap as _};
 
 use crate::{
     glob,
-    json::{self, Fields, JsonError, Value},
+    json::{self, Problem, Value},
     name::{DriverName, IfGlob, IfName},
 };
 
@@ -180,25 +180,38 @@ impl Serialize for Selector {
 json::decode_text!(MacAddress);
 
 impl json::Decode for Selector {
-    fn decode(value: Value) -> Result<Self, JsonError> {
-        let mut fields = Fields::open(value);
-        // Each a value, so that one that is not there is told from one that is wrong.
-        let [name, primary, driver, mac, members]: [Option<Value>; 5] =
-            ["name", "primary", "driver", "mac", "membersOf"].map(|key| fields.take(key).flatten());
-        let exclude: Option<Vec<IfGlob>> = fields.take("exclude");
-        fields.close()?;
-        let target = match (name, primary, driver, mac, members) {
-            (Some(name), None, None, None, None) => Target::Name(IfGlob::decode(name)?),
-            (None, Some(Value::Bool(true)), None, None, None) => Target::Primary,
-            (None, None, Some(driver), None, None) => Target::Driver(DriverName::decode(driver)?),
-            (None, None, None, Some(mac), None) => Target::Mac(MacAddress::decode(mac)?),
-            (None, None, None, None, Some(bond)) => Target::MembersOf(IfName::decode(bond)?),
-            _ => {
-                let text = "a selector has one of name, primary: true, driver, mac, membersOf";
-                return Err(JsonError::Shape(text.to_owned()));
+    fn read(value: &Value, problem: &mut Problem) -> Option<Self> {
+        let fields = problem.object(value)?;
+        let mut exclude = Vec::new();
+        let mut targets = Vec::new();
+        for (key, value) in fields {
+            let target = match (key.as_str(), value) {
+                ("name", _) => Target::Name(IfGlob::read(value, problem)?),
+                ("primary", Value::Bool(true)) => Target::Primary,
+                ("driver", _) => Target::Driver(DriverName::read(value, problem)?),
+                ("mac", _) => Target::Mac(MacAddress::read(value, problem)?),
+                ("membersOf", _) => Target::MembersOf(IfName::read(value, problem)?),
+                ("exclude", _) => {
+                    exclude = Vec::read(value, problem)?;
+                    continue;
+                }
+                _ => {
+                    problem.say(format_args!("unknown selector `{key}`"));
+                    return None;
+                }
+            };
+            targets.push(target);
+        }
+        if targets.len() > 1 {
+            targets.clear();
+        }
+        match targets.pop() {
+            Some(target) => Some(Self { target, exclude }),
+            None => {
+                problem.say(format_args!("a selector has one of name, primary, driver, mac, membersOf"));
+                None
             }
-        };
-        Ok(Self { target, exclude: exclude.unwrap_or_default() })
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::borrow::Borrow;
 
 use serde::{Serialize, Serializer};
 
-use crate::json::{Decode, JsonError, Value};
+use crate::json::{Decode, Problem, Value};
 
 /// A map with unique keys, in rising order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -175,13 +175,17 @@ impl<K: Serialize, V: Serialize> Serialize for SortedMap<K, V> {
 }
 
 impl<K: Decode + Ord, V: Decode> Decode for SortedMap<K, V> {
-    fn decode(value: Value) -> Result<Self, JsonError> {
+    #[inline(never)]
+    fn read(value: &Value, problem: &mut Problem) -> Option<Self> {
         let mut map = Self::new();
-        for (key, value) in value.into_object()? {
-            let value = V::decode(value).map_err(|error| error.below(&key))?;
-            map.insert(K::decode(Value::Text(key))?, value);
+        for (key, value) in problem.object(value)? {
+            let Some(value) = V::read(value, problem) else {
+                problem.below(key);
+                return None;
+            };
+            map.insert(K::read(&Value::Text(key.clone()), problem)?, value);
         }
-        Ok(map)
+        Some(map)
     }
 
     fn absent() -> Option<Self> {
@@ -280,8 +284,13 @@ impl<T: Serialize> Serialize for SortedSet<T> {
 }
 
 impl<T: Decode + Ord> Decode for SortedSet<T> {
-    fn decode(value: Value) -> Result<Self, JsonError> {
-        Ok(Vec::decode(value)?.into_iter().collect())
+    #[inline(never)]
+    fn read(value: &Value, problem: &mut Problem) -> Option<Self> {
+        let mut set = Self::new();
+        for item in problem.list(value)? {
+            set.insert(T::read(item, problem)?);
+        }
+        Some(set)
     }
 
     fn absent() -> Option<Self> {

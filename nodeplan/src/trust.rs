@@ -602,11 +602,9 @@ json::decode_struct!(OwnerTrust {
 json::decode_struct!(HookRule { band: "band" });
 
 impl Decode for Limits {
-    fn decode(value: json::Value) -> Result<Self, JsonError> {
-        let mut fields = json::Fields::open(value);
-        let (programs, map_bytes) = (fields.take("programs"), fields.take("mapBytes"));
-        fields.close()?;
-        Ok(Self { programs: programs.unwrap_or_default(), map_bytes: map_bytes.unwrap_or_default() })
+    fn read(value: &json::Value, problem: &mut json::Problem) -> Option<Self> {
+        let fields = problem.fields(value, &["programs", "mapBytes"])?;
+        Some(Self { programs: problem.take(fields, "programs")?, map_bytes: problem.take(fields, "mapBytes")? })
     }
 
     fn absent() -> Option<Self> {

@@ -143,8 +143,8 @@ json::decode_words!(XdpAction {
 });
 
 impl json::Decode for ProceedOn {
-    fn decode(value: json::Value) -> Result<Self, json::JsonError> {
-        Self::try_from(Vec::decode(value)?).map_err(|error| json::JsonError::value(&error))
+    fn read(value: &json::Value, problem: &mut json::Problem) -> Option<Self> {
+        Self::try_from(Vec::read(value, problem)?).map_err(|error| problem.value_refused(&error)).ok()
     }
 }
 

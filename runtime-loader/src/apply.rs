@@ -5,7 +5,6 @@
 
 use nodeplan::sorted::SortedMap;
 use std::{
-    collections::HashMap,
     fmt, fs, io,
     os::{
         fd::AsRawFd,
@@ -180,7 +179,7 @@ fn load_one(
             .filter(|one| one.object.all().iter().any(|object| object.sha256 == digest))
             .map(|one| &one.name)
             .collect();
-        let image = Image::parse(verified.object(&digest), HashMap::new());
+        let image = Image::parse(verified.object(&digest), &[]);
         let result =
             image.and_then(|image| image.load(kernel, kernel_btf, &wanted, &plan.maps, Some(template.target())));
         loaded.push(result.map_err(|error| load_reason(kernel, kernel_btf, paths, template, stream, &error))?);

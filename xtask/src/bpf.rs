@@ -55,6 +55,26 @@ const OBJECTS: &[Object] = &[
         defines: &[],
         output: "examples/drop-frag-needed/drop_frag_needed.bpf.o",
     },
+    Object {
+        source: "runtime-loader/tests/objects/core.bpf.c",
+        defines: &[],
+        output: "runtime-loader/tests/objects/core.bpf.o",
+    },
+    Object {
+        source: "runtime-loader/tests/objects/core.bpf.c",
+        defines: &["MATCHES"],
+        output: "runtime-loader/tests/objects/core_matches.bpf.o",
+    },
+    Object {
+        source: "runtime-loader/tests/objects/core_kernel.bpf.c",
+        defines: &[],
+        output: "runtime-loader/tests/objects/core_kernel.bpf.o",
+    },
+    Object {
+        source: "runtime-loader/tests/objects/shapes.bpf.c",
+        defines: &[],
+        output: "runtime-loader/tests/objects/shapes.bpf.o",
+    },
 ];
 
 const CLANG: &str = "clang-19";

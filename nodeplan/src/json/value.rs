@@ -1,7 +1,10 @@
 //! [`Value`], and how wire types are read from it.
 //!
-//! A structure takes its fields out of an object one by one and looks for errors once, at the end: with a check behind
-//! each field, the code that drops the fields before it was two thirds of what decoding cost the loader.
+//! The loader carries a copy of the generic parts for every wire type, so they are as small as can be: a value is
+//! borrowed, not consumed (no code that drops what is left of it), success is an `Option`, and the error is noted once,
+//! in the [`Problem`] that everything shares. A structure looks at its fields one by one and for gaps only at the end.
+
+use std::fmt::Display;
 
 use super::JsonError;
 
@@ -22,15 +25,28 @@ pub enum Value {
     Object(Vec<(String, Value)>),
 }
 
-/// A type that can be read from JSON.
+/// A type that can be read from JSON. An implementation gives one of the first two, the other one follows from it.
 pub trait Decode: Sized {
     /// Reads it.
-    fn decode(value: Value) -> Result<Self, JsonError>;
+    fn decode(value: Value) -> Result<Self, JsonError> {
+        decode_ref(&value)
+    }
+
+    /// Reads it, or notes what is wrong. `None` only with a problem noted.
+    fn read(value: &Value, problem: &mut Problem) -> Option<Self> {
+        Self::decode(value.clone()).map_err(|error| problem.note(error)).ok()
+    }
 
     /// What an absent field means; `None`: it must be there.
     fn absent() -> Option<Self> {
         None
     }
+}
+
+/// Reads a borrowed value.
+pub(super) fn decode_ref<T: Decode>(value: &Value) -> Result<T, JsonError> {
+    let mut problem = Problem::default();
+    T::read(value, &mut problem).ok_or_else(|| problem.into_error())
 }
 
 impl Value {
@@ -69,14 +85,6 @@ impl Value {
     }
 
     #[inline(never)]
-    fn into_list(self) -> Result<Vec<Self>, JsonError> {
-        match self {
-            Self::List(items) => Ok(items),
-            other => Err(other.instead_of("a list")),
-        }
-    }
-
-    #[inline(never)]
     pub(crate) fn into_object(self) -> Result<Vec<(String, Self)>, JsonError> {
         match self {
             Self::Object(fields) => Ok(fields),
@@ -101,91 +109,216 @@ impl Value {
     }
 }
 
+/// The first thing that is wrong with a value, while it is read.
+#[derive(Debug, Default)]
+pub struct Problem(Option<JsonError>);
+
+// Nothing here depends on the type that is read, but for `take`.
+impl Problem {
+    /// Notes an error, unless there is one already.
+    #[inline(never)]
+    pub fn note(&mut self, error: JsonError) {
+        if self.0.is_none() {
+            self.0 = Some(error);
+        }
+    }
+
+    /// Notes an error that is said in words.
+    #[inline(never)]
+    pub(crate) fn say(&mut self, words: std::fmt::Arguments<'_>) {
+        self.note(JsonError::Shape(words.to_string()));
+    }
+
+    /// A text that its type refused.
+    #[inline(never)]
+    pub(crate) fn text_refused(&mut self, text: &str, error: &dyn Display) {
+        self.note(JsonError::text(text, error));
+    }
+
+    /// A value that its type refused.
+    #[inline(never)]
+    pub(crate) fn value_refused(&mut self, error: &dyn Display) {
+        self.note(JsonError::value(error));
+    }
+
+    fn into_error(self) -> JsonError {
+        // Whoever returns nothing has said why; an empty text is not reached.
+        self.0.unwrap_or_else(|| JsonError::Shape(String::new()))
+    }
+
+    /// The error happened below `field`.
+    #[inline(never)]
+    pub(crate) fn below(&mut self, field: &str) {
+        self.0 = self.0.take().map(|error| error.below(field));
+    }
+
+    /// The string.
+    #[inline(never)]
+    pub(crate) fn text<'a>(&mut self, value: &'a Value) -> Option<&'a str> {
+        match value {
+            Value::Text(text) => Some(text),
+            other => self.instead(other, "a string"),
+        }
+    }
+
+    /// The number.
+    #[inline(never)]
+    pub(crate) fn integer(&mut self, value: &Value) -> Option<i64> {
+        match value {
+            Value::Integer(number) => Some(*number),
+            other => self.instead(other, "a number"),
+        }
+    }
+
+    /// The items of a list.
+    #[inline(never)]
+    pub(crate) fn list<'a>(&mut self, value: &'a Value) -> Option<&'a [Value]> {
+        match value {
+            Value::List(items) => Some(items),
+            other => self.instead(other, "a list"),
+        }
+    }
+
+    /// The fields of an object.
+    #[inline(never)]
+    pub(crate) fn object<'a>(&mut self, value: &'a Value) -> Option<&'a [(String, Value)]> {
+        match value {
+            Value::Object(fields) => Some(fields),
+            other => self.instead(other, "an object"),
+        }
+    }
+
+    fn instead<T>(&mut self, found: &Value, wanted: &str) -> Option<T> {
+        self.note(found.instead_of(wanted));
+        None
+    }
+
+    /// The one key of an object, as a value, and what stands under it: how a variant with content is written.
+    #[inline(never)]
+    pub(crate) fn variant<'a>(&mut self, value: &'a Value) -> Option<(Value, &'a Value)> {
+        let Some([(key, content)]) = self.object(value) else {
+            self.say(format_args!("an object must have exactly one key here"));
+            return None;
+        };
+        Some((Value::Text(key.clone()), content))
+    }
+
+    /// The fields of an object that has no others than `names`.
+    #[inline(never)]
+    pub(crate) fn fields<'a>(&mut self, value: &'a Value, names: &[&str]) -> Option<&'a [(String, Value)]> {
+        let fields = self.object(value)?;
+        match fields.iter().find(|(key, _)| !names.contains(&key.as_str())) {
+            Some((key, _)) => {
+                self.say(format_args!("unknown field `{key}`"));
+                None
+            }
+            None => Some(fields),
+        }
+    }
+
+    /// The number of the word in a closed set.
+    #[inline(never)]
+    pub(crate) fn word(&mut self, value: &Value, words: &[&str]) -> Option<usize> {
+        let text = self.text(value)?;
+        let at = words.iter().position(|word| *word == text);
+        if at.is_none() {
+            self.say(format_args!("unknown word `{text}`"));
+        }
+        at
+    }
+
+    /// Reads one field. There are some sixty copies of this.
+    #[inline(never)]
+    pub(crate) fn take<T: Decode>(&mut self, fields: &[(String, Value)], name: &str) -> Option<T> {
+        match self.field(fields, name) {
+            Field::Found(value) => {
+                let read = T::read(value, self);
+                if read.is_none() {
+                    self.below(name);
+                }
+                read
+            }
+            Field::Absent => {
+                let absent = T::absent();
+                if absent.is_none() {
+                    self.missing(name);
+                }
+                absent
+            }
+            Field::TooLate => None,
+        }
+    }
+
+    #[inline(never)]
+    fn field<'a>(&self, fields: &'a [(String, Value)], name: &str) -> Field<'a> {
+        match fields.iter().find(|(key, _)| key == name) {
+            _ if self.0.is_some() => Field::TooLate,
+            Some((_, value)) => Field::Found(value),
+            None => Field::Absent,
+        }
+    }
+
+    #[inline(never)]
+    fn missing(&mut self, name: &str) {
+        self.say(format_args!("missing field `{name}`"));
+    }
+}
+
+/// What a structure finds of a field.
+enum Field<'a> {
+    /// It is there.
+    Found(&'a Value),
+    /// It is not.
+    Absent,
+    /// Something else was wrong before.
+    TooLate,
+}
+
 /// The fields of an object, while they are taken out. The first error is kept until [`Fields::close`].
 #[derive(Debug)]
 pub struct Fields {
     fields: Vec<(String, Value)>,
-    error: Option<JsonError>,
+    problem: Problem,
 }
 
 impl Fields {
     /// The fields of `value`.
     pub fn open(value: Value) -> Self {
+        let (mut fields, mut problem) = (Vec::new(), Problem::default());
         match value.into_object() {
-            Ok(fields) => Self { fields, error: None },
-            Err(error) => Self { fields: Vec::new(), error: Some(error) },
+            Ok(found) => fields = found,
+            Err(error) => problem.note(error),
         }
+        Self { fields, problem }
     }
 
     /// Takes the field `name` out. `None` only if [`Fields::close`] will fail.
-    // What does not depend on the type is in functions of its own, never inlined: there are sixty copies of this.
-    #[inline(never)]
     pub fn take<T: Decode>(&mut self, name: &'static str) -> Option<T> {
-        let Some(value) = self.take_value(name) else {
-            let absent = T::absent();
-            if absent.is_none() {
-                self.missing(name);
-            }
-            return absent;
-        };
-        match T::decode(value) {
-            Ok(value) => Some(value),
-            Err(error) => {
-                self.fail(name, error);
-                None
-            }
-        }
-    }
-
-    #[inline(never)]
-    fn take_value(&mut self, name: &str) -> Option<Value> {
-        let at = self.fields.iter().position(|(key, _)| key == name)?;
-        Some(self.fields.swap_remove(at).1)
-    }
-
-    #[inline(never)]
-    fn missing(&mut self, name: &str) {
-        self.keep(JsonError::Shape(format!("missing field `{name}`")));
-    }
-
-    #[inline(never)]
-    fn fail(&mut self, name: &str, error: JsonError) {
-        self.keep(error.below(name));
-    }
-
-    fn keep(&mut self, error: JsonError) {
-        if self.error.is_none() {
-            self.error = Some(error);
-        }
+        let taken = self.problem.take(&self.fields, name);
+        self.fields.retain(|(key, _)| key != name);
+        taken
     }
 
     /// Ends: nothing may be left, and everything was as it should be.
     pub fn close(mut self) -> Result<(), JsonError> {
         if let Some((key, _)) = self.fields.first() {
-            let error = JsonError::Shape(format!("unknown field `{key}`"));
-            self.keep(error);
+            self.problem.say(format_args!("unknown field `{key}`"));
         }
-        self.error.map_or(Ok(()), Err)
+        self.problem.0.map_or(Ok(()), Err)
     }
 }
 
 impl JsonError {
     /// A text that its type refused.
     #[inline(never)]
-    pub(crate) fn text(text: &str, error: &dyn std::fmt::Display) -> Self {
+    pub(crate) fn text(text: &str, error: &dyn Display) -> Self {
         Self::Shape(format!("`{text}`: {error}"))
     }
 
     /// A value that its type refused.
     #[inline(never)]
-    pub(crate) fn value(error: &dyn std::fmt::Display) -> Self {
+    pub(crate) fn value(error: &dyn Display) -> Self {
         Self::Shape(error.to_string())
-    }
-
-    /// A word that is not in a closed set.
-    #[inline(never)]
-    pub(crate) fn word(word: &str) -> Self {
-        Self::Shape(format!("unknown word `{word}`"))
     }
 
     /// The same error, one level further out.
@@ -199,16 +332,16 @@ impl JsonError {
 }
 
 impl Decode for Value {
-    fn decode(value: Value) -> Result<Self, JsonError> {
-        Ok(value)
+    fn read(value: &Value, _problem: &mut Problem) -> Option<Self> {
+        Some(value.clone())
     }
 }
 
 impl Decode for bool {
-    fn decode(value: Value) -> Result<Self, JsonError> {
+    fn read(value: &Value, problem: &mut Problem) -> Option<Self> {
         match value {
-            Value::Bool(value) => Ok(value),
-            other => Err(other.instead_of("a boolean")),
+            Value::Bool(value) => Some(*value),
+            other => problem.instead(other, "a boolean"),
         }
     }
 
@@ -218,14 +351,15 @@ impl Decode for bool {
 }
 
 impl Decode for String {
-    fn decode(value: Value) -> Result<Self, JsonError> {
-        value.into_text()
+    #[inline(never)]
+    fn read(value: &Value, problem: &mut Problem) -> Option<Self> {
+        problem.text(value).map(str::to_owned)
     }
 }
 
 impl<T: Decode> Decode for Option<T> {
-    fn decode(value: Value) -> Result<Self, JsonError> {
-        T::decode(value).map(Some)
+    fn read(value: &Value, problem: &mut Problem) -> Option<Self> {
+        T::read(value, problem).map(Some)
     }
 
     fn absent() -> Option<Self> {
@@ -235,14 +369,13 @@ impl<T: Decode> Decode for Option<T> {
 
 impl<T: Decode> Decode for Vec<T> {
     #[inline(never)]
-    fn decode(value: Value) -> Result<Self, JsonError> {
-        let items = value.into_list()?;
+    fn read(value: &Value, problem: &mut Problem) -> Option<Self> {
         // A plain loop: collecting results in place costs 3 KB of code for each type.
-        let mut list = Self::with_capacity(items.len());
-        for item in items {
-            list.push(T::decode(item)?);
+        let mut list = Self::new();
+        for item in problem.list(value)? {
+            list.push(T::read(item, problem)?);
         }
-        Ok(list)
+        Some(list)
     }
 
     fn absent() -> Option<Self> {
@@ -255,27 +388,26 @@ macro_rules! decode_struct {
     ($type:ident { $($field:ident: $name:literal),* $(,)? }) => {
         impl $crate::json::Decode for $type {
             #[inline(never)]
-            fn decode(value: $crate::json::Value) -> Result<Self, $crate::json::JsonError> {
-                let mut fields = $crate::json::Fields::open(value);
-                $(let $field = fields.take($name);)*
-                let end = fields.close();
-                match ($($field,)* end) {
-                    ($(Some($field),)* Ok(())) => Ok(Self { $($field),* }),
-                    (.., Err(error)) => Err(error),
-                    _ => Err($crate::json::JsonError::Shape(String::new())), // not reached: close fails first
+            fn read(value: &$crate::json::Value, problem: &mut $crate::json::Problem) -> Option<Self> {
+                let fields = problem.fields(value, &[$($name),*])?;
+                $(let $field = problem.take(fields, $name);)*
+                match ($($field,)*) {
+                    ($(Some($field),)*) => Some(Self { $($field),* }),
+                    _ => None,
                 }
             }
         }
     };
 }
 
-/// Reads types that are checked by `TryFrom<String>`.
+/// Reads types that are checked by `TryFrom<&str>`.
 macro_rules! decode_text {
     ($($type:ty),* $(,)?) => {$(
         impl $crate::json::Decode for $type {
-            fn decode(value: $crate::json::Value) -> Result<Self, $crate::json::JsonError> {
-                let text = value.into_text()?;
-                Self::try_from(text.as_str()).map_err(|error| $crate::json::JsonError::text(&text, &error))
+            #[inline(never)]
+            fn read(value: &$crate::json::Value, problem: &mut $crate::json::Problem) -> Option<Self> {
+                let text = problem.text(value)?;
+                Self::try_from(text).map_err(|error| problem.text_refused(text, &error)).ok()
             }
         }
     )*};
@@ -285,9 +417,10 @@ macro_rules! decode_text {
 macro_rules! decode_number {
     ($($type:ty),* $(,)?) => {$(
         impl $crate::json::Decode for $type {
-            fn decode(value: $crate::json::Value) -> Result<Self, $crate::json::JsonError> {
-                Self::try_from(value.into_integer()?)
-                    .map_err(|error| $crate::json::JsonError::value(&error))
+            #[inline(never)]
+            fn read(value: &$crate::json::Value, problem: &mut $crate::json::Problem) -> Option<Self> {
+                let number = problem.integer(value)?;
+                Self::try_from(number).map_err(|error| problem.value_refused(&error)).ok()
             }
         }
     )*};
@@ -297,11 +430,9 @@ macro_rules! decode_number {
 macro_rules! decode_words {
     ($type:ident { $($word:literal: $variant:ident),* $(,)? }) => {
         impl $crate::json::Decode for $type {
-            fn decode(value: $crate::json::Value) -> Result<Self, $crate::json::JsonError> {
-                let text = value.into_text()?;
-                let words = [$(($word, Self::$variant)),*];
-                let found = words.iter().find(|(word, _)| *word == text);
-                found.map(|(_, variant)| *variant).ok_or_else(|| $crate::json::JsonError::word(&text))
+            fn read(value: &$crate::json::Value, problem: &mut $crate::json::Problem) -> Option<Self> {
+                let at = problem.word(value, &[$($word),*])?;
+                [$(Self::$variant),*].get(at).copied()
             }
         }
     };

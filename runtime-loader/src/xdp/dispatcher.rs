@@ -8,7 +8,6 @@
 
 use nodeplan::sorted::SortedMap;
 use std::{
-    collections::HashMap,
     os::fd::{AsFd, OwnedFd},
     path::{Path, PathBuf},
 };
@@ -26,12 +25,8 @@ use crate::{
     object::{F_XDP_HAS_FRAGS, Image, KernelBtf, ObjectError, Target},
 };
 
-/// Keeps the object 8-byte aligned, as the ELF reader wants it.
-#[repr(C, align(8))]
-struct Aligned<T: ?Sized>(T);
-
-static PLAIN: &Aligned<[u8]> = &Aligned(*include_bytes!("../../../bpf/prebuilt/xdp_dispatcher.bpf.o"));
-static FRAGS: &Aligned<[u8]> = &Aligned(*include_bytes!("../../../bpf/prebuilt/xdp_dispatcher_frags.bpf.o"));
+static PLAIN: &[u8] = include_bytes!("../../../bpf/prebuilt/xdp_dispatcher.bpf.o");
+static FRAGS: &[u8] = include_bytes!("../../../bpf/prebuilt/xdp_dispatcher_frags.bpf.o");
 
 /// A loaded dispatcher that is attached to nothing.
 #[derive(Debug)]
@@ -77,9 +72,12 @@ impl Dispatcher {
     /// Loads a dispatcher for exactly `config.slots.len()` programs: the verifier removes the code of the others.
     pub fn load(kernel: &Kernel, kernel_btf: &KernelBtf, config: &Config) -> Result<Self, ObjectError> {
         let bytes = config.encode();
-        let object = if config.frags { &FRAGS.0 } else { &PLAIN.0 };
-        let image = Image::parse(object, HashMap::from([("conf", (&bytes[..], true))]))?;
-        let slots = (0..config.slots.len()).map(|i| image.function(&format!("prog{i}"))).collect::<Result<_, _>>()?;
+        let object = if config.frags { FRAGS } else { PLAIN };
+        let image = Image::parse(object, &[("conf", &bytes)])?;
+        let mut slots = Vec::new();
+        for i in 0..config.slots.len() {
+            slots.push(image.function(&format!("prog{i}"))?);
+        }
         let main = ProgramName::try_from("xdp_dispatcher").expect("invariant: a constant name");
         let mut loaded = image.load(kernel, kernel_btf, &[&main], &SortedMap::new(), None)?;
         let fd = loaded.programs.remove(&main).expect("invariant: load returns what was wanted");
@@ -101,7 +99,7 @@ impl Dispatcher {
 
     /// Whether this kernel can replace functions of programs at all: loads the smallest possible extension.
     pub fn probe_extension(&self, kernel: &Kernel, kernel_btf: &KernelBtf) -> Result<(), ObjectError> {
-        let image = Image::parse(&PLAIN.0, HashMap::new())?;
+        let image = Image::parse(PLAIN, &[])?;
         let name = ProgramName::try_from("xdp_pass").expect("invariant: a constant name");
         image.load(kernel, kernel_btf, &[&name], &SortedMap::new(), Some(self.target())).map(drop)
     }

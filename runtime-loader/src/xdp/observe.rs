@@ -125,7 +125,7 @@ pub fn describe(kernel: &Kernel, fd: &OwnedFd, priority: u32, mask: u32, flags: 
     let info = kernel.prog_info(fd.as_fd())?;
     let name = match info.btf_id {
         0 => info.name,
-        id => full_name(&info.name, &kernel.btf_bytes(id)?),
+        id => full_name(&info.name, kernel.btf_bytes(id)?),
     };
     Ok(Member { prog_id: info.id, name, tag: info.tag, load_time: info.load_time, priority, mask, flags })
 }

@@ -1,0 +1,345 @@
+//! The reader against an oracle, `aya-obj`, on every object of the repository; and against damage.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::{Path, PathBuf};
+
+use aya_obj::{EbpfSectionKind, btf::BtfFeatures};
+
+use super::{
+    Image, Read,
+    btf::{Btf, DATASEC, FUNC, FUNC_PROTO, PTR, Part, STRUCT},
+    core, fix,
+    link::{self, CALL, Code, Function, Insn, LOAD_64, Resolve},
+};
+
+/// Objects of the repository, by name.
+fn objects() -> Vec<(String, Vec<u8>)> {
+    fn walk(dir: &Path, out: &mut Vec<PathBuf>) {
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                walk(&path, out);
+            } else if path.extension().is_some_and(|extension| extension == "o") {
+                out.push(path);
+            }
+        }
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let mut paths = Vec::new();
+    for dir in ["bpf/prebuilt", "examples", "compiler/tests/objects", "runtime-loader/tests/objects"] {
+        walk(&root.join(dir), &mut paths);
+    }
+    assert!(paths.len() >= 10, "{paths:?}");
+    let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
+    paths.iter().map(|path| (name(path), std::fs::read(path).unwrap())).collect()
+}
+
+/// Those that the oracle takes.
+fn known_objects() -> impl Iterator<Item = (String, Vec<u8>)> {
+    objects().into_iter().filter(|(file, _)| file != "core_matches.bpf.o")
+}
+
+fn object(name: &str) -> Vec<u8> {
+    objects().into_iter().find(|(other, _)| other == name).unwrap().1
+}
+
+/// The types of a made-up kernel.
+fn kernel_bytes() -> Vec<u8> {
+    let object = object("core_kernel.bpf.o");
+    let elf = super::Elf::parse(&object).unwrap();
+    elf.section(".BTF").unwrap().data.to_vec()
+}
+
+#[expect(clippy::default_trait_access, reason = "the type is of a crate that we do not name")]
+fn their_btf(bytes: &[u8]) -> aya_obj::btf::Btf {
+    aya_obj::btf::Btf::parse(bytes, Default::default()).unwrap()
+}
+
+/// Map number `n` has descriptor `100 + n`.
+struct Fake<'i, 'a> {
+    image: &'i Image<'a>,
+    kernel: &'i Btf,
+    candidates: core::Candidates,
+}
+
+impl Resolve for Fake<'_, '_> {
+    fn adapt(&mut self, function: Function<'_>, insns: &mut [Insn]) -> Read<()> {
+        let Some(btf) = &self.image.btf else { return Ok(()) };
+        core::adapt(self.image, btf, &mut self.candidates, function, insns, &mut || Ok(self.kernel))
+    }
+
+    fn map_fd(&self, map: usize) -> i32 {
+        100 + i32::try_from(map).unwrap()
+    }
+}
+
+fn link_one(image: &Image<'_>, kernel: &Btf, name: &str) -> Read<Code> {
+    link::link(image, image.program(name)?, &mut Fake { image, kernel, candidates: Vec::new() })
+}
+
+/// Names of all programs.
+fn programs<'a>(image: &Image<'a>) -> Vec<&'a str> {
+    image.functions.iter().map(|one| one.name).filter(|name| image.program(name).is_ok()).collect()
+}
+
+/// What the oracle makes of all programs of an object, maps having the same descriptors as in [`Fake`].
+fn oracle(bytes: &[u8], kernel: &aya_obj::btf::Btf) -> BTreeMap<String, Code> {
+    let mut object = aya_obj::Object::parse(bytes).unwrap();
+    object.relocate_btf(kernel).unwrap();
+    let maps = std::mem::take(&mut object.maps);
+    let mut names: Vec<&String> = maps.keys().collect();
+    names.sort();
+    let sections: HashSet<usize> = object.functions.keys().map(|(section, _)| *section).collect();
+    let with_fds = names.iter().zip(100..).map(|(name, fd)| (name.as_str(), fd, &maps[*name]));
+    object.relocate_maps(with_fds, &sections).unwrap();
+    object.relocate_calls(&sections).unwrap();
+    let code = |function: &aya_obj::Function| {
+        let mut insns = Vec::new();
+        for insn in &function.instructions {
+            insns.extend_from_slice(&[insn.code, insn.dst_reg() | insn.src_reg() << 4]);
+            insns.extend_from_slice(&insn.off.to_le_bytes());
+            insns.extend_from_slice(&insn.imm.to_le_bytes());
+        }
+        Code {
+            insns,
+            func_info: (function.func_info.func_info_bytes(), function.func_info_rec_size),
+            line_info: (function.line_info.line_info_bytes(), function.line_info_rec_size),
+        }
+    };
+    object
+        .programs
+        .iter()
+        .map(|(name, program)| (name.clone(), code(&object.functions[&program.function_key()])))
+        .collect()
+}
+
+fn word(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap())
+}
+
+/// A program by function, whatever their order: calls name the function, lines count from its start.
+fn by_function(code: &Code) -> BTreeMap<u32, [Vec<Vec<u8>>; 2]> {
+    let starts: Vec<(usize, u32)> =
+        code.func_info.0.chunks(code.func_info.1).map(|record| (word(record, 0) as usize, word(record, 4))).collect();
+    let mut functions = BTreeMap::new();
+    for (number, (start, id)) in starts.iter().enumerate() {
+        let end = starts.get(number + 1).map_or(code.insns.len() / 8, |next| next.0);
+        let mut insns: Vec<Vec<u8>> = code.insns[start * 8..end * 8].chunks(8).map(<[u8]>::to_vec).collect();
+        for (index, insn) in insns.iter_mut().enumerate() {
+            let pseudo = matches!((insn[0], insn[1] >> 4), (CALL, 1) | (LOAD_64, 4));
+            if pseudo {
+                let target = (start + index + 1).wrapping_add_signed(word(insn, 4).cast_signed() as isize);
+                let (_, id) = starts.iter().find(|(start, _)| *start == target).unwrap();
+                insn[4..].copy_from_slice(&id.to_le_bytes());
+            }
+        }
+        let mut lines = Vec::new();
+        for record in code.line_info.0.chunks(code.line_info.1.max(1)) {
+            let at = word(record, 0) as usize;
+            if (*start..end).contains(&at) {
+                lines.push([&u32::try_from(at - start).unwrap().to_le_bytes(), &record[4..]].concat());
+            }
+        }
+        assert!(functions.insert(*id, [insns, lines]).is_none());
+    }
+    functions
+}
+
+#[test]
+fn programs_are_the_oracles() {
+    let bytes = kernel_bytes();
+    let theirs = their_btf(&bytes);
+    let kernel = Btf::parse(bytes).unwrap();
+    let mut compared = 0;
+    for (file, bytes) in known_objects() {
+        let image = Image::parse(&bytes, &[]).unwrap();
+        let want = oracle(&bytes, &theirs);
+        for name in programs(&image) {
+            let got = link_one(&image, &kernel, name).unwrap();
+            // The oracle does not list what libxdp calls in the section of its dispatcher.
+            let Some(want) = want.get(name) else { continue };
+            assert!(got.func_info.1 >= 8 && got.line_info.1 >= 16, "{file} {name}");
+            assert!(by_function(&got) == by_function(want), "{file} {name}: {got:?} is not {want:?}");
+            compared += 1;
+        }
+    }
+    assert!(compared >= 12, "{compared}");
+}
+
+#[test]
+fn calls_lead_to_functions() {
+    let bytes = object("shapes.bpf.o");
+    let image = Image::parse(&bytes, &[]).unwrap();
+    let code = link_one(&image, &Btf::parse(kernel_bytes()).unwrap(), "shapes_main").unwrap();
+    let btf = image.btf.as_ref().unwrap();
+    let names: Vec<&str> = code.func_info.0.chunks(8).map(|record| btf.text(btf.get(word(record, 4)).name())).collect();
+    assert_eq!(names, ["shapes_main", "tree", "each", "branch", "leaf"]);
+}
+
+#[test]
+fn maps_are_the_oracles() {
+    for (file, bytes) in known_objects() {
+        let image = Image::parse(&bytes, &[]).unwrap();
+        let want = aya_obj::Object::parse(&bytes).unwrap();
+        assert_eq!(image.maps.len(), want.maps.len(), "{file}");
+        for map in &image.maps {
+            let want = &want.maps[map.name];
+            let types = match want {
+                aya_obj::Map::Btf(map) => (map.def.btf_key_type_id, map.def.btf_value_type_id),
+                aya_obj::Map::Legacy(_) => (0, 0),
+            };
+            let got = (map.kind, map.key_size, map.value_size, map.max_entries, map.flags, map.extra, map.types);
+            let want_numbers = (
+                want.map_type(),
+                want.key_size(),
+                want.value_size(),
+                want.max_entries(),
+                want.map_flags(),
+                want.map_extra(),
+                types,
+            );
+            assert_eq!(got, want_numbers, "{file} {}", map.name);
+            let data = map.data.clone().unwrap_or_default();
+            let want_data = if want.section_kind() == EbpfSectionKind::Bss { &[] } else { want.data() };
+            assert_eq!(data, want_data, "{file} {}", map.name);
+            assert_eq!(map.is_read_only(), want.section_kind() == EbpfSectionKind::Rodata, "{file} {}", map.name);
+        }
+    }
+}
+
+/// Types with names instead of their offsets, variables of sections in order.
+fn readable(bytes: Vec<u8>) -> Vec<Vec<String>> {
+    let btf = Btf::parse(bytes).unwrap();
+    let describe = |id: u32| {
+        let one = btf.get(id);
+        let name = if one.kind() == PTR { "" } else { btf.text(one.name()) };
+        let mut out = vec![format!("{:x} {} {name}", one.word(1), one.size_or_type())];
+        if one.kind() == FUNC_PROTO {
+            out.extend((0..one.count()).map(|index| one.item(index, 2, 1).to_string()));
+        } else if one.kind() == DATASEC {
+            let item = |index| (one.item(index, 3, 1), one.item(index, 3, 0), one.item(index, 3, 2));
+            let mut items: Vec<_> = (0..one.count()).map(item).collect();
+            items.sort_unstable();
+            out.extend(items.iter().map(|item| format!("{item:?}")));
+        }
+        out
+    };
+    btf.ids().map(describe).collect()
+}
+
+#[test]
+fn btf_for_the_kernel_is_the_oracles() {
+    for (file, bytes) in known_objects() {
+        let image = Image::parse(&bytes, &[]).unwrap();
+        let btf = image.btf.as_ref().unwrap();
+        let mut object = aya_obj::Object::parse(&bytes).unwrap();
+        let modern = BtfFeatures::new(true, true, true, true, true, true, true, true);
+        let want = object.fixup_and_sanitize_btf(&modern).unwrap().unwrap().to_bytes();
+        let mut want = readable(want);
+        if file == "shapes.bpf.o" {
+            // libbpf makes hidden functions static; the oracle does not.
+            let branch = btf.find(FUNC, "branch").unwrap() as usize - 1;
+            want[branch][0] = want[branch][0].replace("c000001", "c000000");
+        }
+        assert_eq!(readable(fix::fix(btf, &image.elf, false).unwrap()), want, "{file}");
+        let plain = BtfFeatures::new(true, true, true, true, true, false, false, false);
+        let _ = object.fixup_and_sanitize_btf(&plain);
+        let got = readable(fix::fix(btf, &image.elf, true).unwrap());
+        let kinds: HashSet<&str> = got.iter().filter_map(|one| one[0].split(' ').next()).collect();
+        let newer = kinds.iter().filter(|kind| matches!(u32::from_str_radix(kind, 16).unwrap() >> 24 & 31, 17..=19));
+        assert_eq!(newer.count(), 0, "{file}");
+    }
+}
+
+#[test]
+fn globals_are_written_over() {
+    let bytes = object("shapes.bpf.o");
+    let image = Image::parse(&bytes, &[("limit", &[1, 2, 3, 4]), ("started", &[9, 0, 0, 0])]).unwrap();
+    let mut want = aya_obj::Object::parse(&bytes).unwrap();
+    let globals = HashMap::from([("limit", (&[1u8, 2, 3, 4][..], true)), ("started", (&[9u8, 0, 0, 0][..], true))]);
+    want.patch_map_data(globals).unwrap();
+    for map in image.maps.iter().filter(|map| map.data.as_ref().is_some_and(|data| !data.is_empty())) {
+        assert_eq!(map.data.as_deref().unwrap(), want.maps[map.name].data(), "{}", map.name);
+    }
+    for (name, value) in [("absent", &[1u8][..]), ("limit", &[1]), ("counted", &[0; 8]), ("flows", &[0; 4])] {
+        assert!(Image::parse(&bytes, &[(name, value)]).is_err(), "case: {name}");
+    }
+}
+
+/// What the records of a program came to: the instructions that differ from the file's.
+fn changed(image: &Image<'_>, kernel: &Btf, name: &str) -> Vec<(usize, Insn, Insn)> {
+    let function = image.program(name).unwrap();
+    let section = image.elf.sections[function.section].data;
+    let before = link::decode(&section[function.start * 8..function.end * 8]);
+    let mut after = before.clone();
+    Fake { image, kernel, candidates: Vec::new() }.adapt(function, &mut after).unwrap();
+    (0..before.len()).filter(|&at| before[at] != after[at]).map(|at| (at, before[at], after[at])).collect()
+}
+
+/// Expected by hand: see the types in `core_kernel.bpf.c`.
+#[test]
+fn types_match() {
+    let bytes = object("core_matches.bpf.o");
+    let kernel = Btf::parse(kernel_bytes()).unwrap();
+    let image = Image::parse(&bytes, &[]).unwrap();
+    let gone: Vec<usize> = changed(&image, &kernel, "core_matches").iter().map(|(at, ..)| *at).collect();
+    let (size, records) = image.records(Part::Core, image.btf.as_ref().unwrap(), "xdp").unwrap();
+    let matches: Vec<bool> =
+        records.chunks(size).take(12).map(|record| !gone.contains(&(word(record, 0) as usize / 8))).collect();
+    let [t, f] = [true, false];
+    assert_eq!(matches, [t, f, f, t, t, f, t, f, t, t, f, f]);
+}
+
+#[test]
+fn an_array_without_length_has_every_index() {
+    let bytes = object("core_matches.bpf.o");
+    let kernel = Btf::parse(kernel_bytes()).unwrap();
+    let image = Image::parse(&bytes, &[]).unwrap();
+    let thing = kernel.get(kernel.find(STRUCT, "thing").unwrap());
+    let last = thing.item(thing.count() - 1, 3, 2) & 0x00ff_ffff;
+    let [(_, _, after)] = changed(&image, &kernel, "core_open")[..] else { panic!("one load") };
+    assert_eq!(u32::try_from(after.offset).unwrap(), last / 8 + 7);
+}
+
+#[test]
+fn a_number_with_a_sign_keeps_its_size() {
+    let bytes = object("core_matches.bpf.o");
+    let kernel = Btf::parse(kernel_bytes()).unwrap();
+    let image = Image::parse(&bytes, &[]).unwrap();
+    let [(_, before, after)] = changed(&image, &kernel, "core_resized")[..] else { panic!("one load") };
+    assert_eq!((before.code & 7, after), (1, Insn { code: CALL, registers: 0, offset: 0, imm: 0x0bad_2310 }));
+}
+
+/// Each byte changed and every length: an error or a result, never a panic.
+#[test]
+fn damage_is_no_panic() {
+    let kernel = Btf::parse(kernel_bytes()).unwrap();
+    let try_all = |bytes: &[u8]| {
+        let Ok(image) = Image::parse(bytes, &[("limit", &[1, 2, 3, 4])]).or_else(|_| Image::parse(bytes, &[])) else {
+            return;
+        };
+        if let Some(btf) = &image.btf {
+            let _ = fix::fix(btf, &image.elf, false);
+            let _ = fix::fix(btf, &image.elf, true);
+            let _ = btf.functions().count();
+        }
+        for name in programs(&image) {
+            let _ = link_one(&image, &kernel, name);
+            // The object's own types as those of a kernel: a damaged kernel is an error, too.
+            if let Some(btf) = &image.btf {
+                let _ = link_one(&image, btf, name);
+            }
+        }
+    };
+    for file in ["shapes.bpf.o", "core.bpf.o", "core_matches.bpf.o"] {
+        let mut bad = object(file);
+        for length in (0..bad.len()).step_by(7) {
+            try_all(&bad[..length]);
+        }
+        for at in 0..bad.len() {
+            bad[at] ^= 0xff;
+            try_all(&bad);
+            bad[at] ^= 0xff;
+        }
+    }
+}
