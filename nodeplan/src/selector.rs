@@ -205,13 +205,11 @@ impl json::Decode for Selector {
         if targets.len() > 1 {
             targets.clear();
         }
-        match targets.pop() {
-            Some(target) => Some(Self { target, exclude }),
-            None => {
-                problem.say(format_args!("a selector has one of name, primary, driver, mac, membersOf"));
-                None
-            }
+        let target = targets.pop();
+        if target.is_none() {
+            problem.say(format_args!("a selector has one of name, primary, driver, mac, membersOf"));
         }
+        target.map(|target| Self { target, exclude })
     }
 }
 
