@@ -21,6 +21,8 @@ pub enum Severity {
     Error,
     /// Output is the same without it; `--strict` makes it an error.
     Warning,
+    /// Worth knowing, and nothing can be done about it; `--strict` leaves it.
+    Note,
 }
 
 impl Severity {
@@ -29,6 +31,7 @@ impl Severity {
         match self {
             Self::Error => "error",
             Self::Warning => "warning",
+            Self::Note => "note",
         }
     }
 }
@@ -115,6 +118,11 @@ impl Diagnostic {
         Self::new(Severity::Warning, code.into(), &message)
     }
 
+    /// Something worth knowing.
+    pub fn note_only(code: impl Into<AnyCode>, message: impl fmt::Display) -> Self {
+        Self::new(Severity::Note, code.into(), &message)
+    }
+
     /// Points at the value it is about.
     #[must_use]
     pub fn at(mut self, span: Span, text: impl fmt::Display) -> Self {
@@ -177,7 +185,9 @@ impl Diagnostics {
 
     /// Makes all warnings errors.
     pub fn make_strict(&mut self) {
-        self.items.iter_mut().for_each(|item| item.severity = Severity::Error);
+        for item in self.items.iter_mut().filter(|item| item.severity == Severity::Warning) {
+            item.severity = Severity::Error;
+        }
     }
 
     /// All findings in source order; those without a place come first.

@@ -48,6 +48,7 @@ fn group<'a>(item: &'a Diagnostic, sources: &'a SourceMap) -> Group<'a> {
     let level = match item.severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
+        Severity::Note => Level::NOTE,
     };
     let mut group = Group::with_title(level.primary_title(item.message.as_str()).id(item.code.as_str()));
     for file in files(item) {
