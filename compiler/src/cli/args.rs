@@ -93,10 +93,10 @@ pub enum Command {
     Verify(VerifyArgs),
     /// Explain an error code
     Explain(ExplainArgs),
-    /// Print the JSON Schema of manifests or policies
+    /// Print the JSON Schema of a format
     #[command(after_help = EXIT_CODES)]
     Schema {
-        /// manifest (default) or policy
+        /// manifest (default), policy or message
         #[arg(value_enum, default_value_t = SchemaKind::Manifest, hide_possible_values = true, hide_default_value = true)]
         kind: SchemaKind,
     },
@@ -303,6 +303,8 @@ pub enum SchemaKind {
     Manifest,
     /// `kind: BpfPolicy`.
     Policy,
+    /// Lines of `--message-format json`.
+    Message,
 }
 
 /// Output formats.

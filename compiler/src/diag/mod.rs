@@ -198,7 +198,7 @@ impl Diagnostics {
     }
 }
 
-/// `text` fit for a message: control characters escaped, cut after 60 characters.
+/// `text` fit for a message: characters that cannot be seen or turn others around escaped, cut after 60 characters.
 pub fn shown(text: &str) -> String {
     const MAX_CHARS: usize = 60;
     let mut out: String = text.chars().take(MAX_CHARS).flat_map(escape).collect();
@@ -209,7 +209,9 @@ pub fn shown(text: &str) -> String {
 }
 
 fn escape(c: char) -> Vec<char> {
-    if c.is_control() { c.escape_default().collect() } else { vec![c] }
+    // Zero-width and joining characters, and those that reverse text: a message must show what is there.
+    let unseen = matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+    if c.is_control() || unseen { c.escape_default().collect() } else { vec![c] }
 }
 
 /// Words as `` `a`, `b` or `c` ``.

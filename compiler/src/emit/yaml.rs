@@ -236,9 +236,9 @@ mod tests {
 
     #[test]
     fn collections_nest() {
-        let value = json!({ "a": [[1, [2, {}]], { "x": { "y": [] }, "z": null }], "b": { "c": true }, "name": "n" });
+        let value = json!({ "a": [[1, [2, {}]], { "x": { "w": [] }, "z": null }], "b": { "c": true }, "name": "m" });
         let text = written(&value);
-        assert_eq!(text, "name: n\na:\n- - 1\n  - - 2\n    - {}\n- x:\n    y: []\nb:\n  c: true\n");
+        assert_eq!(text, "name: m\na:\n- - 1\n  - - 2\n    - {}\n- x:\n    w: []\nb:\n  c: true\n");
     }
 
     proptest::proptest! {
