@@ -14,6 +14,7 @@ pub mod lower;
 pub mod manifest;
 pub mod object;
 pub mod plan;
+pub mod platform;
 pub mod policy;
 pub mod resolve;
 pub mod sign;

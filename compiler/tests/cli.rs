@@ -246,7 +246,7 @@ fn stdin_and_stdout_carry_manifest_and_documents() {
     let names: Vec<_> = documents.iter().map(|document| document["metadata"]["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["99-edge-nodebpf-stream-netops-frag", "99-worker-nodebpf-stream-netops-frag"]);
     for document in &documents {
-        assert_eq!(document["metadata"]["labels"].as_object().unwrap().len(), 1);
+        assert_eq!(document["metadata"]["labels"]["nodebpf.io/stream"], "netops-frag");
         assert_eq!(document.pointer("/spec/config/storage/files/0/mode").unwrap(), 420);
         assert_eq!(document.pointer("/spec/config/storage/files/0/overwrite").unwrap(), true);
         assert!(!document.to_string().contains("null"), "{document}");

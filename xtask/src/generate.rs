@@ -39,6 +39,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         fs::create_dir_all(fresh.join(folder))?;
     }
     files::write(&fresh.join("schema/bpf-manifest-v1alpha1.schema.json"), print(&compiler, "schema")?)?;
+    files::write(&fresh.join("schema/message-v1.schema.json"), print(&compiler, "schema message")?)?;
     files::write(&fresh.join("docs/errors.md"), print(&compiler, "explain --all")?)?;
     run::check(Command::new(&compiler).arg("man").arg(fresh.join("man")))?;
     golden(&compiler, &fresh.join("examples/machineconfigs"))?;

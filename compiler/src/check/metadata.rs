@@ -32,12 +32,27 @@ pub(super) struct Metadata {
     pub(super) audience: Vec<Spanned<Audience>>,
     pub(super) audience_span: Span,
     pub(super) applies_to: AppliesTo,
+    pub(super) applies_to_spans: AppliesToSpans,
     pub(super) expires: Option<Timestamp>,
     pub(super) on_expiry: Ending,
     pub(super) on_removal: Ending,
     pub(super) rollback_floor: Option<Revision>,
     pub(super) failure_policy: FailurePolicy,
     pub(super) stage: Stage,
+}
+
+/// Where parts of `appliesTo` were written.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct AppliesToSpans {
+    pub(crate) ocp: Option<Span>,
+    pub(crate) kernel: Option<Span>,
+}
+
+impl AppliesToSpans {
+    fn of(spec: &Spec) -> Self {
+        let Some(raw) = &spec.applies_to else { return Self::default() };
+        Self { ocp: raw.ocp.as_ref().map(|text| text.span), kernel: raw.kernel.as_ref().map(|text| text.span) }
+    }
 }
 
 pub(super) fn check(manifest: &Manifest, diags: &mut Diagnostics) -> Option<Metadata> {
@@ -78,6 +93,7 @@ pub(super) fn check(manifest: &Manifest, diags: &mut Diagnostics) -> Option<Meta
         audience: audience?,
         audience_span: spec.audience.as_ref().map_or(metadata.name.span, |list| list.span),
         applies_to: applies_to?,
+        applies_to_spans: AppliesToSpans::of(spec),
         expires: expires?,
         on_expiry,
         on_removal,

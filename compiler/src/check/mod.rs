@@ -48,6 +48,7 @@ pub struct Checked {
     /// Place of the audience, or where it would stand.
     pub(crate) audience_span: Span,
     pub(crate) applies_to: AppliesTo,
+    pub(crate) applies_to_spans: metadata::AppliesToSpans,
     pub(crate) expires: Option<Timestamp>,
     pub(crate) on_expiry: Ending,
     pub(crate) on_removal: Ending,
@@ -105,6 +106,7 @@ pub fn check(resolved: &Resolved, diags: &mut Diagnostics) -> Option<Checked> {
         audience: metadata.audience,
         audience_span: metadata.audience_span,
         applies_to: metadata.applies_to,
+        applies_to_spans: metadata.applies_to_spans,
         expires: metadata.expires,
         on_expiry: metadata.on_expiry,
         on_removal: metadata.on_removal,

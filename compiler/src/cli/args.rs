@@ -7,7 +7,10 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use nodeplan::name::{NameError, PoolName};
 
-use crate::emit::Format;
+use crate::{
+    emit::Format,
+    platform::target::{Target, TargetError},
+};
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 the input has errors, 2 wrong usage, 3 I/O";
 
@@ -90,10 +93,10 @@ pub enum Command {
     Verify(VerifyArgs),
     /// Explain an error code
     Explain(ExplainArgs),
-    /// Print the JSON Schema of manifests or policies
+    /// Print the JSON Schema of a format
     #[command(after_help = EXIT_CODES)]
     Schema {
-        /// manifest (default) or policy
+        /// manifest (default), policy or message
         #[arg(value_enum, default_value_t = SchemaKind::Manifest, hide_possible_values = true, hide_default_value = true)]
         kind: SchemaKind,
     },
@@ -153,6 +156,14 @@ pub struct PolicyArgs {
     pub trust: Option<PathBuf>,
 }
 
+/// The cluster that manifests are for.
+#[derive(Debug, Args)]
+pub struct TargetArgs {
+    /// For these releases: 4.18, 4.16-4.22
+    #[arg(long = "ocp", value_name = "RELEASE", value_parser = target)]
+    pub ocp: Vec<Target>,
+}
+
 /// Arguments of `check`.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
@@ -164,6 +175,10 @@ pub struct CheckArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "a doc comment here would become the command's description")]
     pub rules: PolicyArgs,
+
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a doc comment here would become the command's description")]
+    pub target: TargetArgs,
 
     /// Treat warnings as errors
     #[arg(long)]
@@ -206,6 +221,10 @@ pub struct CompileArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "a doc comment here would become the command's description")]
     pub rules: PolicyArgs,
+
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a doc comment here would become the command's description")]
+    pub target: TargetArgs,
 
     /// Report problems, write nothing
     #[arg(short, long)]
@@ -284,6 +303,8 @@ pub enum SchemaKind {
     Manifest,
     /// `kind: BpfPolicy`.
     Policy,
+    /// Lines of `--message-format json`.
+    Message,
 }
 
 /// Output formats.
@@ -306,4 +327,8 @@ impl From<FormatArg> for Format {
 
 fn pool(text: &str) -> Result<PoolName, NameError> {
     PoolName::try_from(text)
+}
+
+fn target(text: &str) -> Result<Target, TargetError> {
+    Target::try_from(text)
 }

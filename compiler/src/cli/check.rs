@@ -5,7 +5,9 @@ use super::{Exit, args::CheckArgs, front, session::Session};
 pub(super) fn run(args: &CheckArgs, session: &mut Session) -> anyhow::Result<Exit> {
     if let Ok(rules) = front::rules(&args.rules, session)? {
         for manifest in &args.manifests {
-            front::load(manifest, rules.as_ref(), session)?;
+            if let Some(front) = front::load(manifest, rules.as_ref(), session)? {
+                front::platform(&front, &args.target, session);
+            }
         }
     }
     session.sound(args.strict);

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     check::authorize,
     diag::{Code, Diagnostic, shown},
-    emit::{self, Format, OutputFile},
+    emit::{self, Format, OutputFile, PoolSums},
     lower,
     policy::KEY_FILE_MAX_BYTES,
     sign::{
@@ -62,6 +62,7 @@ fn compile(args: &CompileArgs, session: &mut Session) -> anyhow::Result<Vec<Outp
     let front = front::load(&args.manifest, rules.as_ref(), session)?;
     let keys = read_keys(&args.keys, session)?;
     let Some(front) = front else { return Ok(Vec::new()) };
+    front::platform(&front, &args.target, session);
     let pools = lower::pools(&front.checked, &args.pools, &mut session.diags);
     if let (Some(rules), false) = (&rules, keys.is_empty()) {
         check_signers(&keys, &front, rules, session);
@@ -94,11 +95,16 @@ fn compile(args: &CompileArgs, session: &mut Session) -> anyhow::Result<Vec<Outp
         return Ok(Vec::new());
     }
     let ids: Vec<_> = parts.signatures.keys().copied().collect();
+    let mut sums = PoolSums::default();
     let emit = |pool| {
         let config = lower::stream(pool, &front.plan, &statement, &ids, &bundle);
-        emit::emit(&config, args.format.into(), &mut session.diags)
+        let file = emit::emit(&config, args.format.into(), Some(front.checked.stream.span), &mut session.diags);
+        sums.add(pool, &file);
+        file
     };
-    Ok(pools.iter().map(emit).collect())
+    let files = pools.iter().map(emit).collect();
+    sums.report(&mut session.diags);
+    Ok(files)
 }
 
 /// Private keys of `--key` and `--root-key`; files that hold none are reported.

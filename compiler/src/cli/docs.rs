@@ -10,11 +10,12 @@ use super::{
     args::{Cli, SchemaKind},
     io, write,
 };
-use crate::{emit::OutputFile, manifest, policy, yaml::schema};
+use crate::{diag::render_json, emit::OutputFile, manifest, policy, yaml::schema};
 
 pub(super) fn schema(kind: SchemaKind) -> anyhow::Result<Exit> {
     let text = match kind {
         SchemaKind::Manifest => schema::of::<manifest::raw::Manifest>("BpfManifest", "bpf-manifest-v1alpha1"),
+        SchemaKind::Message => schema::of::<render_json::Line<'_>>("NodebpfMessage", "message-v1"),
         SchemaKind::Policy => schema::of::<policy::raw::Policy>("BpfPolicy", "bpf-policy-v1alpha1"),
     };
     io::print(text.as_bytes())?;

@@ -10,14 +10,14 @@ use nodeplan::{
 };
 
 use super::{
-    args::PolicyArgs,
+    args::{PolicyArgs, TargetArgs},
     io::{self, DiskFiles},
     session::Session,
 };
 use crate::{
     check::{self, Checked, authorize},
     diag::{Code, Diagnostic, shown},
-    manifest, plan, policy, resolve,
+    manifest, plan, platform, policy, resolve,
 };
 
 /// A manifest that passed all checks.
@@ -41,6 +41,11 @@ pub(super) fn rules(
         Some(path) => Ok(read_trust(path, session)?.map(|(trust, _)| Some(trust.document().clone())).ok_or(Reported)),
         None => Ok(Ok(None)),
     }
+}
+
+/// Judges a manifest by the releases it is for.
+pub(super) fn platform(front: &Front, target: &TargetArgs, session: &mut Session) {
+    platform::check(&front.plan, &front.checked, &platform::target::releases(&target.ocp), &mut session.diags);
 }
 
 /// A problem was reported; there is nothing to go on with.

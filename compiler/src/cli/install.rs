@@ -6,7 +6,7 @@ use anyhow::Context as _;
 
 use super::{Exit, args::InstallArgs, front, io, session::Session, write};
 use crate::{
-    emit,
+    emit::{self, PoolSums},
     lower::{install, unit},
 };
 
@@ -28,12 +28,15 @@ pub(super) fn run(args: &InstallArgs, session: &mut Session) -> anyhow::Result<E
     let mut pools = args.pools.clone();
     pools.sort();
     pools.dedup();
-    let mut files = Vec::new();
+    let (mut files, mut sums) = (Vec::new(), PoolSums::default());
     for pool in &pools {
         for config in [install::loader(pool, &loader, &units), install::trust(pool, &trust)] {
-            files.push(emit::emit(&config, args.format.into(), &mut session.diags));
+            let file = emit::emit(&config, args.format.into(), None, &mut session.diags);
+            sums.add(pool, &file);
+            files.push(file);
         }
     }
+    sums.report(&mut session.diags);
     if session.sound(args.strict) {
         write::all_or_none(&args.out_dir, &files)?;
     }

@@ -18,7 +18,7 @@ use sha2::{Digest, Sha512};
 use super::{Exit, args::VerifyArgs, front, io, session::Session};
 use crate::{
     diag::{Diagnostic, Diagnostics, shown},
-    lower::BUNDLE_DIRECTORY,
+    lower::{BUNDLE_DIRECTORY, support},
 };
 
 /// Largest file with bundles, in bytes: base64 of some of the largest bundles.
@@ -43,7 +43,7 @@ pub(super) fn run(args: &VerifyArgs, session: &mut Session) -> anyhow::Result<Ex
 
 fn verify_file(path: &Path, bytes: &[u8], trust: &TrustDocument, out: &mut String, diags: &mut Diagnostics) {
     let name = shown(&path.display().to_string());
-    let found = match bundles(path, bytes) {
+    let found = match bundles(path, bytes, diags) {
         Ok(found) => found,
         Err(why) => {
             diags.push(Diagnostic::error(LoaderCode::BundleDamaged, format!("`{name}` {why}")));
@@ -84,19 +84,29 @@ fn describe(name: &str, verified: &Verified, out: &mut String) {
     );
 }
 
-/// The bundles of a file: itself, or those inside a MachineConfig or Ignition config.
-fn bundles(path: &Path, bytes: &[u8]) -> Result<Vec<Found>, String> {
+/// The JSON or YAML documents of a file; `None` if it holds none.
+fn documents(bytes: &[u8]) -> Option<Vec<Value>> {
+    match serde_json::from_slice(bytes) {
+        Ok(document) => Some(vec![document]),
+        Err(_) => serde_saphyr::from_slice_multiple(bytes).ok(),
+    }
+}
+
+/// The bundles of a file: itself, or those inside a MachineConfig or Ignition config; what a cluster would refuse of
+/// those is reported.
+fn bundles(path: &Path, bytes: &[u8], diags: &mut Diagnostics) -> Result<Vec<Found>, String> {
     if bytes.get(257..262) == Some(b"ustar") || path.extension().is_some_and(|extension| extension == "bundle") {
         let stem = path.file_stem().filter(|_| path.extension().is_some_and(|extension| extension == "bundle"));
         return Ok(vec![Found { stream: stem.map(|stem| stem.to_string_lossy().into_owned()), bytes: bytes.to_vec() }]);
     }
-    let documents: Vec<Value> = match serde_json::from_slice(bytes) {
-        Ok(document) => vec![document],
-        Err(_) => serde_saphyr::from_slice_multiple(bytes)
-            .map_err(|_| "is neither a bundle nor a MachineConfig nor Ignition".to_owned())?,
-    };
+    let documents =
+        documents(bytes).ok_or_else(|| "is neither a bundle nor a MachineConfig nor Ignition".to_owned())?;
     let mut found = Vec::new();
     for document in &documents {
+        if document.get("ignition").is_some() || document.get("kind").is_some_and(|kind| kind == "MachineConfig") {
+            let name = document.pointer("/metadata/name").and_then(Value::as_str);
+            support::check(name.unwrap_or(&path.display().to_string()), document, None, diags);
+        }
         let config = document.pointer("/spec/config").unwrap_or(document);
         for file in config.pointer("/storage/files").and_then(Value::as_array).into_iter().flatten() {
             let path = file.get("path").and_then(Value::as_str).unwrap_or_default();

@@ -161,6 +161,24 @@ codes! {
     MachineConfigTooLarge = "NB0503", "a MachineConfig is too large";
     /// A loader that a node cannot run.
     NotALoader = "NB0504", "the loader is not a static x86_64 executable";
+    /// A release before the first one supported.
+    OldRelease = "NB0505", "an OpenShift release is too old";
+    /// A release after the last one known.
+    UnknownRelease = "NB0506", "nodebpf does not know an OpenShift release";
+    /// A release whose kernel lacks what a program needs.
+    ReleaseLacks = "NB0507", "a release lacks what a program needs";
+    /// A release of which it is not known.
+    ReleaseUncertain = "NB0508", "it is not known whether a release has what a program needs";
+    /// `appliesTo.ocp` and `--ocp` have nothing in common.
+    NeverOnRelease = "NB0509", "the stream applies to none of the releases";
+    /// `appliesTo.kernel` holds on no kernel of a release.
+    NeverOnKernel = "NB0510", "the kernel range holds on no kernel of a release";
+    /// No disruption policy by default.
+    Reboots = "NB0511", "a release reboots nodes for each change";
+    /// The machine config operator would not take the output.
+    Refused = "NB0512", "the machine config operator would refuse an object";
+    /// Much for one pool.
+    PoolSum = "NB0513", "a pool gets much in one run";
 
     /// No key and no `--unsigned`.
     NoKey = "NB0601", "there is no key to sign with";

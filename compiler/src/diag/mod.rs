@@ -21,6 +21,8 @@ pub enum Severity {
     Error,
     /// Output is the same without it; `--strict` makes it an error.
     Warning,
+    /// Worth knowing, and nothing can be done about it; `--strict` leaves it.
+    Note,
 }
 
 impl Severity {
@@ -29,6 +31,7 @@ impl Severity {
         match self {
             Self::Error => "error",
             Self::Warning => "warning",
+            Self::Note => "note",
         }
     }
 }
@@ -115,6 +118,11 @@ impl Diagnostic {
         Self::new(Severity::Warning, code.into(), &message)
     }
 
+    /// Something worth knowing.
+    pub fn note_only(code: impl Into<AnyCode>, message: impl fmt::Display) -> Self {
+        Self::new(Severity::Note, code.into(), &message)
+    }
+
     /// Points at the value it is about.
     #[must_use]
     pub fn at(mut self, span: Span, text: impl fmt::Display) -> Self {
@@ -177,7 +185,9 @@ impl Diagnostics {
 
     /// Makes all warnings errors.
     pub fn make_strict(&mut self) {
-        self.items.iter_mut().for_each(|item| item.severity = Severity::Error);
+        for item in self.items.iter_mut().filter(|item| item.severity == Severity::Warning) {
+            item.severity = Severity::Error;
+        }
     }
 
     /// All findings in source order; those without a place come first.
@@ -188,7 +198,7 @@ impl Diagnostics {
     }
 }
 
-/// `text` fit for a message: control characters escaped, cut after 60 characters.
+/// `text` fit for a message: characters that cannot be seen or turn others around escaped, cut after 60 characters.
 pub fn shown(text: &str) -> String {
     const MAX_CHARS: usize = 60;
     let mut out: String = text.chars().take(MAX_CHARS).flat_map(escape).collect();
@@ -199,7 +209,9 @@ pub fn shown(text: &str) -> String {
 }
 
 fn escape(c: char) -> Vec<char> {
-    if c.is_control() { c.escape_default().collect() } else { vec![c] }
+    // Zero-width and joining characters, and those that reverse text: a message must show what is there.
+    let unseen = matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+    if c.is_control() || unseen { c.escape_default().collect() } else { vec![c] }
 }
 
 /// Words as `` `a`, `b` or `c` ``.

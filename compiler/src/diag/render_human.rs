@@ -4,10 +4,10 @@
 
 use std::fmt::Write as _;
 
-use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Renderer, Snippet};
 
 use super::{Diagnostic, Diagnostics, Label, Severity};
-use crate::source::{FileId, SourceMap};
+use crate::source::{SourceMap, Span};
 
 /// Findings shown before "… and N more".
 pub const MAX_SHOWN: usize = 20;
@@ -48,10 +48,11 @@ fn group<'a>(item: &'a Diagnostic, sources: &'a SourceMap) -> Group<'a> {
     let level = match item.severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
+        Severity::Note => Level::NOTE,
     };
     let mut group = Group::with_title(level.primary_title(item.message.as_str()).id(item.code.as_str()));
-    for file in files(item) {
-        group = group.element(snippet(item, file, sources));
+    for labels in snippets(item, sources) {
+        group = group.element(snippet(&labels, sources));
     }
     for note in &item.notes {
         group = group.element(Level::NOTE.message(note.as_str()));
@@ -62,30 +63,37 @@ fn group<'a>(item: &'a Diagnostic, sources: &'a SourceMap) -> Group<'a> {
     group
 }
 
-/// Files with labels, the primary label's first.
-fn files(item: &Diagnostic) -> Vec<FileId> {
-    let mut files = Vec::new();
-    for label in item.primary.iter().chain(&item.secondary) {
-        if !files.contains(&label.span.file) {
-            files.push(label.span.file);
+/// Labels farther apart on one line are shown in two snippets, in bytes: one would show all that is between them.
+const NEAR_BYTES: u32 = 100;
+
+type Shown<'a> = (AnnotationKind, &'a Label);
+
+/// Labels that are shown together, the primary one's first: those of one file, unless they are far apart on one line.
+fn snippets<'a>(item: &'a Diagnostic, sources: &SourceMap) -> Vec<Vec<Shown<'a>>> {
+    let mut snippets: Vec<Vec<Shown<'_>>> = Vec::new();
+    let primary = item.primary.iter().map(|label| (AnnotationKind::Primary, label));
+    for label in primary.chain(item.secondary.iter().map(|label| (AnnotationKind::Context, label))) {
+        let fits = |other: &Shown<'_>| fits(label.1.span, other.1.span, sources);
+        match snippets.iter_mut().find(|snippet| snippet.iter().all(fits)) {
+            Some(snippet) => snippet.push(label),
+            None => snippets.push(vec![label]),
         }
     }
-    files
+    snippets
 }
 
-fn snippet<'a>(
-    item: &'a Diagnostic,
-    file: FileId,
-    sources: &'a SourceMap,
-) -> Snippet<'a, annotate_snippets::Annotation<'a>> {
-    let annotation = |kind: AnnotationKind, label: &'a Label| {
+fn fits(one: Span, other: Span, sources: &SourceMap) -> bool {
+    let (first, last) = if one.start <= other.start { (one, other) } else { (other, one) };
+    let between = Span { file: first.file, start: first.end.min(last.start), end: last.start };
+    let far = last.start.saturating_sub(first.end) > NEAR_BYTES;
+    one.file == other.file && (!far || sources.slice(between).contains('\n'))
+}
+
+fn snippet<'a>(labels: &[Shown<'a>], sources: &'a SourceMap) -> Snippet<'a, Annotation<'a>> {
+    let file = labels.first().expect("invariant: a snippet has labels").1.span.file;
+    let annotation = |(kind, label): &Shown<'a>| {
         let range = label.span.start as usize..label.span.end as usize;
-        let text = (!label.text.is_empty()).then_some(label.text.as_str());
-        kind.span(range).label(text)
+        kind.span(range).label((!label.text.is_empty()).then_some(label.text.as_str()))
     };
-    let in_file = |label: &&Label| label.span.file == file;
-    Snippet::source(sources.text(file))
-        .path(sources.name(file))
-        .annotations(item.primary.iter().filter(in_file).map(|label| annotation(AnnotationKind::Primary, label)))
-        .annotations(item.secondary.iter().filter(in_file).map(|label| annotation(AnnotationKind::Context, label)))
+    Snippet::source(sources.text(file)).path(sources.name(file)).annotations(labels.iter().map(annotation))
 }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use nodeplan::name::PoolName;
+use nodeplan::{digest::Sha256Digest, name::PoolName};
 use object::{
     Endianness, elf,
     read::elf::{FileHeader, ProgramHeader},
@@ -14,7 +14,7 @@ use object::{
 use super::{
     DATA_MODE,
     ignition::{NodeFile, NodeUnit},
-    machineconfig::MachineConfig,
+    machineconfig::{About, MachineConfig},
     unit::LOADER_PATH,
 };
 use crate::diag::{Code, Diagnostic, shown};
@@ -28,13 +28,18 @@ const LOADER_MODE: u32 = 0o755;
 /// Loader and units of one pool.
 pub fn loader(pool: &PoolName, loader: &[u8], units: &[NodeUnit]) -> MachineConfig {
     let file = NodeFile { path: LOADER_PATH.to_owned(), mode: LOADER_MODE, content: loader.to_vec() };
-    MachineConfig::new(format!("99-{pool}-nodebpf"), pool, BTreeMap::new(), &[file], units)
+    MachineConfig::new(format!("99-{pool}-nodebpf"), pool, digest("loader-sha256", loader), &[file], units)
 }
 
 /// Trust file of one pool.
 pub fn trust(pool: &PoolName, trust: &[u8]) -> MachineConfig {
     let file = NodeFile { path: TRUST_PATH.to_owned(), mode: DATA_MODE, content: trust.to_vec() };
-    MachineConfig::new(format!("99-{pool}-nodebpf-trust"), pool, BTreeMap::new(), &[file], &[])
+    MachineConfig::new(format!("99-{pool}-nodebpf-trust"), pool, digest("trust-sha256", trust), &[file], &[])
+}
+
+/// So that a reviewer sees from the metadata alone whether the content is the one he knows.
+fn digest(key: &'static str, content: &[u8]) -> About {
+    About { annotations: BTreeMap::from([(key, Sha256Digest::of(content).to_string())]), ..About::default() }
 }
 
 /// Why a node could not run these bytes whatever else is on it; `None` if it could.

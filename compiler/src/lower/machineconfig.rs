@@ -33,21 +33,31 @@ struct Metadata {
     name: String,
 }
 
+/// What an object says about itself beside its payload. The machine config operator hashes none of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct About {
+    /// What one selects by, such as `oc get mc -l nodebpf.io/owner=netops`; without prefix.
+    pub labels: BTreeMap<&'static str, String>,
+    /// What one reads; without prefix.
+    pub annotations: BTreeMap<&'static str, String>,
+}
+
+/// Prefix of our labels and annotations.
+const PREFIX: &str = "nodebpf.io";
+
 #[derive(Clone, Debug, PartialEq, Serialize)]
 struct Spec {
     config: Config,
 }
 
 impl MachineConfig {
-    /// A MachineConfig for one pool.
-    pub fn new(
-        name: String,
-        pool: &PoolName,
-        annotations: BTreeMap<String, String>,
-        files: &[NodeFile],
-        units: &[NodeUnit],
-    ) -> Self {
-        let labels = BTreeMap::from([(ROLE_LABEL.to_owned(), pool.to_string())]);
+    /// A MachineConfig for one pool. It also says which compiler made it.
+    pub fn new(name: String, pool: &PoolName, about: About, files: &[NodeFile], units: &[NodeUnit]) -> Self {
+        let ours = |(key, value): (&'static str, String)| (format!("{PREFIX}/{key}"), value);
+        let mut labels: BTreeMap<String, String> = about.labels.into_iter().map(ours).collect();
+        labels.insert(ROLE_LABEL.to_owned(), pool.to_string());
+        let version = ours(("compiler-version", env!("CARGO_PKG_VERSION").to_owned()));
+        let annotations = about.annotations.into_iter().map(ours).chain([version]).collect();
         Self {
             api_version: "machineconfiguration.openshift.io/v1",
             kind: "MachineConfig",

@@ -1,31 +1,34 @@
 //! Lower: bundles, trust files and the loader to files and units of a MachineConfig.
 //!
 //! In:   bytes and names. Out: [`machineconfig::MachineConfig`]s, typed values all the way.
-//! May fail with: NB0501 (pool not permitted), NB0504 (loader).
+//! May fail with: NB0501 (pool not permitted), NB0504 (loader), NB0512 (what the operator would refuse).
 //!
 //! Pure. Ignition 3.2.0 throughout: every machine config operator from 4.7 on takes it.
 
 pub mod ignition;
 pub mod install;
 pub mod machineconfig;
+pub mod support;
 pub mod unit;
 
 use std::collections::BTreeMap;
 
-use nodeplan::{digest::Sha256Digest, key::KeyId, name::PoolName, plan::NodePlan};
+use nodeplan::{
+    digest::Sha256Digest,
+    key::KeyId,
+    name::PoolName,
+    plan::{Intent, NodePlan},
+};
 
 use crate::{
     check::Checked,
     diag::{Code, Diagnostic, Diagnostics, one_of, shown},
 };
 use ignition::NodeFile;
-use machineconfig::MachineConfig;
+use machineconfig::{About, MachineConfig};
 
 /// Where the loader looks for bundles.
 pub const BUNDLE_DIRECTORY: &str = "/etc/nodebpf/bundles";
-
-/// Prefix of our annotations, which the machine config operator does not hash.
-const ANNOTATIONS: &str = "nodebpf.io";
 
 /// Mode of data files, `rw-r--r--`.
 const DATA_MODE: u32 = 0o644;
@@ -59,15 +62,29 @@ pub fn stream(pool: &PoolName, plan: &NodePlan, statement: &[u8], signers: &[Key
         mode: DATA_MODE,
         content: bundle.to_vec(),
     };
-    let annotation = |key: &str, value: String| (format!("{ANNOTATIONS}/{key}"), value);
-    let annotations = BTreeMap::from([
-        annotation("compiler-version", env!("CARGO_PKG_VERSION").to_owned()),
-        annotation("owner", plan.owner.to_string()),
-        annotation("revision", plan.revision.to_string()),
-        annotation("signers", signers.iter().map(KeyId::to_string).collect::<Vec<_>>().join(",")),
-        annotation("statement-sha256", Sha256Digest::of(statement).to_string()),
-        annotation("stream", plan.stream.to_string()),
+    let mut annotations = BTreeMap::from([
+        ("bundle-sha256", Sha256Digest::of(bundle).to_string()),
+        ("revision", plan.revision.to_string()),
+        ("signers", signers.iter().map(KeyId::to_string).collect::<Vec<_>>().join(",")),
+        ("statement-sha256", Sha256Digest::of(statement).to_string()),
+    ]);
+    annotations.extend(plan.reference.as_ref().map(|reference| ("reference", reference.clone())));
+    annotations.extend(plan.expires.map(|expires| ("expires", expires.to_string())));
+    let labels = BTreeMap::from([
+        ("intent", intent(plan.intent).to_owned()),
+        ("owner", plan.owner.to_string()),
+        ("stream", plan.stream.to_string()),
     ]);
     let name = format!("99-{pool}-nodebpf-stream-{}", plan.stream);
-    MachineConfig::new(name, pool, annotations, &[file], &[])
+    MachineConfig::new(name, pool, About { labels, annotations }, &[file], &[])
+}
+
+/// The manifest's word.
+fn intent(intent: Intent) -> &'static str {
+    match intent {
+        Intent::BugPatch => "bug-patch",
+        Intent::Feature => "feature",
+        Intent::Observability => "observability",
+        Intent::Security => "security",
+    }
 }

@@ -44,6 +44,7 @@ pub(crate) fn workdir() -> tempfile::TempDir {
         ("examples/drop-frag-needed/drop_frag_needed.bpf.o", "drop_frag_needed.bpf.o"),
         ("bpf/prebuilt/xdp_pass.bpf.o", "xdp_pass.bpf.o"),
         ("compiler/tests/objects/odd.bpf.o", "odd.bpf.o"),
+        ("compiler/tests/objects/platform.bpf.o", "platform.bpf.o"),
         ("tests/keys/TEST-ONLY-private.pem", "key.pem"),
         ("tests/keys/TEST-ONLY-public.pem", "public.pem"),
     ] {
