@@ -12,7 +12,7 @@ use nodeplan::{
     selector::{Overlap, Selector},
 };
 
-use super::{Program, all, attach, name, not_empty, place::Place, unique};
+use super::{Program, all, attach, globals, name, not_empty, place::Place, unique};
 use crate::{
     diag::{Code, Diagnostic, Diagnostics, one_of, shown},
     manifest::raw,
@@ -81,7 +81,8 @@ fn check_program(raw: &raw::Program, object: &ObjectFile, diags: &mut Diagnostic
     let sound = raw.attach.as_ref().is_none_or(|attach| not_empty(attach, "attach", diags));
     if let Some(name) = &name {
         match object.facts.programs.iter().find(|program| program.name == name.value.as_str()) {
-            Some(facts) => check_facts(facts, name, object, diags),
+            Some(facts) if on_xdp(raw) => check_facts(facts, name, object, diags),
+            Some(_) => {}
             None => diags.push(not_in_object(name, object)),
         }
     }
@@ -89,9 +90,14 @@ fn check_program(raw: &raw::Program, object: &ObjectFile, diags: &mut Diagnostic
         Some(list) => all(list.value.iter().map(|item| attach::check(item, list.span, diags))),
         None => Some(Vec::new()),
     };
-    let program = Program { name: name?, object: object.sha256, attach: attach.filter(|_| sound)? };
+    let globals = globals::check(raw, object, diags);
+    let program = Program { name: name?, object: object.sha256, globals: globals?, attach: attach.filter(|_| sound)? };
     once_per_place(&program, diags);
     Some(program)
+}
+
+fn on_xdp(raw: &raw::Program) -> bool {
+    raw.attach.iter().flat_map(|list| &list.value).any(|attach| attach.xdp.is_some())
 }
 
 fn not_in_object(name: &Spanned<ProgramName>, object: &ObjectFile) -> Diagnostic {
