@@ -11,7 +11,6 @@ use nodeplan::{
     name::ProgramName,
     plan::{NodePlan, ObjectRef, Objects, PLAN_VERSION, Program},
     selector::{Selector, Target},
-    sorted::SortedMap,
     statement,
 };
 
@@ -52,7 +51,7 @@ fn build(checked: &Checked) -> NodePlan {
         .map(|program| Program {
             name: program.name.value.clone(),
             object: Objects::One(ObjectRef { sha256: program.object, source_sha256: program.object }),
-            globals: SortedMap::new(),
+            globals: program.globals.clone(),
             attach: attachments(&program.attach),
         })
         .collect();

@@ -143,6 +143,25 @@ impl KernelRange {
         let kernel = KernelRelease::parse(release);
         self.comparisons.iter().all(|(comparator, bound)| comparator.holds(kernel.compare(bound)))
     }
+
+    /// Whether no kernel lies in the range, such as `>=6 <5`.
+    pub fn is_empty(&self) -> bool {
+        let lower = self.comparisons.iter().filter(|(comparator, _)| comparator.is_lower());
+        lower.into_iter().any(|(low, from)| {
+            self.comparisons.iter().filter(|(comparator, _)| comparator.is_upper()).any(|(high, to)| {
+                match (from.compare(to), from.release.is_some(), to.release.is_some()) {
+                    (Ordering::Greater, ..) => true,
+                    (Ordering::Less, ..) => false,
+                    // A bound without release equals all releases of its version: only it can leave none of them.
+                    (Ordering::Equal, false, true) => low.is_strict(),
+                    (Ordering::Equal, true, false) => high.is_strict(),
+                    (Ordering::Equal, true, true) | (Ordering::Equal, false, false) => {
+                        low.is_strict() || high.is_strict()
+                    }
+                }
+            })
+        })
+    }
 }
 
 impl Comparator {
@@ -154,6 +173,18 @@ impl Comparator {
             Self::Below => order.is_lt(),
             Self::Exactly => order.is_eq(),
         }
+    }
+
+    fn is_lower(self) -> bool {
+        matches!(self, Self::AtLeast | Self::Above | Self::Exactly)
+    }
+
+    fn is_upper(self) -> bool {
+        matches!(self, Self::AtMost | Self::Below | Self::Exactly)
+    }
+
+    fn is_strict(self) -> bool {
+        matches!(self, Self::Above | Self::Below)
     }
 
     /// The sign in front of `part`, and what follows it.
@@ -266,6 +297,19 @@ impl OcpRange {
     pub fn contains(&self, version: OcpVersion) -> bool {
         self.comparisons.iter().all(|(comparator, bound)| comparator.holds(version.cmp(bound)))
     }
+
+    /// Whether no minor release lies in the range, such as `>4.16 <4.17`.
+    pub fn is_empty(&self) -> bool {
+        let lower = self.comparisons.iter().filter(|(comparator, _)| comparator.is_lower());
+        lower.into_iter().any(|(low, from)| {
+            self.comparisons.iter().filter(|(comparator, _)| comparator.is_upper()).any(|(high, to)| {
+                // Minor releases are whole numbers; how many a major has is not known.
+                let minor = i64::from(from.minor) + i64::from(low.is_strict());
+                let last = i64::from(to.minor) - i64::from(high.is_strict());
+                (i64::from(from.major), minor) > (i64::from(to.major), last)
+            })
+        })
+    }
 }
 
 impl TryFrom<&str> for OcpRange {
@@ -371,6 +415,38 @@ mod tests {
     fn what_is_not_a_range() {
         for bad in ["", "  ", "5.14", ">= 5.14", "~5.14", ">=x", ">=5.14,<6"] {
             assert!(KernelRange::try_from(bad).is_err(), "case: {bad}");
+        }
+    }
+
+    #[test]
+    fn ranges_that_hold_nothing() {
+        for (range, want) in [
+            (">=6 <5", true),
+            (">=6 <6", true),
+            (">6 <=6", true),
+            (">=6 <=6", false),
+            ("=6.1 <6.1", true),
+            (">=5.14.0-427 <5.14.0-70", true),
+            (">=5.14.0-427 <5.14.0-570", false),
+            // A version alone equals all its releases.
+            (">=5.14.0 <5.14.0-427", false),
+            (">5.14.0 <5.14.0-427", true),
+            (">=5.14.0-427 <5.14.0", true),
+            (">=5.14.0-427 <=5.14.0", false),
+            (">=5", false),
+            ("<5 <6", false),
+        ] {
+            assert_eq!(KernelRange::try_from(range).unwrap().is_empty(), want, "case: {range}");
+        }
+        for (range, want) in [
+            (">=4.16 <4.16", true),
+            (">4.16 <4.17", true),
+            (">4.16 <=4.17", false),
+            ("=4.18", false),
+            (">=4.18 <5.0", false),
+            (">=5.0 <4.20", true),
+        ] {
+            assert_eq!(OcpRange::try_from(range).unwrap().is_empty(), want, "case: {range}");
         }
     }
 

@@ -1,7 +1,8 @@
 //! Check of attachments: what is written under a hook, for itself.
 //!
 //! In:   raw attachments. Out: [`Place`]s.
-//! May fail with: NB0301 (names), NB0302 (numbers), NB0305, NB0306 (lists), NB0323 (selectors), NB0324 (not one hook).
+//! May fail with: NB0301 (names), NB0302 (numbers), NB0305, NB0306 (lists), NB0323 (selectors), NB0324 (not one hook),
+//! NB0385 (equal anchors), NB0386 (names that the kernel cuts); warns of wide selectors.
 //!
 //! Not here: whether the program fits the hook ([`super::programs`]), conflicts ([`crate::plan`]).
 
@@ -112,6 +113,8 @@ fn check_xdp(raw: &raw::Xdp, diags: &mut Diagnostics) -> Option<Place> {
         None => Spanned::new(XdpMode::Native, raw.priority.span),
     };
     let (interfaces, priority) = (interfaces?, priority?);
+    selectors::warn_wide(&interfaces, diags);
+    selectors::warn_switch(&interfaces, diags);
     let attachment = XdpAttachment {
         interfaces: sorted(&interfaces),
         mode: mode.value,
@@ -126,9 +129,12 @@ fn check_tc(raw: &raw::Tc, diags: &mut Diagnostics) -> Option<Place> {
     let interfaces = selectors::check(&raw.interfaces, diags);
     let priority = priority(&raw.priority, diags);
     let verdicts = verdicts(&raw.verdicts, diags);
-    let before = anchor(raw.before.as_ref(), diags);
-    let after = anchor(raw.after.as_ref(), diags);
+    let before = anchor(raw.before.as_ref(), "before", diags);
+    let after = anchor(raw.after.as_ref(), "after", diags);
+    let anchors_differ = anchors_differ(raw, diags);
     let (interfaces, priority) = (interfaces?, priority?);
+    selectors::warn_wide(&interfaces, diags);
+    anchors_differ.then_some(())?;
     let attachment = TcAttachment {
         interfaces: sorted(&interfaces),
         direction: raw.direction.0.value,
@@ -143,11 +149,40 @@ fn check_tc(raw: &raw::Tc, diags: &mut Diagnostics) -> Option<Place> {
 }
 
 #[expect(clippy::option_option, reason = "outside: a problem was reported; inside: there is no anchor")]
-fn anchor(text: Option<&Text>, diags: &mut Diagnostics) -> Option<Option<ProgramName>> {
-    match text {
-        Some(text) => name::<ProgramName>(text, "program", diags).map(|name| Some(name.value)),
-        None => Some(None),
+fn anchor(text: Option<&Text>, key: &str, diags: &mut Diagnostics) -> Option<Option<ProgramName>> {
+    let Some(text) = text else { return Some(None) };
+    let name = name::<ProgramName>(text, "program", diags)?;
+    if let Some(kept) = text.value.get(..limits::KERNEL_OBJ_NAME_BYTES).filter(|kept| *kept != text.value) {
+        diags.push(
+            Diagnostic::warning(
+                Code::AnchorCut,
+                format!("`{key}` has {} bytes; the kernel keeps {} of a name", text.value.len(), kept.len()),
+            )
+            .at(text.span, format_args!("any program that starts with `{kept}` may be meant"))
+            .note("kernel: BPF_OBJ_NAME_LEN is 16, with the closing NUL")
+            .help("give the program a shorter name, if it is yours"),
+        );
     }
+    Some(Some(name.value))
+}
+
+/// Nothing runs before and after one program; names that the kernel cuts to one are one.
+fn anchors_differ(raw: &raw::Tc, diags: &mut Diagnostics) -> bool {
+    let (Some(before), Some(after)) = (&raw.before, &raw.after) else { return true };
+    let cut = |text: &Text| text.value.bytes().take(limits::KERNEL_OBJ_NAME_BYTES).collect::<Vec<_>>();
+    let equal = cut(before) == cut(after);
+    if equal {
+        diags.push(
+            Diagnostic::error(
+                Code::EqualAnchors,
+                format!("`after` names the program that `before` names, `{}`", before.value),
+            )
+            .at(after.span, "after it")
+            .also(before.span, "before it")
+            .help("remove one of the two"),
+        );
+    }
+    !equal
 }
 
 fn verdicts(list: &List<Word<TcVerdict>>, diags: &mut Diagnostics) -> Option<Vec<TcVerdict>> {

@@ -1,50 +1,67 @@
 //! Check of what a manifest says about maps.
 //!
 //! In:   [`Resolved`]. Out: maps of the plan.
-//! May fail with: NB0111 (says nothing), NB0301 (names), NB0305 (no entries), NB0316 (no such map), NB0317 (two objects),
-//! NB0318 (takes no entries), NB0319 (does not fit), NB0320 (too many), NB0321 (key twice), NB0322 (no counter).
+//! May fail with: NB0111 (says nothing), NB0301 (names), NB0316 (no such map), NB0317 (two objects), NB0322 (no
+//! counter), NB0330 (a map of variables), NB0344 (kinds), and what [`super::entries`], [`super::slots`] and
+//! [`super::sizes`] say.
+//!
+//! A map is *config* (entries or slots), *state* (`persist`) or *scratch* (neither).
 
 use std::collections::BTreeMap;
 
 use nodeplan::{
-    entry::{HexBytes, MapEntry},
-    limits,
     name::{CounterName, MapName},
     plan::Map,
     sorted::SortedMap,
 };
 
-use super::{all, name, not_empty, values};
+use super::{
+    all, entries, name,
+    sizes::{self, Known},
+    slots,
+};
 use crate::{
     diag::{Code, Diagnostic, Diagnostics, one_of, shown},
     manifest::raw,
-    object::map::{MapFacts, MapType, ScalarType},
+    object::{
+        map::{MapFacts, MapType},
+        shape::Form,
+    },
     resolve::Resolved,
-    source::{Span, Spanned},
+    source::Span,
     suggest::nearest,
-    yaml::types::{List, Text},
+    yaml::types::{Dict, Text},
 };
 
 pub(super) fn check(resolved: &Resolved, diags: &mut Diagnostics) -> Option<SortedMap<MapName, Map>> {
     let known = known_maps(resolved, diags);
-    let Some(dict) = &resolved.manifest.spec.maps else {
-        return Some(SortedMap::new());
-    };
-    let maps = all(dict.0.iter().map(|(text, raw)| {
+    let said: &[(Text, raw::Map)] = resolved.manifest.spec.maps.as_ref().map_or(&[], |dict| &dict.0);
+    let maps = all(said.iter().map(|(text, raw)| {
+        if let Some(problem) = internal(text, resolved) {
+            diags.push(problem);
+            return None;
+        }
         let name = name::<MapName>(text, "map", diags)?;
-        let Some(facts) = known.get(name.value.as_str()) else {
-            diags.push(no_such_map(text, &known));
+        let Some(known) = known.get(name.value.as_str()) else {
+            diags.push(no_such_map(text, &known, resolved));
             return None;
         };
-        Some((name.value, check_map(raw, text, facts, diags)?))
-    }))?;
-    let maps: SortedMap<_, _> = maps.into_iter().collect();
-    unique_counters(dict, diags);
-    Some(maps)
+        Some((name.value, check_map(raw, text, known.facts, resolved, diags)?))
+    }));
+    for (name, known) in &known {
+        let said = said.iter().find(|(text, _)| text.value == **name).map(|(text, raw)| (text.span, raw));
+        sizes::check(known, said.as_ref(), diags);
+        sizes::consumer(known, said.as_ref(), diags);
+    }
+    slots::all_reached(resolved, diags);
+    if let Some(dict) = &resolved.manifest.spec.maps {
+        unique_counters(dict, diags);
+    }
+    Some(maps?.into_iter().collect())
 }
 
 /// All maps of all objects; the loader pins them by name, so that a name must be one map.
-fn known_maps<'a>(resolved: &'a Resolved, diags: &mut Diagnostics) -> BTreeMap<&'a str, &'a MapFacts> {
+fn known_maps<'a>(resolved: &'a Resolved, diags: &mut Diagnostics) -> BTreeMap<&'a str, Known<'a>> {
     let mut known = BTreeMap::new();
     let mut origin: BTreeMap<&str, (&str, Span)> = BTreeMap::new();
     let mut objects: Vec<_> = resolved.objects.values().collect();
@@ -63,45 +80,135 @@ fn known_maps<'a>(resolved: &'a Resolved, diags: &mut Diagnostics) -> BTreeMap<&
                     .help("rename one of the two in its C source, or put both programs into one object"),
                 );
             }
-            known.insert(map.name.as_str(), map);
+            known.insert(map.name.as_str(), Known { facts: map, object: object.span });
         }
     }
     known
 }
 
-fn no_such_map(text: &Text, known: &BTreeMap<&str, &MapFacts>) -> Diagnostic {
+/// The maps that sections of variables become have no name of their own.
+fn internal(text: &Text, resolved: &Resolved) -> Option<Diagnostic> {
+    let sections = [".rodata", ".data", ".bss", ".kconfig"];
+    if !sections.iter().any(|section| text.value.contains(section)) {
+        return None;
+    }
+    let program = resolved.manifest.spec.programs.value.first().map_or("NAME", |program| &program.name.value);
+    Some(
+        Diagnostic::error(Code::InternalMap, format!("`{}` is not a map of yours", shown(&text.value)))
+            .at(text.span, "a section of global variables")
+            .note("the compiler and libbpf make one map of each section of variables")
+            .help(format!("set variables at the program: `- name: {}`, `globals: {{VARIABLE: …}}`", shown(program))),
+    )
+}
+
+fn no_such_map(text: &Text, known: &BTreeMap<&str, Known<'_>>, resolved: &Resolved) -> Diagnostic {
     let diagnostic = Diagnostic::error(Code::MapNotInObject, format!("no object has a map `{}`", shown(&text.value)))
         .at(text.span, "no such variable in section .maps");
+    let mut globals = resolved.objects.values().flat_map(|object| &object.facts.globals);
+    if globals.any(|global| global.name == text.value && global.is_settable()) {
+        return diagnostic.help(format!("it is a variable: write `globals: {{{}: …}}` at the program", text.value));
+    }
     match nearest(&text.value, known.keys().copied()) {
         Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
         None => diagnostic.help(format!("the objects have {}", one_of(known.keys().copied()))),
     }
 }
 
-fn check_map(raw: &raw::Map, name: &Text, facts: &MapFacts, diags: &mut Diagnostics) -> Option<Map> {
-    if raw.entries.is_none() && raw.export.is_none() {
+fn check_map(
+    raw: &raw::Map,
+    name: &Text,
+    facts: &MapFacts,
+    resolved: &Resolved,
+    diags: &mut Diagnostics,
+) -> Option<Map> {
+    let says_nothing = raw.entries.is_none()
+        && raw.export.is_none()
+        && raw.slots.is_none()
+        && raw.persist.is_none()
+        && raw.max_entries.is_none()
+        && raw.consumer.is_none();
+    if says_nothing {
         diags.push(
             Diagnostic::error(Code::MissingKey, format!("map `{}` has neither `entries` nor `export`", name.value))
                 .at(name.span, "says nothing")
-                .help("add one of them, or remove the map"),
+                .help("add one of `entries`, `slots`, `persist`, `maxEntries`, `export` and `consumer`, or remove the map"),
         );
         return None;
     }
-    let entries = match &raw.entries {
-        Some(list) => check_entries(list, facts, diags),
+    let persist = raw.persist.as_ref().is_some_and(|flag| flag.value);
+    let one_kind = kinds(raw, name, facts, diags);
+    let sized = sizes::sized(raw.max_entries.as_ref(), facts, diags);
+    // What does not fit a refused size may well fit the object's.
+    let effective = sized.as_ref().unwrap_or(facts);
+    let checked_entries = match &raw.entries {
+        Some(list) => entries::check(list, effective, diags),
+        None => Some(Vec::new()),
+    };
+    let checked_slots = match &raw.slots {
+        Some(dict) => slots::check(dict, name, effective, resolved, diags),
         None => Some(Vec::new()),
     };
     let counter = match &raw.export {
         Some(export) => check_counter(&export.counter, facts, diags).map(Some),
         None => Some(None),
     };
-    Some(Map { entries: entries?, counter: counter?, ..Map::default() })
+    let max_entries = raw.max_entries.as_ref().and(sized.as_ref()).map(|sized| sized.max_entries);
+    sized.as_ref().filter(|_| one_kind)?;
+    Some(Map {
+        entries: checked_entries?,
+        slots: checked_slots?,
+        persist,
+        max_entries,
+        counter: counter?,
+        consumer: raw.consumer.as_ref().map(|text| text.value.trim().to_owned()),
+    })
+}
+
+/// A map is of one kind, and `persist` needs content that may outlive programs.
+fn kinds(raw: &raw::Map, name: &Text, facts: &MapFacts, diags: &mut Diagnostics) -> bool {
+    let persist = raw.persist.as_ref().filter(|flag| flag.value).map(|flag| flag.span);
+    let entries = raw.entries.as_ref().map(|list| list.span);
+    let two = match (entries, &raw.slots, persist) {
+        (Some(entries), Some(_), _) => Some(("`entries` and `slots`", entries, "holds data", name.span)),
+        (Some(entries), None, Some(persist)) => {
+            Some(("`entries` and `persist`", persist, "keeps old content", entries))
+        }
+        (None, Some(_), Some(persist)) => Some(("`slots` and `persist`", persist, "keeps old content", name.span)),
+        _ => None,
+    };
+    if let Some((what, at, label, other)) = two {
+        diags.push(
+            Diagnostic::error(Code::MapKinds, format!("map `{}` has {what}", name.value))
+                .at(at, label)
+                .also(other, "is new with every bundle")
+                .note("a map is config (entries or slots), state (persist) or scratch (neither)")
+                .help("remove one of the two, or use two maps"),
+        );
+        return false;
+    }
+    let Some(span) = persist else { return true };
+    let why = match facts.map_type.name() {
+        "hash" | "array" | "percpu_hash" | "percpu_array" | "lru_hash" | "lru_percpu_hash" | "lpm_trie" | "queue"
+        | "stack" | "bloom_filter" | "ringbuf" => return true,
+        "prog_array" => "it holds programs of one bundle",
+        "perf_event_array" => "its buffers belong to the process that reads them",
+        _ => "its content belongs to objects of the running kernel",
+    };
+    diags.push(
+        Diagnostic::error(
+            Code::MapKinds,
+            format!("map `{}` ({}) cannot outlive its programs", name.value, facts.map_type.name()),
+        )
+        .at(span, why)
+        .help("remove `persist`"),
+    );
+    false
 }
 
 fn check_counter(text: &Text, facts: &MapFacts, diags: &mut Diagnostics) -> Option<CounterName> {
     let name = name::<CounterName>(text, "counter", diags)?;
     let is_array = matches!(facts.map_type, MapType::ARRAY | MapType::PERCPU_ARRAY);
-    let is_number = facts.value.scalar == ScalarType::Int { signed: false } && matches!(facts.value.size, 4 | 8);
+    let is_number = facts.value.form == Form::Int { signed: false } && matches!(facts.value.size, 4 | 8);
     if is_array && is_number {
         return Some(name.value);
     }
@@ -116,83 +223,11 @@ fn check_counter(text: &Text, facts: &MapFacts, diags: &mut Diagnostics) -> Opti
     None
 }
 
-fn unique_counters(dict: &crate::yaml::types::Dict<raw::Map>, diags: &mut Diagnostics) {
+fn unique_counters(dict: &Dict<raw::Map>, diags: &mut Diagnostics) {
     let counters = dict.0.iter().filter_map(|(_, map)| map.export.as_ref()).map(|export| &export.counter);
     super::unique(
         counters.map(|counter| (&counter.value, counter.span)),
         |name| format!("counter `{}`", shown(name)),
         diags,
     );
-}
-
-fn check_entries(list: &List<raw::Entry>, facts: &MapFacts, diags: &mut Diagnostics) -> Option<Vec<MapEntry>> {
-    if !matches!(facts.map_type, MapType::HASH | MapType::ARRAY) {
-        let why = if facts.map_type.is_per_cpu() {
-            "each CPU has values of its own"
-        } else {
-            "only hash and array maps take them in this version"
-        };
-        let message = format!("map `{}` has type {}, which takes no entries", facts.name, facts.map_type.name());
-        diags.push(Diagnostic::error(Code::MapTakesNoEntries, message).at(list.span, why));
-        return None;
-    }
-    let mut sound = not_empty(list, "entries", diags);
-    let max = limits::MAP_MAX_ENTRIES.min(facts.max_entries as usize);
-    if list.value.len() > max {
-        let message = format!("map `{}` has {} entries; {max} are allowed", facts.name, list.value.len());
-        let why = if facts.max_entries as usize == max { "its max_entries" } else { "nodebpf's limit" };
-        diags.push(
-            Diagnostic::error(Code::TooManyEntries, message)
-                .at(list.span, format_args!("{why} is {max}"))
-                .help("raise max_entries in the C source, up to 4096, or remove entries"),
-        );
-        sound = false;
-    }
-    let entries = all(list.value.iter().map(|entry| {
-        let key = values::encode(&entry.key, &facts.key, "key", diags);
-        let value = values::encode(&entry.value, &facts.value, "value", diags);
-        let key = key.filter(|key| index_exists(key, &entry.key, facts, diags))?;
-        Some(Spanned::new((key, value?), entry.key.span))
-    }))?;
-    let entries = sorted_entries(entries, diags)?;
-    sound.then_some(entries)
-}
-
-/// Keys of arrays are indices.
-fn index_exists(
-    key: &[u8],
-    written: &Spanned<crate::yaml::types::Literal>,
-    facts: &MapFacts,
-    diags: &mut Diagnostics,
-) -> bool {
-    let Ok(bytes) = <[u8; 4]>::try_from(key) else { return true };
-    let index = u32::from_le_bytes(bytes);
-    if facts.map_type != MapType::ARRAY || index < facts.max_entries {
-        return true;
-    }
-    let last = facts.max_entries.saturating_sub(1);
-    let message = format!("index {index} is outside map `{}`; its indices are 0 to {last}", facts.name);
-    diags.push(Diagnostic::error(Code::EntryMismatch, message).at(written.span, ""));
-    false
-}
-
-fn sorted_entries(entries: Vec<Spanned<(Vec<u8>, Vec<u8>)>>, diags: &mut Diagnostics) -> Option<Vec<MapEntry>> {
-    let mut by_key: BTreeMap<Vec<u8>, (Vec<u8>, Span)> = BTreeMap::new();
-    let mut sound = true;
-    for entry in entries {
-        let (key, value) = entry.value;
-        if let Some((_, first)) = by_key.get(&key) {
-            diags.push(
-                Diagnostic::error(Code::EntryTwice, "the map key stands twice")
-                    .at(entry.span, "again here")
-                    .also(*first, "first here")
-                    .help("remove one of the two"),
-            );
-            sound = false;
-        } else {
-            by_key.insert(key, (value, entry.span));
-        }
-    }
-    let entry = |(key, (value, _))| MapEntry { key: HexBytes::from(key), value: HexBytes::from(value) };
-    sound.then(|| by_key.into_iter().map(entry).collect())
 }

@@ -2,7 +2,8 @@
 //!
 //! In:   a raw manifest. Out: [`Metadata`].
 //! May fail with: NB0301 (names), NB0302 (revision), NB0303 (time), NB0304 (kernel range), NB0305, NB0306 (lists),
-//! NB0307 (no reference), NB0308 (security expires), NB0309 (nothing expires).
+//! NB0307 (no reference), NB0308 (security expires), NB0309 (nothing expires), NB0387 (a bug patch for ever), NB0388 (empty
+//! range).
 
 use nodeplan::{
     applies::{AppliesTo, Architecture, KernelRange, OcpRange},
@@ -79,6 +80,7 @@ pub(super) fn check(manifest: &Manifest, diags: &mut Diagnostics) -> Option<Meta
     let on_expiry = spec.on_expiry.as_ref().map_or(default, |word| word.0.value);
     let on_removal = spec.on_removal.as_ref().map_or(default, |word| word.0.value);
     endings(spec, on_expiry, diags);
+    for_ever(spec, diags);
     let rollback_floor = match &spec.rollback_floor {
         Some(number) => floor(number, &metadata.revision, diags).map(Some),
         None => Some(None),
@@ -168,6 +170,10 @@ fn applies_to(raw: &RawAppliesTo, diags: &mut Diagnostics) -> Option<AppliesTo> 
     let kernel = match &raw.kernel {
         None => Some(None),
         Some(text) => match KernelRange::try_from(text.value.as_str()) {
+            Ok(range) if range.is_empty() => {
+                diags.push(no_such(text, "kernel").note("kernels are compared in RPM order on what `uname -r` prints"));
+                None
+            }
             Ok(range) => Some(Some(range)),
             Err(error) => {
                 diags.push(
@@ -183,6 +189,10 @@ fn applies_to(raw: &RawAppliesTo, diags: &mut Diagnostics) -> Option<AppliesTo> 
     let ocp = match &raw.ocp {
         None => Some(None),
         Some(text) => match OcpRange::try_from(text.value.as_str()) {
+            Ok(range) if range.is_empty() => {
+                diags.push(no_such(text, "ocp").note("a node knows the cluster's minor release only"));
+                None
+            }
             Ok(range) => Some(Some(range)),
             Err(error) => {
                 diags.push(
@@ -199,6 +209,25 @@ fn applies_to(raw: &RawAppliesTo, diags: &mut Diagnostics) -> Option<AppliesTo> 
         Some(list) => architectures(list, diags),
     };
     Some(AppliesTo { kernel: kernel?, ocp: ocp?, architectures: architectures? })
+}
+
+fn no_such(text: &Text, key: &str) -> Diagnostic {
+    Diagnostic::error(Code::EmptyRange, format!("`{key}` is `{}`, which no release can be", shown(&text.value)))
+        .at(text.span, "all comparisons must hold")
+        .help("write the lower bound first: `>=FROM <TO`")
+}
+
+/// A workaround should end; the fix is what stays.
+fn for_ever(spec: &Spec, diags: &mut Diagnostics) {
+    let intent = &spec.intent.0;
+    if intent.value == Intent::BugPatch && spec.expires.is_none() {
+        diags.push(
+            Diagnostic::warning(Code::NoExpiry, "intent `bug-patch` has no `expires`")
+                .at(intent.span, "would run for ever")
+                .note("a workaround that outlives the bug is a bug itself")
+                .help("add `expires: 2027-03-31T00:00:00Z` with the date by which the fix is everywhere"),
+        );
+    }
 }
 
 fn architectures(

@@ -8,11 +8,17 @@
 
 mod attach;
 pub mod authorize;
+mod entries;
+mod globals;
+mod lpm;
 mod maps;
 mod metadata;
 pub(crate) mod place;
 mod programs;
+mod scalars;
 mod selectors;
+mod sizes;
+mod slots;
 mod values;
 
 use std::collections::BTreeMap;
@@ -23,7 +29,8 @@ pub(crate) use metadata::{names as metadata_names, revision as metadata_revision
 use nodeplan::{
     applies::AppliesTo,
     digest::Sha256Digest,
-    name::{Audience, MapName, NameError, OwnerName, PoolName, ProgramName, StreamName},
+    entry::HexBytes,
+    name::{Audience, GlobalName, MapName, NameError, OwnerName, PoolName, ProgramName, StreamName},
     plan::{Ending, FailurePolicy, Intent, Map, Revision, Stage},
     sorted::SortedMap,
     time::Timestamp,
@@ -65,6 +72,7 @@ pub struct Checked {
 pub(crate) struct Program {
     pub(crate) name: Spanned<ProgramName>,
     pub(crate) object: Sha256Digest,
+    pub(crate) globals: SortedMap<GlobalName, HexBytes>,
     pub(crate) attach: Vec<place::Place>,
 }
 
@@ -90,6 +98,8 @@ pub fn check(resolved: &Resolved, diags: &mut Diagnostics) -> Option<Checked> {
     let before = diags.error_count();
     let metadata = metadata::check(&resolved.manifest, diags);
     let programs = programs::check(resolved, diags);
+    globals::agree(resolved, diags);
+    selectors::early(&resolved.manifest, diags);
     let maps = maps::check(resolved, diags);
     if diags.error_count() > before {
         return None;

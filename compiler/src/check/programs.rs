@@ -12,7 +12,7 @@ use nodeplan::{
     selector::{Overlap, Selector},
 };
 
-use super::{Program, all, attach, name, not_empty, place::Place, unique};
+use super::{Program, all, attach, globals, name, not_empty, place::Place, unique};
 use crate::{
     diag::{Code, Diagnostic, Diagnostics, one_of, shown},
     manifest::raw,
@@ -90,7 +90,8 @@ fn check_program(raw: &raw::Program, object: &ObjectFile, diags: &mut Diagnostic
         Some(list) => all(list.value.iter().map(|item| attach::check(item, list.span, diags))),
         None => Some(Vec::new()),
     };
-    let program = Program { name: name?, object: object.sha256, attach: attach.filter(|_| sound)? };
+    let globals = globals::check(raw, object, diags);
+    let program = Program { name: name?, object: object.sha256, globals: globals?, attach: attach.filter(|_| sound)? };
     once_per_place(&program, diags);
     Some(program)
 }

@@ -1,17 +1,20 @@
 //! Check of interface selectors.
 //!
 //! In:   raw selectors. Out: [`Selector`]s with their places, in written order.
-//! May fail with: NB0301 (names), NB0305 (empty list), NB0306 (listed twice), NB0323 (not one selector).
+//! May fail with: NB0301 (names), NB0305 (empty list), NB0306 (listed twice), NB0323 (not one selector), NB0381 (needs the
+//! network), NB0382 (excludes everything), NB0383 (also means internal interfaces).
 
 use nodeplan::{
+    glob,
     name::{DriverName, IfGlob, IfName},
+    plan::Stage,
     selector::{MacAddress, Selector, Target},
 };
 
 use super::{all, name, not_empty, unique};
 use crate::{
     diag::{Code, Diagnostic, Diagnostics, shown},
-    manifest::raw,
+    manifest::raw::{self, AnyAttach},
     source::{Span, Spanned},
     yaml::types::{List, Text},
 };
@@ -52,7 +55,14 @@ fn check_one(raw: &raw::Selector, list: Span, diags: &mut Diagnostics) -> Option
     };
     let count = targets.len();
     match targets.into_iter().next() {
-        Some((span, target)) if count == 1 => Some(Spanned::new(Selector { target: target?, exclude: exclude? }, span)),
+        Some((span, target)) if count == 1 => {
+            let selector = Selector { target: target?, exclude: exclude? };
+            if let Some(place) = raw.exclude.as_ref().and_then(|list| excludes_all(&selector, list)) {
+                diags.push(nothing_left(&selector, span, place));
+                return None;
+            }
+            Some(Spanned::new(selector, span))
+        }
         first => {
             let span = first.map_or(raw.exclude.as_ref().map_or(list, |exclude| exclude.span), |(span, _)| span);
             let message =
@@ -76,7 +86,129 @@ fn mac(text: &Text, diags: &mut Diagnostics) -> Option<MacAddress> {
             Diagnostic::error(Code::BadName, format!("MAC address `{}` {error}", shown(&text.value))).at(text.span, ""),
         );
     }
-    mac.ok()
+    let mac = mac.ok()?;
+    // The lowest bit of the first byte: IEEE 802-2014, 8.2.2. Broadcast is one of them.
+    let why = match mac.bytes() {
+        [first, ..] if first & 1 == 1 => "is a multicast address",
+        [0, 0, 0, 0, 0, 0] => "is the address of nothing",
+        _ => return Some(mac),
+    };
+    diags.push(
+        Diagnostic::error(Code::BadSelector, format!("MAC address `{mac}` {why}; no interface has it"))
+            .at(text.span, "selects nothing")
+            .help("write the address that `ip link` shows behind `link/ether`"),
+    );
+    None
+}
+
+/// The place of an `exclude` that leaves nothing of the selector.
+fn excludes_all(selector: &Selector, written: &List<Text>) -> Option<Span> {
+    let all = |text: &str| match &selector.target {
+        _ if text.bytes().all(|byte| byte == b'*') => true,
+        // A glob is inside another if the other matches its text, with stars standing for stars.
+        Target::Name(name) => {
+            let stars = text.contains('?') && name.as_str().contains('*');
+            text == name.as_str() || (!stars && glob::matches(text, name.as_str()))
+        }
+        Target::Primary | Target::Driver(_) | Target::Mac(_) | Target::MembersOf(_) => false,
+    };
+    written.value.iter().find(|item| all(&item.value)).map(|item| item.span)
+}
+
+fn nothing_left(selector: &Selector, span: Span, exclude: Span) -> Diagnostic {
+    let bare = Selector { target: selector.target.clone(), exclude: Vec::new() };
+    Diagnostic::error(Code::ExcludesAll, format!("the selector `{bare}` excludes everything that it means"))
+        .at(exclude, "leaves nothing")
+        .also(span, "of this")
+        .help("narrow `exclude`, or remove the selector")
+}
+
+/// Names on every OpenShift node that are nobody's uplink, with what they are. Source: Linux; Open vSwitch;
+/// OVN-Kubernetes `go-controller/pkg/types/const.go`; pods' names are made by it and by CNI's `bridge` plugin.
+const INTERNAL: &[(&str, &str)] = &[
+    ("lo", "lo"),
+    ("ovs-system", "ovs-system"),
+    ("br-ex", "br-ex"),
+    ("br-int", "br-int"),
+    ("ovn-k8s-mp0", "ovn-k8s-mp0"),
+    ("genev_sys_6081", "genev_sys_6081"),
+    ("veth1a2b3c4d", "veth*"),
+    ("0a1b2c3d4e5f6a7", "the interfaces of pods"),
+];
+
+/// Warns of a glob that also means interfaces that carry no traffic of their own.
+pub(super) fn warn_wide(selectors: &[Spanned<Selector>], diags: &mut Diagnostics) {
+    for selector in selectors {
+        let Target::Name(name) = &selector.value.target else { continue };
+        // Who spells out the beginning, as in `br-*` or `veth*`, means them.
+        let spelled_out = name.as_str().find(['*', '?']).is_none_or(|wild| wild >= 2);
+        if spelled_out {
+            continue;
+        }
+        let meant = |sample: &str| name.matches(sample) && !selector.value.excludes(sample);
+        let found: Vec<_> = INTERNAL.iter().filter(|(sample, _)| meant(sample)).map(|(_, shown)| *shown).collect();
+        if found.is_empty() {
+            continue;
+        }
+        diags.push(
+            Diagnostic::warning(Code::WideGlob, format!("`{name}` also means {}", found.join(", ")))
+                .at(selector.span, "means more than uplinks")
+                .note("every OpenShift node has such interfaces; packets cross several of them")
+                .help("write `primary: true` or `driver: …`, a narrower glob such as `ens*`, or `exclude: [lo, \"veth*\", …]`"),
+        );
+    }
+}
+
+/// XDP on a switch's own port sees what the switch hands to the node, not what comes in.
+pub(super) fn warn_switch(selectors: &[Spanned<Selector>], diags: &mut Diagnostics) {
+    for selector in selectors {
+        let Target::Name(name) = &selector.value.target else { continue };
+        let own = name.is_exact() || name.as_str().starts_with("br-") || name.as_str().starts_with("ovs");
+        let switches = ["br-ex", "br-int", "ovs-system", "ovs-netdev", "br-ex1"];
+        let Some(switch) = switches.iter().find(|switch| own && name.matches(switch)) else { continue };
+        if selector.value.excludes(switch) {
+            continue;
+        }
+        diags.push(
+            Diagnostic::warning(Code::Switch, format!("`{name}` means `{switch}`, a port of Open vSwitch"))
+                .at(selector.span, "packets from outside do not pass XDP here")
+                .note("Open vSwitch takes packets from the uplink below; its own port has no native XDP")
+                .help("write `primary: true`: the uplink below br-ex"),
+        );
+    }
+}
+
+/// Before the network is up only an interface's own name, driver and MAC address can be told.
+pub(super) fn early(manifest: &raw::Manifest, diags: &mut Diagnostics) {
+    let Some(stage) = manifest.spec.stage.as_ref().filter(|word| word.0.value == Stage::Early) else { return };
+    let programs = manifest.spec.programs.value.iter().flat_map(|program| &program.attach);
+    for attach in programs.flat_map(|list| &list.value).flat_map(raw::Attach::named) {
+        let interfaces = match attach {
+            AnyAttach::Xdp(xdp) => &xdp.interfaces,
+            AnyAttach::Tc(tc) => &tc.interfaces,
+            AnyAttach::Cgroup(_)
+            | AnyAttach::Tracepoint(_)
+            | AnyAttach::RawTracepoint(_)
+            | AnyAttach::BtfTracepoint(_)
+            | AnyAttach::Kprobe(_)
+            | AnyAttach::Kretprobe(_)
+            | AnyAttach::Fentry(_)
+            | AnyAttach::Fexit(_)
+            | AnyAttach::Lsm(_) => continue,
+        };
+        for selector in &interfaces.value {
+            let primary = selector.primary.as_ref().map(|flag| ("primary", flag.span));
+            let members = selector.members_of.as_ref().map(|bond| ("membersOf", bond.span));
+            for (kind, span) in primary.into_iter().chain(members) {
+                diags.push(
+                    Diagnostic::error(Code::NotEarly, format!("stage `early` cannot tell `{kind}` interfaces"))
+                        .at(span, "is known once the network is up")
+                        .also(stage.0.span, "runs before the network")
+                        .help("write `name`, `driver` or `mac`, or remove `stage: early`"),
+                );
+            }
+        }
+    }
 }
 
 fn exclude(list: &List<Text>, diags: &mut Diagnostics) -> Option<Vec<IfGlob>> {

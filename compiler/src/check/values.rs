@@ -1,163 +1,201 @@
-//! Keys and values of maps: from what a person writes to bytes in the node's order.
+//! Keys and values of maps, and global variables: from what a person writes to bytes in the node's order.
 //!
-//! In:   a scalar and the C type it must fit. Out: exactly as many bytes as the type has.
-//! May fail with: NB0319.
-//!
-//! Nodes are little-endian (`x86_64`, aarch64). `__be16`, `__be32` and `__be64` are in network order.
-
-use std::net::Ipv4Addr;
-
-use nodeplan::digest::{from_hex, to_hex};
+//! In:   a literal and the C type it must fit. Out: exactly as many bytes as the type has.
+//! May fail with: NB0319 or NB0326, as the caller says; all problems of one literal at once.
 
 use crate::{
-    diag::{Code, Diagnostic, Diagnostics, shown},
-    object::map::{ScalarType, Shape},
-    source::Spanned,
-    yaml::types::{Literal, Scalar},
+    diag::{Code, Diagnostic, Diagnostics, one_of, shown},
+    object::shape::{Field, Form, Shape},
+    source::{Span, Spanned},
+    suggest::nearest,
+    yaml::types::{Literal, Scalar, Text},
 };
 
-/// Why a scalar does not fit, and what to write.
-struct Misfit {
-    message: String,
-    help: String,
+use super::scalars::{self, Misfit};
+
+/// Largest value that is encoded, in bytes. Ours: values travel in the statement.
+const VALUE_MAX_BYTES: usize = 64 * 1024;
+
+/// What a literal is, for messages.
+#[derive(Clone, Copy)]
+pub(super) struct Subject<'a> {
+    /// "key" or "value".
+    pub(super) what: &'static str,
+    /// What has the value, such as a variable; empty for entries of maps.
+    pub(super) name: &'a str,
+    /// Code of misfits.
+    pub(super) code: Code,
 }
 
-/// The bytes of `scalar`; `what` is "key" or "value".
-pub(super) fn encode(scalar: &Spanned<Literal>, shape: &Shape, what: &str, diags: &mut Diagnostics) -> Option<Vec<u8>> {
-    let bytes = match &scalar.value {
-        Literal::Scalar(scalar) => to_bytes(scalar, shape),
-        Literal::List(_) | Literal::Struct(_) => Err(wrong_kind(shape.scalar, shape.size as usize)),
-    };
-    match bytes {
-        Ok(bytes) => Some(bytes),
-        Err(misfit) => {
-            let message = format!("{what} {} {}", written(&scalar.value), misfit.message);
-            diags.push(
-                Diagnostic::error(Code::EntryMismatch, message)
-                    .at(scalar.span, format_args!("must fit {}", shown(&shape.c_type)))
-                    .help(misfit.help),
-            );
-            None
-        }
-    }
-}
-
-fn written(literal: &Literal) -> String {
-    match literal {
-        Literal::Scalar(Scalar::Int(number)) => format!("`{number}`"),
-        Literal::Scalar(Scalar::Bool(value)) => format!("`{value}`"),
-        Literal::Scalar(Scalar::Text(text)) => format!("`{}`", shown(text)),
-        Literal::List(_) => "list".to_owned(),
-        Literal::Struct(_) => "map".to_owned(),
-    }
-}
-
-fn to_bytes(scalar: &Scalar, shape: &Shape) -> Result<Vec<u8>, Misfit> {
+/// The bytes of `literal`.
+pub(super) fn encode(
+    literal: &Spanned<Literal>,
+    shape: &Shape,
+    subject: Subject<'_>,
+    diags: &mut Diagnostics,
+) -> Option<Vec<u8>> {
     let size = shape.size as usize;
-    match (shape.scalar, scalar) {
-        (ScalarType::Int { signed }, Scalar::Int(number)) => number_bytes(*number, size, signed),
-        (ScalarType::Network, Scalar::Int(number)) => {
-            number_bytes(*number, size, false).map(|bytes| bytes.into_iter().rev().collect())
+    let mut writer = Writer { subject, diags, path: subject.name.to_owned() };
+    if size > VALUE_MAX_BYTES {
+        let message = format!("does not fit: its type has {size} bytes; {VALUE_MAX_BYTES} are allowed");
+        writer.report(literal, shape, Misfit::new(message, "use a smaller type in the C source"));
+        return None;
+    }
+    let mut bytes = vec![0; size];
+    writer.write(literal, shape, &mut bytes).then_some(bytes)
+}
+
+struct Writer<'a, 'd> {
+    subject: Subject<'a>,
+    diags: &'d mut Diagnostics,
+    /// Name, members and indices of the value, such as `limits.ports[3]`.
+    path: String,
+}
+
+impl Writer<'_, '_> {
+    /// Writes a literal to `out`, which has the size of its shape; `false` if a problem was reported.
+    fn write(&mut self, literal: &Spanned<Literal>, shape: &Shape, out: &mut [u8]) -> bool {
+        let misfit = match (&literal.value, &shape.form) {
+            (Literal::Scalar(scalar), _) => match scalars::to_bytes(scalar, shape) {
+                Ok(bytes) if bytes.len() == out.len() => {
+                    out.copy_from_slice(&bytes);
+                    return true;
+                }
+                Ok(_) => scalars::wrong_kind(shape),
+                Err(misfit) => misfit,
+            },
+            (Literal::List(items), Form::Array { element, count }) if items.len() == *count as usize => {
+                return self.write_items(items, element, out);
+            }
+            (Literal::List(items), Form::Array { count, .. }) => {
+                Misfit::new(format!("has {}; {count} are needed", counted(items.len())), "write all of them, zeros too")
+            }
+            (Literal::Struct(members), Form::Struct(fields)) => {
+                return self.write_members(members, fields, literal.span, shape, out);
+            }
+            (Literal::List(_) | Literal::Struct(_), _) => scalars::wrong_kind(shape),
+        };
+        self.report(literal, shape, misfit);
+        false
+    }
+
+    fn write_items(&mut self, items: &[Spanned<Literal>], element: &Shape, out: &mut [u8]) -> bool {
+        let mut sound = true;
+        let size = (element.size as usize).max(1);
+        for (index, (item, out)) in items.iter().zip(out.chunks_exact_mut(size)).enumerate() {
+            sound &= self.below(&format!("[{index}]"), |writer| writer.write(item, element, out));
         }
-        (ScalarType::Network, Scalar::Text(text)) if size == 4 && !text.starts_with("0x") => {
-            text.parse::<Ipv4Addr>().map(|address| address.octets().to_vec()).map_err(|_| Misfit {
-                message: "is not an IPv4 address".to_owned(),
-                help: "write an address such as `10.0.0.1`".to_owned(),
-            })
+        sound
+    }
+
+    fn write_members(
+        &mut self,
+        members: &[(Text, Spanned<Literal>)],
+        fields: &[Field],
+        span: Span,
+        shape: &Shape,
+        out: &mut [u8],
+    ) -> bool {
+        let mut sound = true;
+        for (name, member) in members {
+            let Some(field) = fields.iter().find(|field| field.name == name.value) else {
+                self.no_such_member(name, fields, shape);
+                sound = false;
+                continue;
+            };
+            // Checked when the shape was made: no member lies outside.
+            let range = field.offset as usize..(field.offset + field.shape.size) as usize;
+            let Some(out) = out.get_mut(range) else { continue };
+            sound &= self.below(&format!(".{}", name.value), |writer| writer.write(member, &field.shape, out));
         }
-        (ScalarType::Bool, Scalar::Bool(value)) => Ok(vec![u8::from(*value)]),
-        (ScalarType::Bytes | ScalarType::Network, Scalar::Text(text)) => hex_bytes(text, size),
-        (scalar, _) => Err(wrong_kind(scalar, size)),
+        let missing: Vec<_> = fields
+            .iter()
+            .filter(|field| !field.is_padding() && members.iter().all(|(name, _)| name.value != field.name))
+            .map(|field| field.name.as_str())
+            .collect();
+        // An unknown member that was meant to be one of them is enough of a report.
+        if !missing.is_empty() && sound {
+            let list: Vec<_> = missing.iter().map(|name| format!("`{}`", shown(name))).collect();
+            let message = format!("{} has no {}", self.place(), list.join(", "));
+            let span = members.first().map_or(span, |(name, _)| name.span);
+            self.diags.push(
+                Diagnostic::error(self.subject.code, message)
+                    .at(span, format_args!("must have all members of {}", shown(&shape.c_type)))
+                    .note("members named pad, padding, reserved or unused may be left out, and are zero")
+                    .help(format!("add `{}: …`", shown(missing[0]))),
+            );
+            sound = false;
+        }
+        sound
+    }
+
+    fn below<T>(&mut self, step: &str, run: impl FnOnce(&mut Self) -> T) -> T {
+        let length = self.path.len();
+        self.path.push_str(step);
+        let result = run(self);
+        self.path.truncate(length);
+        result
+    }
+
+    /// Which value is meant, such as "value of `ports[3]`".
+    fn place(&self) -> String {
+        format!("{}{}", self.subject.what, self.of())
+    }
+
+    fn of(&self) -> String {
+        match self.path.trim_start_matches('.') {
+            "" => String::new(),
+            path => format!(" of `{}`", shown(path)),
+        }
+    }
+
+    fn no_such_member(&mut self, name: &Text, fields: &[Field], shape: &Shape) {
+        let known = || fields.iter().map(|field| field.name.as_str());
+        let help = match nearest(&name.value, known()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("its members are {}", one_of(known())),
+        };
+        let message = format!("{} has no member `{}`", self.place(), shown(&name.value));
+        self.diags.push(
+            Diagnostic::error(self.subject.code, message)
+                .at(name.span, format_args!("not in {}", shown(&shape.c_type)))
+                .help(help),
+        );
+    }
+
+    fn report(&mut self, literal: &Spanned<Literal>, shape: &Shape, misfit: Misfit) {
+        let message = match &literal.value {
+            Literal::Scalar(scalar) => {
+                format!("{} {} {}", self.subject.what, [written(scalar), self.of()].concat(), misfit.message)
+            }
+            Literal::List(_) | Literal::Struct(_) => format!("{} {}", self.place(), misfit.message),
+        };
+        self.diags.push(
+            Diagnostic::error(self.subject.code, message)
+                .at(place(literal), format_args!("must fit {}", shown(&shape.c_type)))
+                .help(misfit.help),
+        );
     }
 }
 
-fn wrong_kind(wanted: ScalarType, size: usize) -> Misfit {
-    let (message, help) = match wanted {
-        ScalarType::Int { .. } => {
-            ("is not a number", "write a number without quotes, such as `1` or `0x10`".to_owned())
-        }
-        ScalarType::Network if size == 4 => {
-            ("is not an IPv4 address", "write an address such as `10.0.0.1`".to_owned())
-        }
-        ScalarType::Network => ("is not a number", "write a number without quotes; nodebpf swaps its bytes".to_owned()),
-        ScalarType::Bool => ("is not a truth value", "write `true` or `false`".to_owned()),
-        ScalarType::Bytes => ("is not a text of bytes", hex_help(size)),
-    };
-    Misfit { message: message.to_owned(), help }
-}
-
-fn hex_help(size: usize) -> String {
-    let example = to_hex(&vec![0; size.min(8)]);
-    let more = if size > 8 { "…" } else { "" };
-    format!("write {size} bytes in the order of memory, in quotes: \"0x{example}{more}\"")
-}
-
-/// Little-endian bytes of a number that fits.
-fn number_bytes(number: i128, size: usize, signed: bool) -> Result<Vec<u8>, Misfit> {
-    let bits = u32::try_from(size * 8).unwrap_or(64).min(64);
-    let (low, high) =
-        if signed { (-(1i128 << (bits - 1)), (1i128 << (bits - 1)) - 1) } else { (0, (1i128 << bits) - 1) };
-    if !(low..=high).contains(&number) {
-        return Err(Misfit {
-            message: format!("is out of range; allowed are {low} to {high}"),
-            help: "correct it, or use a wider type in the C source".to_owned(),
-        });
-    }
-    Ok(number.to_le_bytes()[..size.min(16)].to_vec())
-}
-
-fn hex_bytes(text: &str, size: usize) -> Result<Vec<u8>, Misfit> {
-    let bytes = text.strip_prefix("0x").and_then(|digits| from_hex(&digits.to_lowercase()));
-    match bytes {
-        Some(bytes) if bytes.len() == size => Ok(bytes),
-        Some(bytes) => {
-            Err(Misfit { message: format!("has {} bytes; {size} are needed", bytes.len()), help: hex_help(size) })
-        }
-        None => Err(Misfit { message: "is not hexadecimal".to_owned(), help: hex_help(size) }),
+/// Where to point: lists and maps have a start only, so their first scalar or member is shown.
+fn place(literal: &Spanned<Literal>) -> Span {
+    match &literal.value {
+        Literal::Scalar(_) => literal.span,
+        Literal::List(items) => items.first().map_or(literal.span, place),
+        Literal::Struct(members) => members.first().map_or(literal.span, |(name, _)| name.span),
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn shape(scalar: ScalarType, size: u32) -> Shape {
-        Shape { size, scalar, c_type: String::new() }
+/// A value for messages.
+pub(super) fn written(scalar: &Scalar) -> String {
+    match scalar {
+        Scalar::Int(number) => format!("`{number}`"),
+        Scalar::Bool(value) => format!("`{value}`"),
+        Scalar::Text(text) => format!("`{}`", shown(text)),
     }
+}
 
-    #[test]
-    fn values_become_bytes() {
-        let int = |signed| ScalarType::Int { signed };
-        let text = |text: &str| Scalar::Text(text.to_owned());
-        let cases: Vec<(&str, Scalar, Shape, Option<Vec<u8>>)> = vec![
-            ("u8", Scalar::Int(255), shape(int(false), 1), Some(vec![255])),
-            ("u8 too large", Scalar::Int(256), shape(int(false), 1), None),
-            ("u8 negative", Scalar::Int(-1), shape(int(false), 1), None),
-            ("i8", Scalar::Int(-128), shape(int(true), 1), Some(vec![0x80])),
-            ("i8 too small", Scalar::Int(-129), shape(int(true), 1), None),
-            ("u32", Scalar::Int(0x0102_0304), shape(int(false), 4), Some(vec![4, 3, 2, 1])),
-            ("u64 max", Scalar::Int(u64::MAX.into()), shape(int(false), 8), Some(vec![255; 8])),
-            ("u64 too large", Scalar::Int(i128::from(u64::MAX) + 1), shape(int(false), 8), None),
-            ("i64 min", Scalar::Int(i64::MIN.into()), shape(int(true), 8), Some(vec![0, 0, 0, 0, 0, 0, 0, 0x80])),
-            ("number as text", text("1"), shape(int(false), 4), None),
-            ("number as bytes", text("0x00000001"), shape(int(false), 4), None),
-            ("address", text("10.0.0.1"), shape(ScalarType::Network, 4), Some(vec![10, 0, 0, 1])),
-            ("address as bytes", text("0x0a000001"), shape(ScalarType::Network, 4), Some(vec![10, 0, 0, 1])),
-            ("address as number", Scalar::Int(0x0a00_0001), shape(ScalarType::Network, 4), Some(vec![10, 0, 0, 1])),
-            ("no address", text("10.0.0.256"), shape(ScalarType::Network, 4), None),
-            ("address with zeros", text("010.0.0.1"), shape(ScalarType::Network, 4), None),
-            ("port", Scalar::Int(443), shape(ScalarType::Network, 2), Some(vec![1, 0xbb])),
-            ("port too large", Scalar::Int(65536), shape(ScalarType::Network, 2), None),
-            ("bool", Scalar::Bool(true), shape(ScalarType::Bool, 1), Some(vec![1])),
-            ("bool as number", Scalar::Int(1), shape(ScalarType::Bool, 1), None),
-            ("bytes", text("0xDEADbeef00"), shape(ScalarType::Bytes, 5), Some(vec![0xde, 0xad, 0xbe, 0xef, 0])),
-            ("bytes short", text("0xdead"), shape(ScalarType::Bytes, 5), None),
-            ("bytes odd", text("0xdea"), shape(ScalarType::Bytes, 2), None),
-            ("bytes without 0x", text("dead"), shape(ScalarType::Bytes, 2), None),
-            ("bytes as number", Scalar::Int(1), shape(ScalarType::Bytes, 2), None),
-        ];
-        for (name, scalar, shape, want) in cases {
-            assert_eq!(to_bytes(&scalar, &shape).ok(), want, "case: {name}");
-        }
-    }
+fn counted(items: usize) -> String {
+    if items == 1 { "1 item".to_owned() } else { format!("{items} items") }
 }

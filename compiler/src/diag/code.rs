@@ -117,6 +117,18 @@ codes! {
     BadSelector = "NB0323", "a selector does not select by one thing";
     /// None or several hooks in one item.
     NotOneHook = "NB0324", "an attachment does not name one hook";
+    /// A global variable that the object does not have.
+    GlobalNotInObject = "NB0325", "a global variable is not in the object";
+    /// A value that a variable cannot have.
+    GlobalMismatch = "NB0326", "a value does not fit its global variable";
+    /// Two values for one variable.
+    GlobalSetTwice = "NB0327", "a global variable has two values";
+    /// A variable that a manifest cannot set.
+    GlobalNotSettable = "NB0328", "a global variable cannot be set";
+    /// `const` without `volatile`.
+    ConstantFolded = "NB0329", "a constant may be compiled in";
+    /// The map behind a section of variables.
+    InternalMap = "NB0330", "a map is a section of variables";
     /// An owner without place in the policy.
     UnknownOwner = "NB0331", "the policy does not know the owner";
     /// A stream name of somebody else.
@@ -141,6 +153,37 @@ codes! {
     StreamsOverlap = "NB0342", "streams of two owners overlap";
     /// A band that does not rise.
     BadBand = "NB0343", "a band of priorities does not rise";
+
+    /// Config and state at once, or state that cannot last.
+    MapKinds = "NB0344", "a map cannot be of that kind";
+    /// A size that the map cannot have.
+    MapSize = "NB0345", "a map cannot have that size";
+    /// More memory than a map may take.
+    MapMemory = "NB0346", "a map takes too much memory";
+    /// A slot that cannot be filled.
+    BadSlot = "NB0347", "a tail-call slot cannot be filled";
+    /// Neither attached nor in a slot.
+    NotReached = "NB0348", "a program would never run";
+    /// A ring buffer that nobody reads, or a reader of something else.
+    Consumer = "NB0349", "a buffer and its consumer do not match";
+    /// A map that cannot be made.
+    MapRefused = "NB0380", "a map cannot be made on a node";
+    /// A selector that needs the network.
+    NotEarly = "NB0381", "a selector needs the network";
+    /// `exclude` that leaves nothing.
+    ExcludesAll = "NB0382", "a selector excludes everything";
+    /// A glob that means too much.
+    WideGlob = "NB0383", "a glob also means internal interfaces";
+    /// XDP on a port of Open vSwitch.
+    Switch = "NB0384", "XDP on a port of Open vSwitch";
+    /// `before` and `after` one program.
+    EqualAnchors = "NB0385", "before and after name one program";
+    /// A name longer than the kernel keeps.
+    AnchorCut = "NB0386", "a program name is cut by the kernel";
+    /// A bug patch without end.
+    NoExpiry = "NB0387", "a bug patch never ends";
+    /// A range without members.
+    EmptyRange = "NB0388", "a range holds nothing";
 
     /// More programs on one interface than a dispatcher holds.
     TooManyPrograms = "NB0401", "an interface would get too many programs";

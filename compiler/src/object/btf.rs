@@ -19,6 +19,29 @@ pub struct Member {
     name: u32,
     /// Its type.
     pub type_id: TypeId,
+    /// Where it starts in its struct, in bits; 0 for parameters.
+    pub bit_offset: u32,
+    /// Its width in bits, if it is a bitfield.
+    pub bitfield: Option<u8>,
+}
+
+/// A name of an enum and its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EnumValue {
+    name: u32,
+    /// The value.
+    pub value: i128,
+}
+
+/// What a modifier says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Qualifier {
+    /// `const`.
+    Const,
+    /// `volatile`.
+    Volatile,
+    /// `restrict` or a type tag.
+    Other,
 }
 
 /// A type, reduced to what nodebpf asks of it.
@@ -50,6 +73,8 @@ pub enum Kind {
         size: u32,
         /// Members.
         members: Vec<Member>,
+        /// Whether the members lie in one place.
+        union: bool,
     },
     /// An enum of 32 or 64 bits.
     Enum {
@@ -57,11 +82,18 @@ pub enum Kind {
         size: u32,
         /// Whether its values have a sign.
         signed: bool,
+        /// Its names, in written order.
+        values: Vec<EnumValue>,
     },
     /// A name for another type.
     Typedef(TypeId),
     /// `const`, `volatile`, `restrict` or a type tag.
-    Modifier(TypeId),
+    Modifier {
+        /// The type that is modified.
+        to: TypeId,
+        /// Which of them.
+        qualifier: Qualifier,
+    },
     /// A function.
     Function {
         /// Its prototype.
@@ -77,8 +109,13 @@ pub enum Kind {
         parameters: Vec<Member>,
     },
     /// A variable.
-    Variable(TypeId),
-    /// A section of variables.
+    Variable {
+        /// Its type.
+        of: TypeId,
+        /// 0 static, 1 global, 2 extern.
+        linkage: u32,
+    },
+    /// A section of variables, by their ids. Their offsets stand in the symbols: clang leaves them 0 here.
     DataSection(Vec<TypeId>),
     /// `float` or `double`.
     Float(u32),
@@ -178,15 +215,13 @@ impl Btf {
         if self.strings.last() != Some(&0) {
             return Err(BtfError("its strings do not end"));
         }
-        let members = |kind: &Kind| match kind {
-            Kind::Composite { members, .. } => members.clone(),
-            Kind::Prototype { parameters, .. } => parameters.clone(),
+        let inner = |kind: &Kind| match kind {
+            Kind::Composite { members, .. } => members.iter().map(|member| member.name).collect(),
+            Kind::Prototype { parameters, .. } => parameters.iter().map(|member| member.name).collect(),
+            Kind::Enum { values, .. } => values.iter().map(|value| value.name).collect(),
             _ => Vec::new(),
         };
-        let names = self
-            .types
-            .iter()
-            .flat_map(|item| members(&item.kind).into_iter().map(|member| member.name).chain([item.name]));
+        let names = self.types.iter().flat_map(|item| inner(&item.kind).into_iter().chain([item.name]));
         match names.max() {
             Some(last) if last as usize >= self.strings.len() => Err(BtfError("a name lies outside")),
             _ => Ok(()),
@@ -215,6 +250,11 @@ impl Btf {
         self.string(member.name)
     }
 
+    /// Name of an enum's value.
+    pub fn enum_name(&self, value: &EnumValue) -> &str {
+        self.string(value.name)
+    }
+
     /// All types with their ids.
     pub fn iter(&self) -> impl Iterator<Item = (TypeId, &Type)> {
         (0..).zip(&self.types)
@@ -224,7 +264,7 @@ impl Btf {
     pub fn strip(&self, mut id: TypeId) -> TypeId {
         for _ in 0..MAX_CHAIN {
             match self.get(id).kind {
-                Kind::Typedef(to) | Kind::Modifier(to) => id = to,
+                Kind::Typedef(to) | Kind::Modifier { to, .. } => id = to,
                 _ => break,
             }
         }
@@ -240,7 +280,7 @@ impl Btf {
                     names.push(self.name(id));
                     id = to;
                 }
-                Kind::Modifier(to) => id = to,
+                Kind::Modifier { to, .. } => id = to,
                 _ => break,
             }
         }
@@ -268,11 +308,34 @@ impl Btf {
     }
 }
 
-fn members(reader: &mut Reader<'_>, count: u16, stride: usize) -> Result<Vec<Member>, BtfError> {
+fn members(reader: &mut Reader<'_>, count: u16, stride: usize, with_bitfields: bool) -> Result<Vec<Member>, BtfError> {
     (0..count)
         .map(|_| {
             let mut item = Reader { bytes: reader.take(stride)? };
-            Ok(Member { name: item.u32()?, type_id: item.u32()? })
+            let (name, type_id) = (item.u32()?, item.u32()?);
+            let word = if item.bytes.is_empty() { 0 } else { item.u32()? };
+            // With bitfields in the struct, the highest byte is a width.
+            let [.., width] = word.to_le_bytes();
+            let bitfield = Some(width).filter(|width| with_bitfields && *width > 0);
+            let bit_offset = if with_bitfields { word & 0x00ff_ffff } else { word };
+            Ok(Member { name, type_id, bit_offset, bitfield })
+        })
+        .collect()
+}
+
+/// Values of an enum; those of 64 bits are in two words.
+fn enum_values(reader: &mut Reader<'_>, count: u16, signed: bool, wide: bool) -> Result<Vec<EnumValue>, BtfError> {
+    (0..count)
+        .map(|_| {
+            let (name, low) = (reader.u32()?, reader.u32()?);
+            let high = if wide { reader.u32()? } else { 0 };
+            let bits = u64::from(high) << 32 | u64::from(low);
+            let value = match (signed, wide) {
+                (false, _) => i128::from(bits),
+                (true, true) => i128::from(bits.cast_signed()),
+                (true, false) => i128::from(low.cast_signed()),
+            };
+            Ok(EnumValue { name, value })
         })
         .collect()
 }
@@ -291,20 +354,16 @@ fn read_type(reader: &mut Reader<'_>) -> Result<Type, BtfError> {
             let (element, _, count) = (reader.u32()?, reader.u32()?, reader.u32()?);
             Kind::Array { element, count }
         }
-        4 | 5 => Kind::Composite { size: word, members: members(reader, vlen, 12)? },
-        6 => {
-            members(reader, vlen, 8)?;
-            Kind::Enum { size: word, signed: flag }
-        }
+        kind @ (4 | 5) => Kind::Composite { size: word, members: members(reader, vlen, 12, flag)?, union: kind == 5 },
+        6 => Kind::Enum { size: word, signed: flag, values: enum_values(reader, vlen, flag, false)? },
         7 => Kind::Other,
         8 => Kind::Typedef(word),
-        9..=11 | 18 => Kind::Modifier(word),
+        9 => Kind::Modifier { to: word, qualifier: Qualifier::Volatile },
+        10 => Kind::Modifier { to: word, qualifier: Qualifier::Const },
+        11 | 18 => Kind::Modifier { to: word, qualifier: Qualifier::Other },
         12 => Kind::Function { prototype: word, linkage: vlen },
-        13 => Kind::Prototype { returns: word, parameters: members(reader, vlen, 8)? },
-        14 => {
-            reader.u32()?;
-            Kind::Variable(word)
-        }
+        13 => Kind::Prototype { returns: word, parameters: members(reader, vlen, 8, false)? },
+        14 => Kind::Variable { of: word, linkage: reader.u32()? },
         15 => {
             // The variable's type id comes first, then offset and size.
             let ids = (0..vlen).map(|_| Reader { bytes: reader.take(12)? }.u32()).collect::<Result<_, _>>()?;
@@ -315,10 +374,7 @@ fn read_type(reader: &mut Reader<'_>) -> Result<Type, BtfError> {
             reader.u32()?;
             Kind::Other
         }
-        19 => {
-            members(reader, vlen, 12)?;
-            Kind::Enum { size: word, signed: flag }
-        }
+        19 => Kind::Enum { size: word, signed: flag, values: enum_values(reader, vlen, flag, true)? },
         _ => return Err(BtfError("it has a kind of type that nodebpf does not know")),
     };
     Ok(Type { name, kind })

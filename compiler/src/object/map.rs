@@ -4,7 +4,10 @@
 //!
 //! Source of the convention: libbpf `bpf_helpers.h` (`__uint`, `__type`) and `src/libbpf.c`, `parse_btf_map_def`.
 
-use super::btf::{Btf, Kind, TypeId};
+use super::{
+    btf::{Btf, Kind, TypeId},
+    shape::Shape,
+};
 
 /// A map of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,35 +20,10 @@ pub struct MapFacts {
     pub key: Shape,
     /// Values.
     pub value: Shape,
-    /// Most entries; 0 if the object does not say.
+    /// Most entries; 0 if the object does not say. Bytes of a ring buffer, pages of an arena.
     pub max_entries: u32,
-}
-
-/// Size and type of a key or value.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shape {
-    /// Size in bytes; 0 if there is none.
-    pub size: u32,
-    /// How manifests write it.
-    pub scalar: ScalarType,
-    /// C type for messages.
-    pub c_type: String,
-}
-
-/// How a value of a map is written in a manifest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ScalarType {
-    /// A number in the order of the machine.
-    Int {
-        /// Whether it has a sign.
-        signed: bool,
-    },
-    /// A number in network order; of 4 bytes also an IPv4 address.
-    Network,
-    /// A truth value.
-    Bool,
-    /// Bytes only.
-    Bytes,
+    /// `BPF_F_*`, linux `include/uapi/linux/bpf.h`.
+    pub flags: u32,
 }
 
 /// Number of a map type: `enum bpf_map_type`, linux `include/uapi/linux/bpf.h`.
@@ -57,8 +35,22 @@ impl MapType {
     pub const HASH: Self = Self(1);
     /// `BPF_MAP_TYPE_ARRAY`.
     pub const ARRAY: Self = Self(2);
+    /// `BPF_MAP_TYPE_PROG_ARRAY`.
+    pub const PROG_ARRAY: Self = Self(3);
+    /// `BPF_MAP_TYPE_PERF_EVENT_ARRAY`.
+    pub const PERF_EVENT_ARRAY: Self = Self(4);
     /// `BPF_MAP_TYPE_PERCPU_ARRAY`.
     pub const PERCPU_ARRAY: Self = Self(6);
+    /// `BPF_MAP_TYPE_LRU_HASH`.
+    pub const LRU_HASH: Self = Self(9);
+    /// `BPF_MAP_TYPE_LRU_PERCPU_HASH`.
+    pub const LRU_PERCPU_HASH: Self = Self(10);
+    /// `BPF_MAP_TYPE_LPM_TRIE`.
+    pub const LPM_TRIE: Self = Self(11);
+    /// `BPF_MAP_TYPE_RINGBUF`.
+    pub const RINGBUF: Self = Self(27);
+    /// `BPF_MAP_TYPE_ARENA`.
+    pub const ARENA: Self = Self(33);
 
     /// bpftool's word for it.
     pub fn name(self) -> &'static str {
@@ -105,6 +97,45 @@ impl MapType {
     pub fn is_per_cpu(self) -> bool {
         matches!(self.name(), "percpu_hash" | "percpu_array" | "lru_percpu_hash" | "percpu_cgroup_storage")
     }
+
+    /// Why `max_entries` cannot be chosen; `None` if it can.
+    pub fn fixed_size(self) -> Option<&'static str> {
+        match self.name() {
+            "sk_storage" | "inode_storage" | "task_storage" | "cgrp_storage" => {
+                Some("it grows with the objects it is attached to; kernel: max_entries must be 0")
+            }
+            "cgroup_storage" | "percpu_cgroup_storage" => {
+                Some("it has one value per cgroup; kernel: max_entries must be 0")
+            }
+            "perf_event_array" => Some("it has one buffer per CPU"),
+            "struct_ops" => Some("it holds one set of operations"),
+            "prog_array" => Some("its indices are compiled into the programs"),
+            _ => None,
+        }
+    }
+}
+
+/// Memory that a map may take on a node with `cpus` CPUs, in bytes; saturates.
+///
+/// Keys and values at full size: the estimate by which the loader refuses a map, without what the kernel adds per entry
+/// (linux `kernel/bpf/hashtab.c`, `struct htab_elem`, 48 bytes). Per-CPU values are rounded up to 8 bytes and count once
+/// for each CPU: `kernel/bpf/arraymap.c`, `array_map_alloc`. A ring buffer's size is in bytes: `kernel/bpf/ringbuf.c`. An
+/// arena's is in pages of 4096 bytes, taken as they are used: `kernel/bpf/arena.c`.
+pub fn memory_bytes(map: &MapFacts, cpus: u32) -> u64 {
+    let entries = u64::from(map.max_entries);
+    if map.map_type == MapType::ARENA {
+        return entries.saturating_mul(4096);
+    }
+    if matches!(map.map_type.name(), "ringbuf" | "user_ringbuf") {
+        return entries;
+    }
+    let value = u64::from(map.value.size);
+    let values = if map.map_type.is_per_cpu() {
+        value.next_multiple_of(8).saturating_mul(u64::from(cpus.max(1)))
+    } else {
+        value
+    };
+    entries.saturating_mul(u64::from(map.key.size).saturating_add(values))
 }
 
 /// All maps of section `.maps`.
@@ -123,7 +154,7 @@ pub fn read(btf: &Btf) -> Vec<MapFacts> {
 }
 
 fn read_map(btf: &Btf, variable: TypeId) -> Option<MapFacts> {
-    let Kind::Variable(definition) = btf.get(variable).kind else { return None };
+    let Kind::Variable { of: definition, .. } = btf.get(variable).kind else { return None };
     let Kind::Composite { members, .. } = &btf.get(btf.strip(definition)).kind else { return None };
     let mut map = MapFacts {
         name: btf.name(variable).to_owned(),
@@ -131,6 +162,7 @@ fn read_map(btf: &Btf, variable: TypeId) -> Option<MapFacts> {
         key: Shape::bytes(0),
         value: Shape::bytes(0),
         max_entries: 0,
+        flags: 0,
     };
     for member in members {
         match btf.member_name(member) {
@@ -140,7 +172,8 @@ fn read_map(btf: &Btf, variable: TypeId) -> Option<MapFacts> {
             "value_size" => map.value = Shape::bytes(number(btf, member.type_id)?),
             "key" => map.key = Shape::of(btf, pointee(btf, member.type_id)?)?,
             "value" => map.value = Shape::of(btf, pointee(btf, member.type_id)?)?,
-            // map_flags, pinning, numa_node, map_extra, values: not needed here.
+            "map_flags" => map.flags = number(btf, member.type_id)?,
+            // pinning, numa_node, map_extra, values: not needed here.
             _ => {}
         }
     }
@@ -159,35 +192,5 @@ fn pointee(btf: &Btf, id: TypeId) -> Option<TypeId> {
     match btf.get(btf.strip(id)).kind {
         Kind::Pointer(to) => Some(to),
         _ => None,
-    }
-}
-
-impl Shape {
-    fn bytes(size: u32) -> Self {
-        Self { size, scalar: ScalarType::Bytes, c_type: format!("{size} bytes") }
-    }
-
-    fn of(btf: &Btf, id: TypeId) -> Option<Self> {
-        let size = btf.size(id)?;
-        let typedefs = btf.typedef_names(id);
-        let plain = btf.strip(id);
-        let network = typedefs.iter().any(|name| matches!(*name, "__be16" | "__be32" | "__be64"));
-        let scalar = match btf.get(plain).kind {
-            Kind::Int { encoding, .. } if encoding & 4 != 0 => ScalarType::Bool,
-            Kind::Int { .. } if network => ScalarType::Network,
-            Kind::Int { encoding, bits, .. } if size <= 8 && u32::from(bits) == size * 8 => {
-                ScalarType::Int { signed: encoding & 1 != 0 }
-            }
-            Kind::Enum { signed, .. } => ScalarType::Int { signed },
-            _ => ScalarType::Bytes,
-        };
-        let name = typedefs.first().copied().filter(|name| !name.is_empty()).unwrap_or(btf.name(plain));
-        let c_type = match btf.get(plain).kind {
-            _ if name.is_empty() => format!("{size} bytes"),
-            Kind::Composite { .. } if typedefs.is_empty() => format!("struct {name} ({size} bytes)"),
-            Kind::Composite { .. } => format!("{name} ({size} bytes)"),
-            _ => name.to_owned(),
-        };
-        Some(Self { size, scalar, c_type })
     }
 }

@@ -5,9 +5,12 @@
 
 pub mod btf;
 pub mod elf;
+pub mod globals;
 pub mod map;
+pub mod shape;
 
 use btf::{Btf, Kind, TypeId};
+use globals::GlobalFacts;
 use map::MapFacts;
 
 /// What an object offers.
@@ -17,6 +20,8 @@ pub struct ObjectFacts {
     pub programs: Vec<ProgramFacts>,
     /// Maps defined with BTF, by name.
     pub maps: Vec<MapFacts>,
+    /// Global variables, by name.
+    pub globals: Vec<GlobalFacts>,
     /// Licence text; absent if the object has no `license` section.
     pub licence: Option<String>,
     /// Whether the object has BTF.
@@ -80,6 +85,7 @@ pub fn read(bytes: &[u8]) -> Result<ObjectFacts, ObjectError> {
         })
         .collect();
     let maps = btf.as_ref().map_or_else(Vec::new, map::read);
+    let globals = btf.as_ref().map_or_else(Vec::new, |btf| globals::read(btf, bytes));
     // The licence is a C string in a char array.
     let licence = elf.licence.map(|bytes| String::from_utf8_lossy(bytes).trim_end_matches('\0').to_owned());
     // The oracle: what the loader's reader refuses must be refused here, not on a node. Without BTF it refuses maps in
@@ -87,7 +93,7 @@ pub fn read(bytes: &[u8]) -> Result<ObjectFacts, ObjectError> {
     if btf.is_some() {
         aya_obj::Object::parse(bytes).map_err(|error| ObjectError::Loader(error.to_string()))?;
     }
-    Ok(ObjectFacts { programs, maps, licence, has_btf: btf.is_some() })
+    Ok(ObjectFacts { programs, maps, globals, licence, has_btf: btf.is_some() })
 }
 
 fn prototype(btf: &Btf, function: TypeId, global: bool) -> Option<Prototype> {
@@ -161,22 +167,18 @@ mod tests {
 
     #[test]
     fn scalars_are_told_apart() {
-        use map::ScalarType::{Bool, Bytes, Int, Network};
+        use shape::Form::{Bool, Int, Network};
         let facts = read(&odd()).unwrap();
-        let shapes: Vec<_> =
-            facts.maps.iter().map(|map| (map.name.as_str(), map.key.scalar, map.value.scalar)).collect();
+        let form = |name: &str| {
+            let map = facts.maps.iter().find(|map| map.name == name).unwrap();
+            (map.key.form.clone(), map.value.form.clone())
+        };
         let unsigned = Int { signed: false };
-        assert_eq!(
-            shapes,
-            [
-                ("dropped", unsigned, unsigned),
-                ("levels", unsigned, Int { signed: true }),
-                ("macs", Bytes, Bool),
-                ("ports", Network, unsigned),
-                ("recent", unsigned, unsigned),
-                ("wides", unsigned, Bytes),
-            ]
-        );
+        assert_eq!(form("levels"), (unsigned.clone(), Int { signed: true }));
+        assert_eq!(form("ports"), (Network, unsigned.clone()));
+        assert_eq!(form("macs").1, Bool);
+        let shape::Form::Struct(fields) = form("wides").1 else { panic!("{:?}", form("wides")) };
+        assert_eq!((fields[0].name.as_str(), fields[0].shape.c_type.as_str()), ("bytes", "__u8[64]"));
     }
 
     /// Damaged files are refused or read, never a panic: every truncation, and each byte changed.

@@ -43,8 +43,11 @@ pub(crate) fn workdir() -> tempfile::TempDir {
     for (from, to) in [
         ("examples/drop-frag-needed/drop_frag_needed.bpf.o", "drop_frag_needed.bpf.o"),
         ("bpf/prebuilt/xdp_pass.bpf.o", "xdp_pass.bpf.o"),
+        ("compiler/tests/objects/badmaps.bpf.o", "badmaps.bpf.o"),
+        ("compiler/tests/objects/hooks.bpf.o", "hooks.bpf.o"),
         ("compiler/tests/objects/odd.bpf.o", "odd.bpf.o"),
         ("compiler/tests/objects/platform.bpf.o", "platform.bpf.o"),
+        ("compiler/tests/objects/values.bpf.o", "values.bpf.o"),
         ("tests/keys/TEST-ONLY-private.pem", "key.pem"),
         ("tests/keys/TEST-ONLY-public.pem", "public.pem"),
     ] {
@@ -201,7 +204,7 @@ pub(crate) const MANIFEST: &str = r#"apiVersion: nodebpf.io/v1alpha1
 kind: BpfManifest
 metadata: {name: netops-frag, owner: netops, revision: 3}
 spec:
-  intent: bug-patch
+  intent: feature
   reference: OCPBUGS-12345
   pools: [worker, edge]
   audience: [fleet-prod]
