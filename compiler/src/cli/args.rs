@@ -82,6 +82,8 @@ pub enum Command {
     },
     /// Report the problems of manifests, write nothing
     Check(CheckArgs),
+    /// Sign a manifest's statement, or a bundle
+    Sign(SignArgs),
     /// Compile a manifest into signed MachineConfigs
     Compile(CompileArgs),
     /// Make the MachineConfigs that bring loader and trust file
@@ -170,6 +172,50 @@ pub struct CheckArgs {
     pub strict: bool,
 }
 
+/// Arguments of `sign`.
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
+pub struct SignArgs {
+    /// Manifest or bundle to sign
+    pub subject: PathBuf,
+
+    /// Sign with this private key; repeatable
+    #[arg(long = "key", value_name = "FILE")]
+    pub keys: Vec<PathBuf>,
+
+    /// Write the bytes an external signer signs to --out
+    #[arg(long, conflicts_with = "keys", requires = "out")]
+    pub prepare: bool,
+
+    /// Add a signature that an external signer made
+    #[arg(long, value_name = "SIG", conflicts_with_all = ["keys", "prepare"], requires = "public_key")]
+    pub attach: Option<PathBuf>,
+
+    /// Public key of the signature of --attach
+    #[arg(long, value_name = "FILE", requires = "attach")]
+    pub public_key: Option<PathBuf>,
+
+    /// Signatures; default: beside SUBJECT
+    #[arg(long, value_name = "DIR")]
+    pub signatures: Option<PathBuf>,
+
+    /// Write bundle or bytes here
+    #[arg(short, long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a doc comment here would become the command's description")]
+    pub rules: PolicyArgs,
+
+    /// Show what would be signed, sign nothing
+    #[arg(long)]
+    pub dry_run: bool,
+
+    /// Treat warnings as errors
+    #[arg(long)]
+    pub strict: bool,
+}
+
 /// Arguments of `compile`.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
@@ -180,6 +226,10 @@ pub struct CompileArgs {
     /// Sign with this private key; repeatable
     #[arg(long = "key", value_name = "FILE")]
     pub keys: Vec<PathBuf>,
+
+    /// Signatures; default: beside MANIFEST
+    #[arg(long, value_name = "DIR", conflicts_with = "unsigned")]
+    pub signatures: Option<PathBuf>,
 
     /// Leave out signatures; nodes refuse that
     #[arg(long, conflicts_with = "keys")]

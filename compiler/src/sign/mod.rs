@@ -5,6 +5,7 @@
 
 pub mod chain;
 pub mod key;
+pub mod store;
 
 use nodeplan::sorted::SortedMap;
 
