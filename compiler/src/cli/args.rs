@@ -5,7 +5,10 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use nodeplan::name::{NameError, PoolName};
+use nodeplan::{
+    name::{NameError, PoolName},
+    time::{Timestamp, TimestampError},
+};
 
 use crate::emit::Format;
 
@@ -309,9 +312,25 @@ pub struct VerifyArgs {
     #[arg(long, value_name = "FILE")]
     pub trust: PathBuf,
 
-    /// Bundles, MachineConfigs, Ignition files
+    /// Bundles, MachineConfigs, Ignition, directories
     #[arg(required = true, value_name = "PATH")]
     pub paths: Vec<PathBuf>,
+
+    /// Warn of streams that expire within, such as 14d
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub warn_before: Option<u64>,
+
+    /// Judge expiry at this time, not now
+    #[arg(long, value_name = "TIME", value_parser = timestamp)]
+    pub at: Option<Timestamp>,
+
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+
+    /// Treat warnings as errors
+    #[arg(long)]
+    pub strict: bool,
 }
 
 /// Arguments of `explain`.
@@ -352,6 +371,19 @@ impl From<FormatArg> for Format {
             FormatArg::Ignition => Self::Ignition,
         }
     }
+}
+
+fn timestamp(text: &str) -> Result<Timestamp, TimestampError> {
+    Timestamp::try_from(text)
+}
+
+/// Seconds of `14d`, `36h` or `2w`.
+fn duration(text: &str) -> Result<u64, String> {
+    let unit = |end: &str, seconds: u64| text.strip_suffix(end)?.parse::<u64>().ok()?.checked_mul(seconds);
+    unit("d", 86_400)
+        .or_else(|| unit("h", 3600))
+        .or_else(|| unit("w", 604_800))
+        .ok_or_else(|| "must be a number of hours, days or weeks, such as 36h, 14d or 2w".to_owned())
 }
 
 fn pool(text: &str) -> Result<PoolName, NameError> {
