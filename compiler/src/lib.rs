@@ -8,6 +8,7 @@
 
 pub mod check;
 pub mod cli;
+pub mod describe;
 pub mod diag;
 pub mod emit;
 pub mod lower;

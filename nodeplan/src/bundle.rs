@@ -194,6 +194,14 @@ impl Unverified {
         &self.parts
     }
 
+    /// The plan that the statement holds, its objects compared with the members. No signature is looked at: for tools
+    /// that sign, or show what others have signed.
+    pub fn inspect(&self) -> Result<Accepted, Refusal> {
+        let plan = Accepted::parse(self.parts.statement.clone())?;
+        check_objects(&plan, &self.parts.objects)?;
+        Ok(plan)
+    }
+
     /// Checks signatures, then the statement, then digests, then rights, in this order.
     pub fn verify(self, trust: &TrustDocument) -> Result<Verified, Refusal> {
         let Parts { statement, signatures, objects } = self.parts;

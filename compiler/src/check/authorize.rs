@@ -19,6 +19,7 @@ use nodeplan::{
 use super::Checked;
 use crate::{
     diag::{Code, Diagnostic, Diagnostics, one_of},
+    sign::store::still_to_sign,
     source::Span,
     suggest::nearest,
 };
@@ -69,7 +70,7 @@ fn report(
         }
     }
     for refusal in &refusals {
-        diags.push(explain(refusal, checked, trust));
+        diags.push(explain(refusal, signers, checked, trust));
     }
 }
 
@@ -85,7 +86,12 @@ fn parts(plan: &NodePlan) -> Vec<NodePlan> {
     parts
 }
 
-fn explain(refusal: &PolicyRefusal, checked: &Checked, trust: &TrustDocument) -> Diagnostic {
+fn explain(
+    refusal: &PolicyRefusal,
+    signers: &SortedSet<KeyId>,
+    checked: &Checked,
+    trust: &TrustDocument,
+) -> Diagnostic {
     match refusal {
         PolicyRefusal::Owner(owner) => {
             Diagnostic::error(Code::UnknownOwner, format!("the policy has no owner `{owner}`"))
@@ -95,9 +101,16 @@ fn explain(refusal: &PolicyRefusal, checked: &Checked, trust: &TrustDocument) ->
                     None => "let the security team add the owner to the policy".to_owned(),
                 })
         }
-        PolicyRefusal::Signers { .. } => Diagnostic::error(Code::WrongSigner, refusal)
-            .at(checked.owner.span, "")
-            .help("give `--key` of a key that the policy lists for the owner, once per signature needed"),
+        PolicyRefusal::Signers { owner, .. } => {
+            let missing: Vec<_> = still_to_sign(trust, owner, |id| signers.contains(&id))
+                .map(|id| format!("key {id} has not signed"))
+                .collect();
+            let diagnostic = Diagnostic::error(Code::WrongSigner, refusal).at(checked.owner.span, "");
+            missing
+                .iter()
+                .fold(diagnostic, |diagnostic, line| diagnostic.note(line))
+                .help("let their holders run `nodebpf sign MANIFEST --key private.pem`, or give `--key` here")
+        }
         PolicyRefusal::Stream { owner, .. } => Diagnostic::error(Code::ForeignStream, refusal)
             .at(checked.stream.span, "matches none of the owner's globs")
             .also(checked.owner.span, "this owner")

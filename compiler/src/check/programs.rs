@@ -81,7 +81,7 @@ fn check_program(raw: &raw::Program, object: &ObjectFile, diags: &mut Diagnostic
     let sound = raw.attach.as_ref().is_none_or(|attach| not_empty(attach, "attach", diags));
     if let Some(name) = &name {
         match object.facts.programs.iter().find(|program| program.name == name.value.as_str()) {
-            Some(facts) if may_be_xdp(raw) => check_facts(facts, name, object, diags),
+            Some(facts) if on_xdp(raw) => check_facts(facts, name, object, diags),
             Some(_) => {}
             None => diags.push(not_in_object(name, object)),
         }
@@ -96,9 +96,9 @@ fn check_program(raw: &raw::Program, object: &ObjectFile, diags: &mut Diagnostic
     Some(program)
 }
 
-/// Whether the rules of XDP may be those of the program: it runs there, or nowhere by itself.
-fn may_be_xdp(raw: &raw::Program) -> bool {
-    raw.attach.as_ref().is_none_or(|list| list.value.is_empty() || list.value.iter().any(|item| item.xdp.is_some()))
+/// Whether the rules of XDP are those of the program.
+fn on_xdp(raw: &raw::Program) -> bool {
+    raw.attach.iter().flat_map(|list| &list.value).any(|attach| attach.xdp.is_some())
 }
 
 fn not_in_object(name: &Spanned<ProgramName>, object: &ObjectFile) -> Diagnostic {

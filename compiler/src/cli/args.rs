@@ -5,7 +5,10 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use nodeplan::name::{NameError, PoolName};
+use nodeplan::{
+    name::{NameError, PoolName},
+    time::{Timestamp, TimestampError},
+};
 
 use crate::{
     emit::Format,
@@ -85,6 +88,8 @@ pub enum Command {
     },
     /// Report the problems of manifests, write nothing
     Check(CheckArgs),
+    /// Sign a manifest's statement, or a bundle
+    Sign(SignArgs),
     /// Compile a manifest into signed MachineConfigs
     Compile(CompileArgs),
     /// Make the MachineConfigs that bring loader and trust file
@@ -185,6 +190,50 @@ pub struct CheckArgs {
     pub strict: bool,
 }
 
+/// Arguments of `sign`.
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
+pub struct SignArgs {
+    /// Manifest or bundle to sign
+    pub subject: PathBuf,
+
+    /// Sign with this private key; repeatable
+    #[arg(long = "key", value_name = "FILE")]
+    pub keys: Vec<PathBuf>,
+
+    /// Write the bytes an external signer signs to --out
+    #[arg(long, conflicts_with = "keys", requires = "out")]
+    pub prepare: bool,
+
+    /// Add a signature that an external signer made
+    #[arg(long, value_name = "SIG", conflicts_with_all = ["keys", "prepare"], requires = "public_key")]
+    pub attach: Option<PathBuf>,
+
+    /// Public key of the signature of --attach
+    #[arg(long, value_name = "FILE", requires = "attach")]
+    pub public_key: Option<PathBuf>,
+
+    /// Signatures; default: beside SUBJECT
+    #[arg(long, value_name = "DIR")]
+    pub signatures: Option<PathBuf>,
+
+    /// Write bundle or bytes here
+    #[arg(short, long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a doc comment here would become the command's description")]
+    pub rules: PolicyArgs,
+
+    /// Show what would be signed, sign nothing
+    #[arg(long)]
+    pub dry_run: bool,
+
+    /// Treat warnings as errors
+    #[arg(long)]
+    pub strict: bool,
+}
+
 /// Arguments of `compile`.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
@@ -195,6 +244,10 @@ pub struct CompileArgs {
     /// Sign with this private key; repeatable
     #[arg(long = "key", value_name = "FILE")]
     pub keys: Vec<PathBuf>,
+
+    /// Signatures; default: beside MANIFEST
+    #[arg(long, value_name = "DIR", conflicts_with = "unsigned")]
+    pub signatures: Option<PathBuf>,
 
     /// Leave out signatures; nodes refuse that
     #[arg(long, conflicts_with = "keys")]
@@ -278,9 +331,25 @@ pub struct VerifyArgs {
     #[arg(long, value_name = "FILE")]
     pub trust: PathBuf,
 
-    /// Bundles, MachineConfigs, Ignition files
+    /// Bundles, MachineConfigs, Ignition, directories
     #[arg(required = true, value_name = "PATH")]
     pub paths: Vec<PathBuf>,
+
+    /// Warn of streams that expire within, such as 14d
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub warn_before: Option<u64>,
+
+    /// Judge expiry at this time, not now
+    #[arg(long, value_name = "TIME", value_parser = timestamp)]
+    pub at: Option<Timestamp>,
+
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+
+    /// Treat warnings as errors
+    #[arg(long)]
+    pub strict: bool,
 }
 
 /// Arguments of `explain`.
@@ -323,6 +392,19 @@ impl From<FormatArg> for Format {
             FormatArg::Ignition => Self::Ignition,
         }
     }
+}
+
+fn timestamp(text: &str) -> Result<Timestamp, TimestampError> {
+    Timestamp::try_from(text)
+}
+
+/// Seconds of `14d`, `36h` or `2w`.
+fn duration(text: &str) -> Result<u64, String> {
+    let unit = |end: &str, seconds: u64| text.strip_suffix(end)?.parse::<u64>().ok()?.checked_mul(seconds);
+    unit("d", 86_400)
+        .or_else(|| unit("h", 3600))
+        .or_else(|| unit("w", 604_800))
+        .ok_or_else(|| "must be a number of hours, days or weeks, such as 36h, 14d or 2w".to_owned())
 }
 
 fn pool(text: &str) -> Result<PoolName, NameError> {

@@ -5,7 +5,14 @@ use std::path::Path;
 use nodeplan::sorted::SortedSet;
 
 use anyhow::Context as _;
-use nodeplan::{bundle::Unverified, limits, statement, trust::TrustDocument};
+use nodeplan::{
+    bundle::{Parts, Unverified},
+    key::KeyId,
+    limits,
+    name::PoolName,
+    statement,
+    trust::TrustDocument,
+};
 
 use super::{
     Exit,
@@ -13,7 +20,7 @@ use super::{
     front::{self, Front},
     io,
     session::{Session, WrongUsage},
-    write,
+    signatures, write,
 };
 use crate::{
     check::authorize,
@@ -28,15 +35,7 @@ use crate::{
 };
 
 pub(super) fn run(args: &CompileArgs, session: &mut Session) -> anyhow::Result<Exit> {
-    if args.keys.is_empty() && !args.unsigned && !args.check {
-        session.diags.push(
-            Diagnostic::error(Code::NoKey, "there is no key to sign with")
-                .help("give `--key private.pem`; `nodebpf keygen -o keys` makes one")
-                .help("or give `--check` to report problems only, or `--unsigned` for a bundle that nodes refuse"),
-        );
-        return Ok(Exit::Usage);
-    }
-    let files = compile(args, session)?;
+    let Some(files) = compile(args, session)? else { return Ok(Exit::Usage) };
     if !session.sound(args.strict) || args.check {
         return Ok(session.exit());
     }
@@ -56,24 +55,51 @@ fn join(files: &[OutputFile]) -> Vec<u8> {
     files.iter().map(|file| file.bytes.as_slice()).collect::<Vec<_>>().join(b"---\n".as_slice())
 }
 
-/// The files to write; empty after a report of errors.
-fn compile(args: &CompileArgs, session: &mut Session) -> anyhow::Result<Vec<OutputFile>> {
-    let Ok(rules) = front::rules(&args.rules, session)? else { return Ok(Vec::new()) };
+/// The files to write; empty after a report of errors; `None` if there is nothing to sign with.
+fn compile(args: &CompileArgs, session: &mut Session) -> anyhow::Result<Option<Vec<OutputFile>>> {
+    let Ok(rules) = front::rules(&args.rules, session)? else { return Ok(Some(Vec::new())) };
     let front = front::load(&args.manifest, rules.as_ref(), session)?;
     let keys = read_keys(&args.keys, session)?;
-    let Some(front) = front else { return Ok(Vec::new()) };
+    let Some(front) = front else { return Ok(Some(Vec::new())) };
     front::platform(&front, &args.target, session);
     let pools = lower::pools(&front.checked, &args.pools, &mut session.diags);
-    if let (Some(rules), false) = (&rules, keys.is_empty()) {
-        check_signers(&keys, &front, rules, session);
+    let statement = statement::encode(&front.plan);
+    let signers: Vec<&dyn Signer> = keys.iter().map(|key| key as &dyn Signer).collect();
+    let mut parts = sign::bundle(&statement, front.checked.objects(), &signers);
+    if !args.unsigned {
+        let stored = signatures::stored(args, &front.plan, &statement, rules.as_ref(), session)?;
+        parts.signatures.extend(stored);
+    }
+    if parts.signatures.is_empty() && !args.unsigned && !args.check && !session.diags.has_errors() {
+        session.diags.push(no_key());
+        return Ok(None);
+    }
+    if let (Some(rules), false) = (&rules, parts.signatures.is_empty()) {
+        check_signers(&parts.signatures.keys().copied().collect(), &front, rules, session);
     }
     warn_of_keys(&keys, args, session);
     if session.diags.has_errors() {
-        return Ok(Vec::new());
+        return Ok(Some(Vec::new()));
     }
-    let signers: Vec<&dyn Signer> = keys.iter().map(|key| key as &dyn Signer).collect();
-    let statement = statement::encode(&front.plan);
-    let parts = sign::bundle(&statement, front.checked.objects(), &signers);
+    assemble(args, &front, &statement, &parts, &pools, rules.as_ref(), session).map(Some)
+}
+
+pub(super) fn no_key() -> Diagnostic {
+    Diagnostic::error(Code::NoKey, "there is no key to sign with")
+        .help("give `--key private.pem`; `nodebpf keygen -o keys` makes one")
+        .help("or let the holders of keys run `nodebpf sign MANIFEST`, and give `--policy policy.yaml`")
+        .help("or give `--check` to report problems only, or `--unsigned` for a bundle that nodes refuse")
+}
+
+fn assemble(
+    args: &CompileArgs,
+    front: &Front,
+    statement: &[u8],
+    parts: &Parts,
+    pools: &[PoolName],
+    rules: Option<&TrustDocument>,
+    session: &mut Session,
+) -> anyhow::Result<Vec<OutputFile>> {
     let bundle = parts.encode();
     if bundle.len() > limits::BUNDLE_MAX_BYTES {
         let message = format!("the bundle has {} bytes; {} are allowed", bundle.len(), limits::BUNDLE_MAX_BYTES);
@@ -85,7 +111,7 @@ fn compile(args: &CompileArgs, session: &mut Session) -> anyhow::Result<Vec<Outp
     }
     // What a node would refuse must not leave this desk.
     let unverified = Unverified::decode(&bundle).context("checking the bundle that was made")?;
-    if let (Some(rules), false) = (&rules, keys.is_empty())
+    if let (Some(rules), false) = (rules, parts.signatures.is_empty())
         && let Err(refusal) = unverified.verify(rules)
     {
         session.diags.push(
@@ -97,7 +123,7 @@ fn compile(args: &CompileArgs, session: &mut Session) -> anyhow::Result<Vec<Outp
     let ids: Vec<_> = parts.signatures.keys().copied().collect();
     let mut sums = PoolSums::default();
     let emit = |pool| {
-        let config = lower::stream(pool, &front.plan, &statement, &ids, &bundle);
+        let config = lower::stream(pool, &front.plan, statement, &ids, &bundle);
         let file = emit::emit(&config, args.format.into(), Some(front.checked.stream.span), &mut session.diags);
         sums.add(pool, &file);
         file
@@ -126,26 +152,30 @@ pub(super) fn read_keys(paths: &[impl AsRef<Path>], session: &mut Session) -> an
     Ok(keys)
 }
 
-fn check_signers(keys: &[FileKey], front: &Front, rules: &TrustDocument, session: &mut Session) {
+fn check_signers(signers: &SortedSet<KeyId>, front: &Front, rules: &TrustDocument, session: &mut Session) {
     // Everything else was judged before; a second report of it would be noise.
     if session.diags.has_errors() {
         return;
     }
-    let signers: SortedSet<_> = keys.iter().map(|key| key.public().id()).collect();
-    authorize::authorize_signers(&front.plan, &signers, &front.checked, rules, &mut session.diags);
+    authorize::authorize_signers(&front.plan, signers, &front.checked, rules, &mut session.diags);
 }
 
 fn warn_of_keys(keys: &[FileKey], args: &CompileArgs, session: &mut Session) {
-    if keys.iter().any(|key| key.public().id().to_string() == TEST_KEY_ID) {
-        session.diags.push(
-            Diagnostic::warning(Code::TestKey, "signed with nodebpf's public test key; anybody can sign with it")
-                .help("make a key of your own: `nodebpf keygen -o keys`"),
-        );
-    }
+    warn_of_test_key(keys, session);
     if args.unsigned {
         session.diags.push(
             Diagnostic::warning(Code::Unsigned, "the bundle has no signature; nodes refuse it")
                 .help("sign it: `--key private.pem`"),
+        );
+    }
+}
+
+/// Whoever has nodebpf's source can sign with the test key.
+pub(super) fn warn_of_test_key(keys: &[FileKey], session: &mut Session) {
+    if keys.iter().any(|key| key.public().id().to_string() == TEST_KEY_ID) {
+        session.diags.push(
+            Diagnostic::warning(Code::TestKey, "signed with nodebpf's public test key; anybody can sign with it")
+                .help("make a key of your own: `nodebpf keygen -o keys`"),
         );
     }
 }

@@ -13,6 +13,8 @@ mod install;
 mod io;
 mod keygen;
 mod session;
+mod sign;
+mod signatures;
 mod trust;
 mod verify;
 mod write;
@@ -58,6 +60,7 @@ pub fn main() -> ExitCode {
         Command::Keygen(args) => keygen::run(&args),
         Command::Trust { command: TrustCommand::Build(args) } => trust::build(&args, &mut session),
         Command::Check(args) => check::run(&args, &mut session),
+        Command::Sign(args) => sign::run(&args, &mut session),
         Command::Compile(args) => compile::run(&args, &mut session),
         Command::Install(args) => install::run(&args, &mut session),
         Command::Verify(args) => verify::run(&args, &mut session),

@@ -54,6 +54,15 @@ impl Session {
         if self.diags.has_errors() { Exit::Errors } else { Exit::Done }
     }
 
+    /// Says something at once, on stderr: what is about to be signed, what was done.
+    pub(super) fn say(&self, line: &str) {
+        let text = match self.format {
+            MessageFormat::Json => render_json::plain_info(line),
+            MessageFormat::Human | MessageFormat::Short => format!("{line}\n"),
+        };
+        let _ = std::io::stderr().write_all(text.as_bytes());
+    }
+
     /// Prints all findings and, if the run broke off, why.
     pub(super) fn finish(self, result: anyhow::Result<Exit>) -> Exit {
         let mut text = match self.format {

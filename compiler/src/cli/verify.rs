@@ -1,64 +1,207 @@
 //! `nodebpf verify`: bundles, as a node with a given trust file would judge them.
 
-use std::{fmt::Write as _, io::Read as _, path::Path};
+use std::{
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+    time::{SystemTime, UNIX_EPOCH},
+};
 
-use base64ct::{Base64, Encoding};
-use flate2::read::GzDecoder;
+use anyhow::Context as _;
 use nodeplan::{
     bundle::{Refusal, Unverified, Verified},
-    digest::to_hex,
     key::KeyId,
-    limits,
     report::Code as LoaderCode,
+    time::Timestamp,
     trust::TrustDocument,
 };
-use serde_json::Value;
-use sha2::{Digest, Sha512};
+use serde_json::json;
 
 use super::{Exit, args::VerifyArgs, front, io, session::Session};
 use crate::{
-    diag::{Diagnostic, Diagnostics, shown},
-    lower::{BUNDLE_DIRECTORY, support},
+    diag::{Code, Diagnostic, Diagnostics, shown},
+    lower::support,
+    sign::carrier::{self, Carried, Unreadable},
 };
 
 /// Largest file with bundles, in bytes: base64 of some of the largest bundles.
 const FILE_MAX_BYTES: usize = 16 * 1024 * 1024;
 
-/// A bundle and the stream its place says.
-struct Found {
-    stream: Option<String>,
-    bytes: Vec<u8>,
+/// Names of files in directories that are read whatever they begin with.
+const EXTENSIONS: [&str; 5] = ["bundle", "yaml", "yml", "json", "ign"];
+
+/// When a stream counts as expired, and when as about to.
+struct Expiry {
+    at: Timestamp,
+    warn_before: u64,
+}
+
+/// A run: the rules, and what was found so far.
+struct Gate<'a> {
+    trust: &'a TrustDocument,
+    expiry: Option<Expiry>,
+    text: String,
+    verified: Vec<serde_json::Value>,
+    refused: Vec<serde_json::Value>,
+    skipped: usize,
 }
 
 pub(super) fn run(args: &VerifyArgs, session: &mut Session) -> anyhow::Result<Exit> {
     let Some((trust, _)) = front::read_trust(&args.trust, session)? else { return Ok(session.exit()) };
-    let mut out = String::new();
+    let mut gate = Gate {
+        trust: trust.document(),
+        expiry: expiry(args)?,
+        text: String::new(),
+        verified: Vec::new(),
+        refused: Vec::new(),
+        skipped: 0,
+    };
     for path in &args.paths {
-        let bytes = io::read_file(path, FILE_MAX_BYTES)?;
-        verify_file(path, &bytes, trust.document(), &mut out, &mut session.diags);
+        if path.is_dir() {
+            gate.directory(path, &mut session.diags)?;
+        } else {
+            let bytes = io::read_file(path, FILE_MAX_BYTES)?;
+            gate.file(path, &bytes, true, &mut session.diags);
+        }
     }
-    io::print(out.as_bytes())?;
+    if args.json {
+        let report = json!({ "verified": gate.verified, "refused": gate.refused, "skipped": gate.skipped });
+        io::print(format!("{report}\n").as_bytes())?;
+    } else {
+        io::print(gate.text.as_bytes())?;
+    }
+    if args.paths.iter().any(|path| path.is_dir()) {
+        let (good, bad) = (gate.verified.len(), gate.refused.len());
+        session.say(&format!("bundles verified: {good}, refused: {bad}; files without bundles: {}", gate.skipped));
+    }
+    session.sound(args.strict);
     Ok(session.exit())
 }
 
-fn verify_file(path: &Path, bytes: &[u8], trust: &TrustDocument, out: &mut String, diags: &mut Diagnostics) {
-    let name = shown(&path.display().to_string());
-    let found = match bundles(path, bytes, diags) {
-        Ok(found) => found,
-        Err(why) => {
-            diags.push(Diagnostic::error(LoaderCode::BundleDamaged, format!("`{name}` {why}")));
-            return;
+/// The clock is asked only where time matters.
+fn expiry(args: &VerifyArgs) -> anyhow::Result<Option<Expiry>> {
+    let warn_before = args.warn_before.unwrap_or_default();
+    let at = match (args.at, args.warn_before) {
+        (Some(at), _) => at,
+        (None, Some(_)) => {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).context("reading the clock")?;
+            Timestamp::from_unix_seconds(now.as_secs())
         }
+        (None, None) => return Ok(None),
     };
-    for bundle in found {
-        match open(&bundle, trust) {
-            Ok(verified) => describe(&name, &verified, out),
-            Err((code, why)) => diags.push(Diagnostic::error(code, format!("`{name}`: {why}"))),
+    Ok(Some(Expiry { at, warn_before }))
+}
+
+impl Gate<'_> {
+    fn directory(&mut self, directory: &Path, diags: &mut Diagnostics) -> anyhow::Result<()> {
+        let (before, skipped) = (self.verified.len() + self.refused.len(), self.skipped);
+        let mut files = Vec::new();
+        walk(directory, &mut files, &mut self.skipped)?;
+        for path in &files {
+            let wanted = path.extension().is_some_and(|end| EXTENSIONS.iter().any(|known| end == *known));
+            let small = fs::metadata(path).is_ok_and(|metadata| metadata.len() <= FILE_MAX_BYTES as u64);
+            if !wanted && !small {
+                self.skipped += 1;
+                continue;
+            }
+            let bytes = io::read_file(path, FILE_MAX_BYTES)?;
+            if wanted || carrier::is_archive(&bytes) {
+                self.file(path, &bytes, false, diags);
+            } else {
+                self.skipped += 1;
+            }
+        }
+        if self.verified.len() + self.refused.len() == before {
+            let skipped = self.skipped - skipped;
+            let message =
+                format!("`{}` has no bundle ({skipped} other files)", shown(&directory.display().to_string()));
+            diags.push(
+                Diagnostic::error(Code::NothingToVerify, message)
+                    .note("a check that looked at nothing must not pass")
+                    .help("name the directory with the compiled MachineConfigs"),
+            );
+        }
+        Ok(())
+    }
+
+    /// `named` on the command line: then it must have a bundle.
+    fn file(&mut self, path: &Path, bytes: &[u8], named: bool, diags: &mut Diagnostics) {
+        let name = shown_path(path);
+        let mut refused_by_cluster = |document: &serde_json::Value| {
+            let object = document.pointer("/metadata/name").and_then(serde_json::Value::as_str);
+            support::check(object.unwrap_or(&name), document, None, diags);
+        };
+        let found = match carrier::bundles(path, bytes, &mut refused_by_cluster) {
+            Ok(found) if found.is_empty() && named => {
+                Err(format!("has no file below {}", crate::lower::BUNDLE_DIRECTORY))
+            }
+            Ok(found) => Ok(found),
+            Err(Unreadable::Ours(why)) => Err(why),
+            Err(Unreadable::Foreign(why)) if named => Err(why),
+            Err(Unreadable::Foreign(_)) => Ok(Vec::new()),
+        };
+        match found {
+            Err(why) => self.refuse(&name, LoaderCode::BundleDamaged, &format!("`{name}` {why}"), diags),
+            Ok(found) => {
+                self.skipped += usize::from(found.is_empty());
+                for bundle in found {
+                    match open(&bundle, self.trust) {
+                        Ok(verified) => self.accept(&name, &verified, diags),
+                        Err((code, why)) => self.refuse(&name, code, &format!("`{name}`: {why}"), diags),
+                    }
+                }
+            }
+        }
+    }
+
+    fn refuse(&mut self, name: &str, code: LoaderCode, message: &str, diags: &mut Diagnostics) {
+        self.refused.push(json!({ "file": name, "code": code.as_str(), "message": message }));
+        diags.push(Diagnostic::error(code, message));
+    }
+
+    fn accept(&mut self, name: &str, verified: &Verified, diags: &mut Diagnostics) {
+        let plan = verified.plan();
+        let signers: Vec<_> = verified.signers().iter().map(KeyId::to_string).collect();
+        let expires = plan.expires.map_or_else(String::new, |time| format!(" expires={time}"));
+        let _ = writeln!(
+            self.text,
+            "{name}: stream={} revision={} owner={} statement={}{expires} signers={}",
+            plan.stream,
+            plan.revision,
+            plan.owner,
+            verified.statement_digest(),
+            signers.join(",")
+        );
+        self.verified.push(json!({
+            "file": name,
+            "stream": plan.stream,
+            "revision": plan.revision,
+            "owner": plan.owner,
+            "statement": verified.statement_digest(),
+            "expires": plan.expires,
+            "signers": signers,
+        }));
+        let (Some(Expiry { at, warn_before }), Some(expires)) = (&self.expiry, plan.expires) else { return };
+        let left = expires.unix_seconds().saturating_sub(at.unix_seconds());
+        if left == 0 {
+            diags.push(
+                Diagnostic::warning(Code::Expired, format!("`{name}`: stream `{}` expired at {expires}", plan.stream))
+                    .note(format!("looked at {at}"))
+                    .help("remove it, or extend `expires` in a new revision"),
+            );
+        } else if left <= *warn_before {
+            let days = left / 86_400;
+            let message = format!("`{name}`: stream `{}` expires at {expires}, in {days} days", plan.stream);
+            diags.push(
+                Diagnostic::warning(Code::ExpiresSoon, message)
+                    .note(format!("looked at {at}"))
+                    .help("ship the fix and remove the stream, or extend `expires` in a new revision"),
+            );
         }
     }
 }
 
-fn open(bundle: &Found, trust: &TrustDocument) -> Result<Verified, (LoaderCode, String)> {
+fn open(bundle: &Carried, trust: &TrustDocument) -> Result<Verified, (LoaderCode, String)> {
     let verified = Unverified::decode(&bundle.bytes)
         .and_then(|unverified| unverified.verify(trust))
         .map_err(|refusal: Refusal| (refusal.code(), refusal.to_string()))?;
@@ -71,75 +214,26 @@ fn open(bundle: &Found, trust: &TrustDocument) -> Result<Verified, (LoaderCode, 
     }
 }
 
-fn describe(name: &str, verified: &Verified, out: &mut String) {
-    let plan = verified.plan();
-    let signers = verified.signers().iter().map(KeyId::to_string).collect::<Vec<_>>().join(",");
-    let _ = writeln!(
-        out,
-        "{name}: stream={} revision={} owner={} statement={} signers={signers}",
-        plan.stream,
-        plan.revision,
-        plan.owner,
-        verified.statement_digest()
-    );
-}
-
-/// The JSON or YAML documents of a file; `None` if it holds none.
-fn documents(bytes: &[u8]) -> Option<Vec<Value>> {
-    match serde_json::from_slice(bytes) {
-        Ok(document) => Some(vec![document]),
-        Err(_) => serde_saphyr::from_slice_multiple(bytes).ok(),
-    }
-}
-
-/// The bundles of a file: itself, or those inside a MachineConfig or Ignition config; what a cluster would refuse of
-/// those is reported.
-fn bundles(path: &Path, bytes: &[u8], diags: &mut Diagnostics) -> Result<Vec<Found>, String> {
-    if bytes.get(257..262) == Some(b"ustar") || path.extension().is_some_and(|extension| extension == "bundle") {
-        let stem = path.file_stem().filter(|_| path.extension().is_some_and(|extension| extension == "bundle"));
-        return Ok(vec![Found { stream: stem.map(|stem| stem.to_string_lossy().into_owned()), bytes: bytes.to_vec() }]);
-    }
-    let documents =
-        documents(bytes).ok_or_else(|| "is neither a bundle nor a MachineConfig nor Ignition".to_owned())?;
-    let mut found = Vec::new();
-    for document in &documents {
-        if document.get("ignition").is_some() || document.get("kind").is_some_and(|kind| kind == "MachineConfig") {
-            let name = document.pointer("/metadata/name").and_then(Value::as_str);
-            support::check(name.unwrap_or(&path.display().to_string()), document, None, diags);
-        }
-        let config = document.pointer("/spec/config").unwrap_or(document);
-        for file in config.pointer("/storage/files").and_then(Value::as_array).into_iter().flatten() {
-            let path = file.get("path").and_then(Value::as_str).unwrap_or_default();
-            let name = path.strip_prefix(BUNDLE_DIRECTORY).and_then(|rest| rest.strip_prefix('/'));
-            if let Some(name) = name {
-                let bytes = content(file).map_err(|why| format!("has `{}`, which {why}", shown(path)))?;
-                found.push(Found { stream: Some(name.trim_end_matches(".bundle").to_owned()), bytes });
-            }
+/// Regular files below `directory`, sorted; links are counted and not followed, `.git` is not looked into.
+fn walk(directory: &Path, files: &mut Vec<PathBuf>, skipped: &mut usize) -> anyhow::Result<()> {
+    let context = || format!("reading `{}`", directory.display());
+    let entries = fs::read_dir(directory).with_context(context)?;
+    let mut paths =
+        entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>().with_context(context)?;
+    paths.sort();
+    for path in paths {
+        let kind = fs::symlink_metadata(&path).with_context(|| format!("reading `{}`", path.display()))?.file_type();
+        if kind.is_dir() && path.file_name().is_some_and(|name| name != ".git") {
+            walk(&path, files, skipped)?;
+        } else if kind.is_file() {
+            files.push(path);
+        } else if !kind.is_dir() {
+            *skipped += 1;
         }
     }
-    if found.is_empty() { Err(format!("has no file below {BUNDLE_DIRECTORY}")) } else { Ok(found) }
+    Ok(())
 }
 
-/// Content of an Ignition file entry, decompressed and compared with its verification hash.
-fn content(file: &Value) -> Result<Vec<u8>, &'static str> {
-    let contents = file.get("contents").ok_or("has no contents")?;
-    let text = |key| contents.pointer(key).and_then(Value::as_str);
-    let data = text("/source").and_then(|source| source.strip_prefix("data:"));
-    let (_, base64) = data.and_then(|data| data.split_once(";base64,")).ok_or("has no base64 data URL")?;
-    let raw = Base64::decode_vec(base64).map_err(|_| "is not base64")?;
-    let bytes = match text("/compression").unwrap_or_default() {
-        "" => raw,
-        "gzip" => {
-            let mut bytes = Vec::new();
-            let max = limits::BUNDLE_MAX_BYTES as u64 + 1;
-            GzDecoder::new(raw.as_slice()).take(max).read_to_end(&mut bytes).map_err(|_| "is not gzip")?;
-            bytes
-        }
-        _ => return Err("has another compression than gzip"),
-    };
-    let hash = format!("sha512-{}", to_hex(&Sha512::digest(&bytes)));
-    match text("/verification/hash") {
-        Some(wanted) if wanted != hash => Err("does not have the content its verification hash says"),
-        _ => Ok(bytes),
-    }
+fn shown_path(path: &Path) -> String {
+    path.display().to_string().chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }

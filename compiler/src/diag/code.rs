@@ -241,6 +241,36 @@ codes! {
     VersionOrder = "NB0608", "the version does not rise";
     /// No root keys at all.
     CoDelivered = "NB0609", "the trust file has no root keys";
+    /// A stored or attached signature that does not fit.
+    BadSignature = "NB0610", "a signature does not verify";
+    /// Something else beside the signatures.
+    StrayFile = "NB0611", "a file does not belong among the signatures";
+    /// A signature by a key that may not sign for the owner.
+    ForeignSignature = "NB0612", "a signature does not count";
+    /// Signatures, and no policy to check them by.
+    NoRules = "NB0613", "there is nothing to check signatures by";
+    /// A key that may not sign for the owner is about to.
+    NotOwnersKey = "NB0614", "a key may not sign for the owner";
+    /// One revision with two contents.
+    RevisionAgain = "NB0615", "the revision was signed with other content";
+    /// A file in no form of a signature.
+    NotASignature = "NB0616", "a file is not a signature";
+    /// No version without enough root signatures.
+    NothingPending = "NB0620", "no version waits for root signatures";
+    /// A version that nodes do not get yet.
+    Pending = "NB0621", "a version waits for root signatures";
+    /// An edit that is not safe to make.
+    EditByHand = "NB0622", "the policy must be edited by hand";
+    /// A floor that would go down.
+    FloorLowers = "NB0623", "a floor would go down";
+    /// Too few keys left after a revocation.
+    OutOfReach = "NB0624", "a threshold cannot be met any more";
+    /// Less time than `--warn-before`.
+    ExpiresSoon = "NB0630", "a stream expires soon";
+    /// Past its time.
+    Expired = "NB0631", "a stream has expired";
+    /// Nothing of ours.
+    NothingToVerify = "NB0632", "there is nothing to verify";
 }
 
 #[cfg(test)]

@@ -89,6 +89,11 @@ fn place<'a>(label: &'a Label, sources: &'a SourceMap) -> Place<'a> {
     }
 }
 
+/// Something said on the way, which is no problem.
+pub fn plain_info(message: &str) -> String {
+    serde_json::json!({ "severity": "info", "message": message }).to_string() + "\n"
+}
+
 /// A problem of files, usage or the system, which has no code and no place.
 pub fn plain_error(message: &str) -> String {
     text(&Line { severity: "error", code: None, message, primary: None, secondary: Vec::new(), notes: &[], help: &[] })

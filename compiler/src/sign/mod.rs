@@ -3,8 +3,10 @@
 //! In:   exact bytes and [`Signer`]s. Out: signatures by key id, bundles, chains of trust documents.
 //! May fail with: `NB06xx`.
 
+pub mod carrier;
 pub mod chain;
 pub mod key;
+pub mod store;
 
 use nodeplan::sorted::SortedMap;
 

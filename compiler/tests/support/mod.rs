@@ -105,6 +105,7 @@ pub(crate) fn golden(path: &Path, found: &[u8]) -> Option<String> {
 /// fill FILE SIZE           a file of SIZE bytes that do not compress
 /// loader FILE SIZE         a static x86_64 executable of about SIZE bytes that do not compress
 /// repeat FILE N TEXT       N lines of TEXT, appended, `{n}` counting from 0
+/// leaf DIR NAME TEXT       a file in the first folder without folders below DIR, such as one of signatures
 /// mkdir DIR
 /// run ARGS                 runs nodebpf; stderr of the last run is compared
 /// exit CODE                wanted from the last run; default 1
@@ -130,6 +131,13 @@ pub(crate) fn play(script: &str, directory: &Path) -> (Output, i32) {
                 (0..count).for_each(|n| content.push_str(&(text.replace("{n}", &n.to_string()) + "\n")));
                 fs::write(path, content).unwrap();
             }
+            "leaf" => {
+                let mut folder = path;
+                while let Some(next) = folders(&folder).into_iter().next() {
+                    folder = next;
+                }
+                fs::write(folder.join(words[1]), words[2]).unwrap();
+            }
             "mkdir" => fs::create_dir(path).unwrap(),
             "run" => last = Some(nodebpf(directory, &words)),
             "exit" => exit = words[0].parse().unwrap(),
@@ -137,6 +145,14 @@ pub(crate) fn play(script: &str, directory: &Path) -> (Output, i32) {
         }
     }
     (last.expect("a script runs something"), exit)
+}
+
+/// Folders directly below `folder`, sorted.
+pub(crate) fn folders(folder: &Path) -> Vec<PathBuf> {
+    let mut found: Vec<_> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()).collect();
+    found.sort();
+    found
 }
 
 fn replaced(bytes: &[u8], old: &str, new: &str) -> Vec<u8> {

@@ -1,0 +1,74 @@
+//! What changes from one plan to another.
+//!
+//! In:   two [`NodePlan`]s of one stream. Out: [`Change`]s, in the order in which the new plan is shown.
+//! Cannot fail.
+
+use std::fmt;
+
+use nodeplan::plan::NodePlan;
+
+use super::{Fact, facts};
+
+/// One difference.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Only the new plan says it.
+    Added(Fact),
+    /// Only the old plan says it.
+    Removed(Fact),
+    /// Both say it, with different values.
+    Changed {
+        /// What the old plan says.
+        from: Fact,
+        /// What the new plan says.
+        to: Fact,
+    },
+}
+
+/// One line of text: `+` for what is new, `-` for what goes, `~` for what changes.
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_subject = |fact: &Fact| fact.what.is_empty();
+        match self {
+            Self::Added(fact) if is_subject(fact) => write!(f, "+ {}", fact.about),
+            Self::Removed(fact) if is_subject(fact) => write!(f, "- {}", fact.about),
+            Self::Added(fact) => write!(f, "+ {}: {}: {}", fact.about, fact.what, fact.value),
+            Self::Removed(fact) => write!(f, "- {}: {}: {}", fact.about, fact.what, fact.value),
+            Self::Changed { from, to } => write!(f, "~ {}: {}: {} -> {}", to.about, to.what, from.value, to.value),
+        }
+    }
+}
+
+/// All differences; empty for equal plans, and for equal plans only.
+pub fn changes(old: &NodePlan, new: &NodePlan) -> Vec<Change> {
+    let (old, new) = (with_subjects(facts(old)), with_subjects(facts(new)));
+    let twin = |facts: &[Fact], fact: &Fact| {
+        facts.iter().find(|other| other.about == fact.about && other.what == fact.what).cloned()
+    };
+    let mut changes = Vec::new();
+    for fact in &new {
+        match twin(&old, fact) {
+            Some(from) if from.value == fact.value => {}
+            Some(from) => changes.push(Change::Changed { from, to: fact.clone() }),
+            None => changes.push(Change::Added(fact.clone())),
+        }
+    }
+    changes.extend(old.into_iter().filter(|fact| twin(&new, fact).is_none()).map(Change::Removed));
+    changes
+}
+
+/// A fact for each program and map itself, before its first property.
+fn with_subjects(facts: Vec<Fact>) -> Vec<Fact> {
+    let mut all: Vec<Fact> = Vec::with_capacity(facts.len());
+    for fact in facts {
+        if all.last().is_none_or(|last| last.about != fact.about) {
+            all.push(Fact { about: fact.about.clone(), what: String::new(), value: String::new() });
+        }
+        all.push(fact);
+    }
+    all
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

@@ -1,0 +1,136 @@
+//! What carries bundles: bundle files, MachineConfigs, Ignition configs, and lists of them.
+//!
+//! In:   name and bytes of a file. Out: the bundles in it, each with the stream that its place says.
+//! May fail with: why a file that is ours cannot be read.
+//!
+//! Contents are what Ignition and the machine config operator would write on a node: base64 data URL, gzip as Go reads
+//! it (several members in a row), verification hash compared.
+
+use std::{io::Read as _, path::Path};
+
+use base64ct::{Base64, Encoding};
+use flate2::read::MultiGzDecoder;
+use nodeplan::{digest::to_hex, limits, name::StreamName, trust::Trust};
+use serde_json::Value;
+use sha2::{Digest, Sha512};
+
+use crate::{
+    diag::shown,
+    lower::{BUNDLE_DIRECTORY, install::TRUST_PATH},
+};
+
+/// Everything of ours on a node lies below.
+const OUR_DIRECTORY: &str = "/etc/nodebpf/";
+
+/// A bundle and the stream its place says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Carried {
+    /// Stream in the file's name; `None` if the file has another kind of name.
+    pub stream: Option<String>,
+    /// The bundle, not looked at.
+    pub bytes: Vec<u8>,
+}
+
+/// Why a file cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unreadable {
+    /// It has something of ours, and must not be passed over.
+    Ours(String),
+    /// It is no kind of file that could carry a bundle, and does not speak of us.
+    Foreign(String),
+}
+
+/// The bundles of a file; none, if the file has nothing of ours. `carrier` is shown each document that has some.
+pub fn bundles(path: &Path, bytes: &[u8], carrier: &mut dyn FnMut(&Value)) -> Result<Vec<Carried>, Unreadable> {
+    let named = path.extension().is_some_and(|extension| extension == "bundle");
+    if named || is_archive(bytes) {
+        let stem = path.file_stem().filter(|_| named).map(|stem| stem.to_string_lossy().into_owned());
+        return Ok(vec![Carried { stream: stem, bytes: bytes.to_vec() }]);
+    }
+    let documents: Vec<Value> = match serde_json::from_slice(bytes) {
+        Ok(document) => vec![document],
+        Err(_) => serde_saphyr::from_slice_multiple(bytes)
+            .map_err(|_| "is neither a bundle nor a MachineConfig nor Ignition".to_owned())
+            .map_err(if mentions_us(bytes) { Unreadable::Ours } else { Unreadable::Foreign })?,
+    };
+    let mut found = Vec::new();
+    for document in documents.iter().flat_map(items) {
+        let before = found.len();
+        let config = document.pointer("/spec/config").unwrap_or(document);
+        for file in config.pointer("/storage/files").and_then(Value::as_array).into_iter().flatten() {
+            let path = file.get("path").and_then(Value::as_str).unwrap_or_default();
+            let why = |why| Unreadable::Ours(format!("has `{}`, which {why}", shown(path)));
+            found.extend(carried(path, file).map_err(why)?);
+        }
+        if found.len() > before {
+            carrier(document);
+        }
+    }
+    Ok(found)
+}
+
+/// Whether bytes begin as a bundle does.
+pub fn is_archive(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"statement.json\0") && bytes.get(257..262) == Some(b"ustar")
+}
+
+/// Whether a text speaks of our files.
+fn mentions_us(bytes: &[u8]) -> bool {
+    let needle = b"etc/nodebpf";
+    bytes.windows(needle.len()).any(|window| window == needle)
+}
+
+/// A document, or the documents of a `kind: List`.
+fn items(document: &Value) -> Vec<&Value> {
+    match document.get("items").and_then(Value::as_array) {
+        Some(items) => items.iter().collect(),
+        None => vec![document],
+    }
+}
+
+fn carried(path: &str, file: &Value) -> Result<Option<Carried>, String> {
+    let Some(rest) = path.strip_prefix(OUR_DIRECTORY) else {
+        // `/etc/./nodebpf/…` is another spelling of the same place.
+        let ours = Path::new(path).components().any(|part| part.as_os_str() == "nodebpf") && path.starts_with("/etc");
+        return if ours { Err("is another spelling of a path of nodebpf".to_owned()) } else { Ok(None) };
+    };
+    if file.get("append").and_then(Value::as_array).is_some_and(|parts| !parts.is_empty()) {
+        return Err("is appended to".to_owned());
+    }
+    let bytes = content(file)?;
+    if path == TRUST_PATH {
+        return Trust::parse(&bytes).map(|_| None).map_err(|error| format!("is not a trust file: {error}"));
+    }
+    if !path.starts_with(BUNDLE_DIRECTORY) {
+        return Ok(None);
+    }
+    let name = rest.strip_prefix("bundles/").and_then(|name| name.strip_suffix(".bundle"));
+    match name.filter(|name| StreamName::try_from(*name).is_ok()) {
+        Some(name) => Ok(Some(Carried { stream: Some(name.to_owned()), bytes })),
+        None => Err("is not named `<stream>.bundle`; nodes would not read it".to_owned()),
+    }
+}
+
+/// Content of an Ignition file entry, decompressed and compared with its verification hash.
+fn content(file: &Value) -> Result<Vec<u8>, &'static str> {
+    let contents = file.get("contents").ok_or("has no contents")?;
+    let text = |key| contents.pointer(key).and_then(Value::as_str);
+    let data = text("/source").and_then(|source| source.strip_prefix("data:"));
+    let (_, base64) = data.and_then(|data| data.split_once(";base64,")).ok_or("has no base64 data URL")?;
+    let raw = Base64::decode_vec(base64).map_err(|_| "is not base64")?;
+    let bytes = match text("/compression").unwrap_or_default() {
+        "" => raw,
+        "gzip" => {
+            let mut bytes = Vec::new();
+            let max = limits::BUNDLE_MAX_BYTES as u64 + 1;
+            MultiGzDecoder::new(raw.as_slice()).take(max).read_to_end(&mut bytes).map_err(|_| "is not gzip")?;
+            bytes
+        }
+        _ => return Err("has another compression than gzip"),
+    };
+    let hash = format!("sha512-{}", to_hex(&Sha512::digest(&bytes)));
+    match text("/verification/hash") {
+        Some(wanted) if wanted != hash => Err("does not have the content its verification hash says"),
+        _ => Ok(bytes),
+    }
+}
