@@ -10,6 +10,7 @@ pub mod check;
 pub mod cli;
 pub mod diag;
 pub mod emit;
+pub mod init;
 pub mod lower;
 pub mod manifest;
 pub mod object;
