@@ -11,6 +11,7 @@ pub mod cli;
 pub mod describe;
 pub mod diag;
 pub mod emit;
+pub mod init;
 pub mod lower;
 pub mod manifest;
 pub mod object;

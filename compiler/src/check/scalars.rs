@@ -35,7 +35,7 @@ impl Misfit {
 pub(super) fn to_bytes(scalar: &Scalar, shape: &Shape) -> Result<Vec<u8>, Misfit> {
     let size = shape.size as usize;
     match (&shape.form, scalar) {
-        (Form::Int { signed }, Scalar::Int(number)) => number_bytes(*number, size, *signed),
+        (Form::Int { signed } | Form::Enum { signed, .. }, Scalar::Int(number)) => number_bytes(*number, size, *signed),
         // `char` is signed on x86_64 and not on aarch64; either reading of a byte fits.
         (Form::Char, Scalar::Int(number)) if *number < 0 => number_bytes(*number, size, true),
         (Form::Char, Scalar::Int(number)) => number_bytes(*number, size, false),
@@ -45,7 +45,6 @@ pub(super) fn to_bytes(scalar: &Scalar, shape: &Shape) -> Result<Vec<u8>, Misfit
         (Form::Network, Scalar::Text(text)) if size == 4 && !text.starts_with("0x") => ipv4(text),
         (Form::Network, Scalar::Text(text)) => hex_bytes(text, size),
         (Form::Bool, Scalar::Bool(value)) => Ok(vec![u8::from(*value)]),
-        (Form::Enum { signed, .. }, Scalar::Int(number)) => number_bytes(*number, size, *signed),
         (Form::Enum { signed, values }, Scalar::Text(text)) => match values.iter().find(|(name, _)| name == text) {
             Some((_, value)) => number_bytes(*value, size, *signed),
             None => Err(no_such_name(text, values)),

@@ -77,6 +77,8 @@ pub enum MessageFormat {
 /// Commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Write a commented manifest to start from
+    Init(InitArgs),
     /// Make a key pair for signing
     Keygen(KeygenArgs),
     /// Work with trust files
@@ -118,6 +120,19 @@ pub enum Command {
 pub enum TrustCommand {
     /// Build a trust file from a policy
     Build(TrustBuildArgs),
+}
+
+/// Arguments of `init`.
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
+pub struct InitArgs {
+    /// Objects whose programs, variables and maps it fills in
+    #[arg(value_name = "OBJECT")]
+    pub objects: Vec<PathBuf>,
+
+    /// File to write, or `-` for stdout
+    #[arg(short, long, value_name = "FILE", default_value = "bpf.yaml")]
+    pub out: PathBuf,
 }
 
 /// Arguments of `keygen`.

@@ -110,6 +110,13 @@ impl Files for DiskFiles {
     }
 }
 
+/// Writes a file that must not be there yet.
+pub(super) fn write_new(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let context = || format!("writing `{}`", path.display());
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).open(path).with_context(context)?;
+    file.write_all(bytes).with_context(context)
+}
+
 /// Writes data to stdout. A reader that closed the pipe has seen enough.
 pub(super) fn print(bytes: &[u8]) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout().lock();

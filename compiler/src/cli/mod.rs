@@ -9,6 +9,7 @@ mod compile;
 mod docs;
 mod explain;
 mod front;
+mod init;
 mod install;
 mod io;
 mod keygen;
@@ -57,6 +58,7 @@ pub fn main() -> ExitCode {
     };
     let mut session = Session::new(cli.color, cli.message_format);
     let result = match cli.command {
+        Command::Init(args) => init::run(&args),
         Command::Keygen(args) => keygen::run(&args),
         Command::Trust { command: TrustCommand::Build(args) } => trust::build(&args, &mut session),
         Command::Check(args) => check::run(&args, &mut session),

@@ -219,12 +219,23 @@ fn c_type(btf: &Btf, id: TypeId, size: u32) -> String {
 }
 
 fn array_type(btf: &Btf, id: TypeId) -> String {
-    let (mut id, mut dimensions) = (id, String::new());
+    let (mut id, mut dimensions) = (id, Vec::new());
     for _ in 0..MAX_DIMENSIONS {
         let Kind::Array { element, count } = btf.get(btf.strip(id)).kind else { break };
-        dimensions.push_str(&format!("[{count}]"));
+        dimensions.push(format!("[{count}]"));
         id = element;
     }
-    let name = btf.typedef_names(id).first().copied().unwrap_or(btf.name(btf.strip(id)));
-    format!("{}{dimensions}", if name.is_empty() { "bytes" } else { name })
+    let dimensions = dimensions.concat();
+    let plain = btf.strip(id);
+    let word = match btf.get(plain).kind {
+        Kind::Composite { union: true, .. } => "union ",
+        Kind::Composite { .. } => "struct ",
+        Kind::Enum { .. } => "enum ",
+        _ => "",
+    };
+    match (btf.typedef_names(id).first(), btf.name(plain)) {
+        (Some(typedef), _) => format!("{typedef}{dimensions}"),
+        (None, "") => format!("unnamed{dimensions}"),
+        (None, name) => format!("{word}{name}{dimensions}"),
+    }
 }
