@@ -4,11 +4,13 @@
 
 #![forbid(unsafe_code)]
 
+mod bench;
 mod bpf;
 mod demo;
 mod dist;
 mod example;
 mod files;
+mod fuzz;
 mod generate;
 mod run;
 mod setup;
@@ -37,6 +39,10 @@ enum Task {
     Dist(dist::Args),
     /// Write generated files: golden MachineConfigs, schema, error and man pages
     Generate(generate::Args),
+    /// Feed damaged manifests, objects and bundles to what reads them
+    Fuzz(fuzz::Args),
+    /// Measure the compiler on large inputs
+    Bench(bench::Args),
     /// Compile the example, boot it, and show the drop
     Demo(demo::Args),
     /// Run every test
@@ -51,6 +57,8 @@ fn main() -> ExitCode {
         Task::Bpf(args) => bpf::run(&args),
         Task::Dist(args) => dist::run(&args),
         Task::Generate(args) => generate::run(&args),
+        Task::Fuzz(args) => fuzz::run(&args),
+        Task::Bench(args) => bench::run(&args),
         Task::Demo(args) => demo::run(&args),
         Task::Test(args) => test::run(&args),
         Task::Vm(args) => vm::run(&args),

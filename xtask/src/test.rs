@@ -7,7 +7,7 @@ use std::{process::Command, time::Instant};
 
 use anyhow::{Context as _, Result};
 
-use crate::{bpf, dist, generate, run, setup, vm};
+use crate::{bpf, dist, fuzz, generate, run, setup, vm};
 
 /// Options.
 #[derive(clap::Args)]
@@ -15,6 +15,10 @@ pub(crate) struct Args {
     /// Leave out what boots a kernel
     #[arg(long)]
     no_vm: bool,
+
+    /// Leave out the minute of fuzzing
+    #[arg(long)]
+    no_fuzz: bool,
 }
 
 type Step = (&'static str, fn() -> Result<()>);
@@ -27,6 +31,8 @@ const FAST: [Step; 5] = [
     ("generated files", generate::check),
 ];
 
+const FUZZ: [Step; 1] = [("fuzzing", fuzz::a_minute)];
+
 const SLOW: [Step; 2] = [("binaries that ship", || dist::run(&dist::Args {})), ("real kernels", vm::all)];
 
 /// Runs all steps.
@@ -34,14 +40,16 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     setup::everything()?;
     let started = Instant::now();
     let slow = if args.no_vm { &[][..] } else { &SLOW };
-    for (name, step) in FAST.iter().chain(slow) {
+    let fuzz = if args.no_fuzz { &[][..] } else { &FUZZ };
+    for (name, step) in FAST.iter().chain(fuzz).chain(slow) {
         println!("\n== {name}");
         let began = Instant::now();
         step().with_context(|| format!("step `{name}` failed"))?;
         println!("== {name}: {:.0} s", began.elapsed().as_secs_f32());
     }
-    if args.no_vm {
-        println!("\nNot run: {}", SLOW.map(|(name, _)| name).join(", "));
+    let left_out = [(args.no_fuzz, &FUZZ[..]), (args.no_vm, &SLOW[..])];
+    for (name, _) in left_out.iter().filter(|(out, _)| *out).flat_map(|(_, steps)| *steps) {
+        println!("\nnot run: {name}");
     }
     println!("\nall steps passed in {:.0} s", started.elapsed().as_secs_f32());
     Ok(())

@@ -2,7 +2,7 @@
 //!
 //! In:   values. Out: text; equal values give equal text. Cannot fail.
 //!
-//! YAML 1.1, which Kubernetes tools in Go and PyYAML read, takes `yes`, `0644`, `12:34:56` and `2027-03-31` for a
+//! YAML 1.1, which Kubernetes tools in Go and `PyYAML` read, takes `yes`, `0644`, `12:34:56` and `2027-03-31` for a
 //! bool, an octal number, a number to the base of 60 and a time; YAML 1.2 takes them for other things. So a text is
 //! written without quotes only if it starts with a letter or a slash, has nothing but plain characters, and is no word
 //! of either version. <https://yaml.org/type/> has the types of 1.1, <https://yaml.org/spec/1.2.2/#103-core-schema>

@@ -132,9 +132,8 @@ fn needs(program: &Program, place: &Place, arm64: bool, checked: &Checked) -> Ve
         Hook::Xdp => vec![Feature::Freplace],
         Hook::Tc => vec![Feature::Tcx],
         Hook::Cgroup => vec![Feature::CgroupLink],
-        Hook::Tracepoint | Hook::Kretprobe => vec![Feature::PerfLink],
         Hook::Kprobe if overrides() => vec![Feature::PerfLink, Feature::KprobeOverride],
-        Hook::Kprobe => vec![Feature::PerfLink],
+        Hook::Tracepoint | Hook::Kprobe | Hook::Kretprobe => vec![Feature::PerfLink],
         // Raw tracepoints have had links from the start, and typed ones since they exist: Linux 4.17 and 5.5.
         Hook::RawTracepoint | Hook::BtfTracepoint => Vec::new(),
         Hook::Fentry | Hook::Fexit => vec![Feature::Trampoline],

@@ -43,6 +43,12 @@ pub(crate) enum Tool {
     Openssl,
     /// Checks the unit files.
     SystemdAnalyze,
+    /// Reader of YAML 1.1.
+    PyYaml,
+    /// Reader of YAML 1.2.
+    RuamelYaml,
+    /// Runs a program on a terminal of its own.
+    Script,
     /// Unpacks RPMs.
     Bsdtar,
     /// Rust's static target.
@@ -139,6 +145,21 @@ pub(crate) const TABLE: &[Row] = &[
     row(Tool::Iproute2, Program("ip"), Debian("iproute2"), "vm, demo", "links and addresses in the guest"),
     row(Tool::Openssl, Program("openssl"), Debian("openssl"), "test", "checks keys and signatures independently"),
     row(Tool::SystemdAnalyze, Program("systemd-analyze"), Debian("systemd"), "test", "checks the unit files"),
+    row(
+        Tool::PyYaml,
+        File("/usr/lib/python3/dist-packages/yaml/__init__.py"),
+        Debian("python3-yaml"),
+        "test",
+        "reads our YAML as version 1.1",
+    ),
+    row(
+        Tool::RuamelYaml,
+        File("/usr/lib/python3/dist-packages/ruamel/yaml/__init__.py"),
+        Debian("python3-ruamel.yaml"),
+        "test",
+        "reads our YAML as version 1.2",
+    ),
+    row(Tool::Script, Program("script"), Debian("bsdutils"), "test", "makes a terminal, to see colours"),
     row(Tool::Bsdtar, Program("bsdtar"), Debian("libarchive-tools"), "vm --kernel-rpm", "unpacks RPMs"),
     row(Tool::MuslTarget, RustLib(MUSL), RustTarget(MUSL), "dist, vm", "static programs of the node and the guest"),
     row(
