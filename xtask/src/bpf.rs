@@ -55,6 +55,22 @@ const OBJECTS: &[Object] = &[
         defines: &[],
         output: "examples/drop-frag-needed/drop_frag_needed.bpf.o",
     },
+    Object { source: "compiler/tests/objects/mixed.bpf.c", defines: &[], output: "compiler/tests/objects/mixed.bpf.o" },
+    Object {
+        source: "compiler/tests/objects/proprietary.bpf.c",
+        defines: &[],
+        output: "compiler/tests/objects/proprietary.bpf.o",
+    },
+    Object {
+        source: "compiler/tests/objects/refused.bpf.c",
+        defines: &[],
+        output: "compiler/tests/objects/refused.bpf.o",
+    },
+    Object {
+        source: "compiler/tests/objects/sections.bpf.c",
+        defines: &[],
+        output: "compiler/tests/objects/sections.bpf.o",
+    },
 ];
 
 const CLANG: &str = "clang-19";

@@ -6,13 +6,16 @@
 //! Pure. Not here: rights of the owner ([`authorize`], which needs a plan), conflicts between programs
 //! ([`crate::plan`]).
 
+mod architectures;
 mod attach;
 pub mod authorize;
+mod fit;
 mod maps;
 mod metadata;
 pub(crate) mod place;
 mod programs;
 mod selectors;
+mod ship;
 mod values;
 
 use std::collections::BTreeMap;
@@ -24,7 +27,7 @@ use nodeplan::{
     applies::AppliesTo,
     digest::Sha256Digest,
     name::{Audience, MapName, NameError, OwnerName, PoolName, ProgramName, StreamName},
-    plan::{Ending, FailurePolicy, Intent, Map, Revision, Stage},
+    plan::{Ending, FailurePolicy, Intent, Map, Objects, Revision, Stage},
     sorted::SortedMap,
     time::Timestamp,
 };
@@ -63,7 +66,7 @@ pub struct Checked {
 #[derive(Clone, Debug)]
 pub(crate) struct Program {
     pub(crate) name: Spanned<ProgramName>,
-    pub(crate) object: Sha256Digest,
+    pub(crate) objects: Objects,
     pub(crate) attach: Vec<place::Place>,
 }
 
@@ -93,8 +96,12 @@ pub fn check(resolved: &Resolved, diags: &mut Diagnostics) -> Option<Checked> {
     if diags.error_count() > before {
         return None;
     }
-    let (metadata, programs, maps) = (metadata?, programs?, maps?);
-    let objects = resolved.objects.iter().map(|(digest, object)| (*digest, object.bytes.clone())).collect();
+    let (metadata, mut programs, maps) = (metadata?, programs?, maps?);
+    architectures::check(resolved, &metadata.applies_to, diags);
+    let objects = ship::ship(resolved, &mut programs, diags);
+    if diags.error_count() > before {
+        return None;
+    }
     Some(Checked {
         stream: metadata.stream,
         owner: metadata.owner,

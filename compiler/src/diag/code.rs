@@ -68,6 +68,10 @@ codes! {
     NotAnObject = "NB0205", "a file is not a BPF object";
     /// A file that is no public key.
     NotAPublicKey = "NB0206", "a file is not a public key";
+    /// A kfunc, `__kconfig`, `struct_ops` and their kin.
+    Construct = "NB0207", "an object needs what loaders on nodes do not do";
+    /// A section of a kind that nodebpf does not attach.
+    NoHook = "NB0208", "a program belongs to no hook of nodebpf";
 
     /// A name against its rules.
     BadName = "NB0301", "a name is not allowed";
@@ -141,6 +145,19 @@ codes! {
     StreamsOverlap = "NB0342", "streams of two owners overlap";
     /// A band that does not rise.
     BadBand = "NB0343", "a band of priorities does not rise";
+
+    /// A section that names another target than the manifest.
+    TargetMismatch = "NB0350", "a program's section names another target";
+    /// A helper for GPL programs only.
+    GplOnly = "NB0351", "a program needs a GPL-compatible licence";
+    /// The object asks for another place in the chain.
+    RunConfigDiffers = "NB0352", "the object asks for another place in the chain";
+    /// Objects of one program that offer different things.
+    ArchitecturesDiffer = "NB0353", "the objects of two architectures differ";
+    /// Architectures and objects that do not belong together.
+    ArchitectureMissing = "NB0354", "an architecture has no object";
+    /// Tail calls behind a dispatcher.
+    TailCalls = "NB0355", "an XDP program behind a dispatcher makes tail calls";
 
     /// More programs on one interface than a dispatcher holds.
     TooManyPrograms = "NB0401", "an interface would get too many programs";

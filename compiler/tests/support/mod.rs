@@ -43,7 +43,11 @@ pub(crate) fn workdir() -> tempfile::TempDir {
     for (from, to) in [
         ("examples/drop-frag-needed/drop_frag_needed.bpf.o", "drop_frag_needed.bpf.o"),
         ("bpf/prebuilt/xdp_pass.bpf.o", "xdp_pass.bpf.o"),
+        ("compiler/tests/objects/mixed.bpf.o", "mixed.bpf.o"),
         ("compiler/tests/objects/odd.bpf.o", "odd.bpf.o"),
+        ("compiler/tests/objects/proprietary.bpf.o", "proprietary.bpf.o"),
+        ("compiler/tests/objects/refused.bpf.o", "refused.bpf.o"),
+        ("compiler/tests/objects/sections.bpf.o", "sections.bpf.o"),
         ("tests/keys/TEST-ONLY-private.pem", "key.pem"),
         ("tests/keys/TEST-ONLY-public.pem", "public.pem"),
     ] {
