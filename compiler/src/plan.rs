@@ -9,7 +9,7 @@ use nodeplan::{
     hook::{Attachment, XdpAttachment},
     limits,
     name::ProgramName,
-    plan::{NodePlan, ObjectRef, Objects, PLAN_VERSION, Program},
+    plan::{NodePlan, PLAN_VERSION, Program},
     selector::{Selector, Target},
     statement,
 };
@@ -50,7 +50,7 @@ fn build(checked: &Checked) -> NodePlan {
         .iter()
         .map(|program| Program {
             name: program.name.value.clone(),
-            object: Objects::One(ObjectRef { sha256: program.object, source_sha256: program.object }),
+            object: program.objects.clone(),
             globals: program.globals.clone(),
             attach: attachments(&program.attach),
         })

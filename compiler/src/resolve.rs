@@ -2,18 +2,18 @@
 //!
 //! In:   a raw [`Manifest`] and [`Files`]. Out: [`Resolved`].
 //! May fail with: NB0201 (missing), NB0202 (leads outside), NB0203 (cannot be read), NB0204 (too large),
-//! NB0205 (not a BPF object).
+//! NB0112, NB0305 (architectures), NB0205 (not a BPF object).
 
 use std::collections::BTreeMap;
 
-use nodeplan::{digest::Sha256Digest, limits};
+use nodeplan::{applies::Architecture, digest::Sha256Digest, limits};
 
 use crate::{
     diag::{Code, Diagnostic, Diagnostics, shown},
     manifest::raw::{Manifest, ObjectPath},
     object::{self, ObjectFacts},
     source::{Span, Spanned},
-    yaml::decode::not_built,
+    yaml::types::{Dict, Text},
 };
 
 /// Read-only files beside a manifest. The only way to files before `cli`.
@@ -69,36 +69,100 @@ pub struct Resolved {
     pub manifest: Manifest,
     /// Objects by digest: two paths with equal bytes are one object.
     pub objects: BTreeMap<Sha256Digest, ObjectFile>,
-    /// For each program of the manifest, in written order, its object.
+    /// For each program of the manifest, in written order, its object; that of the first architecture where there is
+    /// one for each.
     pub program_objects: Vec<Sha256Digest>,
+    /// For each program of the manifest, in written order, its objects by architecture; none where one serves all.
+    pub architectures: Vec<Vec<(Spanned<Architecture>, Sha256Digest)>>,
+    /// Objects of the other architectures, by digest.
+    pub others: BTreeMap<Sha256Digest, ObjectFile>,
 }
 
 /// Reads all files that `manifest` names; `None` if an error was reported.
 pub fn resolve(manifest: Manifest, files: &dyn Files, diags: &mut Diagnostics) -> Option<Resolved> {
-    let mut objects = BTreeMap::new();
-    let mut by_path: BTreeMap<&str, Option<Sha256Digest>> = BTreeMap::new();
-    let mut program_objects = Vec::new();
+    let mut shelf = Shelf { files, by_path: BTreeMap::new(), found: BTreeMap::new() };
+    let (mut program_objects, mut architectures) = (Vec::new(), Vec::new());
     for program in &manifest.spec.programs.value {
-        let path = match &program.object {
-            ObjectPath::One(path) => path,
+        let (first, all) = match &program.object {
+            ObjectPath::One(path) => (shelf.get(path, diags), Some(Vec::new())),
             ObjectPath::PerArchitecture(paths) => {
-                diags.push(not_built(
-                    "object: one per architecture",
-                    paths.0.first().map_or(program.name.span, |(key, _)| key.span),
-                ));
-                return None;
+                let all = per_architecture(paths, program.name.span, &mut shelf, diags);
+                (all.as_ref().and_then(|all| Some(all.first()?.1)), all)
             }
         };
-        let known = by_path.entry(path.value.as_str()).or_insert_with(|| {
-            let object = read_object(path, files, diags)?;
-            let digest = object.sha256;
-            objects.entry(digest).or_insert(object);
-            Some(digest)
-        });
-        program_objects.push(*known);
+        program_objects.push(first);
+        architectures.push(all);
     }
-    let program_objects = program_objects.into_iter().collect::<Option<_>>()?;
-    Some(Resolved { manifest, objects, program_objects })
+    let program_objects: Vec<_> = program_objects.into_iter().collect::<Option<_>>()?;
+    let architectures = architectures.into_iter().collect::<Option<_>>()?;
+    let (objects, others) = shelf.found.into_iter().partition(|(digest, _)| program_objects.contains(digest));
+    Some(Resolved { manifest, objects, program_objects, architectures, others })
+}
+
+/// Objects of one program, by rising architecture.
+fn per_architecture(
+    paths: &Dict<Text>,
+    program: Span,
+    shelf: &mut Shelf<'_>,
+    diags: &mut Diagnostics,
+) -> Option<Vec<(Spanned<Architecture>, Sha256Digest)>> {
+    if paths.0.is_empty() {
+        diags.push(
+            Diagnostic::error(Code::EmptyList, "`object` names no architecture")
+                .at(program, "of this program")
+                .help("write `object: {amd64: FILE, arm64: FILE}`, or one file for all"),
+        );
+        return None;
+    }
+    let mut all = Vec::new();
+    for (word, path) in &paths.0 {
+        let known = [Architecture::Amd64, Architecture::Arm64].into_iter().find(|one| one.as_str() == word.value);
+        if known.is_none() {
+            diags.push(
+                Diagnostic::error(
+                    Code::UnknownWord,
+                    format!("architecture `{}` is not allowed here", shown(&word.value)),
+                )
+                .at(word.span, "")
+                .help("use `amd64` or `arm64`"),
+            );
+        }
+        let object = shelf.get(path, diags);
+        all.push(known.zip(object).map(|(known, object)| (Spanned::new(known, word.span), object)));
+    }
+    let mut all: Vec<_> = all.into_iter().collect::<Option<_>>()?;
+    all.sort_by_key(|(architecture, _)| architecture.value);
+    Some(all)
+}
+
+/// Files read so far; each is read once.
+struct Shelf<'a> {
+    files: &'a dyn Files,
+    by_path: BTreeMap<String, Option<Sha256Digest>>,
+    found: BTreeMap<Sha256Digest, ObjectFile>,
+}
+
+impl Shelf<'_> {
+    fn get(&mut self, path: &Text, diags: &mut Diagnostics) -> Option<Sha256Digest> {
+        if let Some(known) = self.by_path.get(&path.value) {
+            return *known;
+        }
+        let object = read_object(path, self.files, diags);
+        let digest = object.map(|object| {
+            let digest = object.sha256;
+            self.found.entry(digest).or_insert(object);
+            digest
+        });
+        self.by_path.insert(path.value.clone(), digest);
+        digest
+    }
+}
+
+impl Resolved {
+    /// All objects, of every architecture.
+    pub fn all_objects(&self) -> impl Iterator<Item = &ObjectFile> {
+        self.objects.values().chain(self.others.values())
+    }
 }
 
 fn read_object(path: &Spanned<String>, files: &dyn Files, diags: &mut Diagnostics) -> Option<ObjectFile> {

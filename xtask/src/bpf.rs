@@ -75,6 +75,22 @@ const OBJECTS: &[Object] = &[
         defines: &[],
         output: "runtime-loader/tests/objects/shapes.bpf.o",
     },
+    Object { source: "compiler/tests/objects/mixed.bpf.c", defines: &[], output: "compiler/tests/objects/mixed.bpf.o" },
+    Object {
+        source: "compiler/tests/objects/proprietary.bpf.c",
+        defines: &[],
+        output: "compiler/tests/objects/proprietary.bpf.o",
+    },
+    Object {
+        source: "compiler/tests/objects/refused.bpf.c",
+        defines: &[],
+        output: "compiler/tests/objects/refused.bpf.o",
+    },
+    Object {
+        source: "compiler/tests/objects/sections.bpf.c",
+        defines: &[],
+        output: "compiler/tests/objects/sections.bpf.o",
+    },
 ];
 
 const CLANG: &str = "clang-19";

@@ -6,9 +6,11 @@
 //! Pure. Not here: rights of the owner ([`authorize`], which needs a plan), conflicts between programs
 //! ([`crate::plan`]).
 
+mod architectures;
 mod attach;
 pub mod authorize;
 mod entries;
+mod fit;
 mod globals;
 mod lpm;
 mod maps;
@@ -17,11 +19,12 @@ pub(crate) mod place;
 mod programs;
 mod scalars;
 mod selectors;
+mod ship;
 mod sizes;
 mod slots;
 mod values;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub(crate) use attach::priority as program_priority;
 pub(crate) use metadata::{names as metadata_names, revision as metadata_revision};
@@ -31,7 +34,7 @@ use nodeplan::{
     digest::Sha256Digest,
     entry::HexBytes,
     name::{Audience, GlobalName, MapName, NameError, OwnerName, PoolName, ProgramName, StreamName},
-    plan::{Ending, FailurePolicy, Intent, Map, Revision, Stage},
+    plan::{Ending, FailurePolicy, Intent, Map, Objects, Revision, Stage},
     sorted::SortedMap,
     time::Timestamp,
 };
@@ -71,7 +74,9 @@ pub struct Checked {
 #[derive(Clone, Debug)]
 pub(crate) struct Program {
     pub(crate) name: Spanned<ProgramName>,
-    pub(crate) object: Sha256Digest,
+    pub(crate) objects: Objects,
+    /// Helpers it calls, by number, those of its subprograms included.
+    pub(crate) helpers: BTreeSet<u32>,
     pub(crate) globals: SortedMap<GlobalName, HexBytes>,
     pub(crate) attach: Vec<place::Place>,
 }
@@ -104,8 +109,12 @@ pub fn check(resolved: &Resolved, diags: &mut Diagnostics) -> Option<Checked> {
     if diags.error_count() > before {
         return None;
     }
-    let (metadata, programs, maps) = (metadata?, programs?, maps?);
-    let objects = resolved.objects.iter().map(|(digest, object)| (*digest, object.bytes.clone())).collect();
+    let (metadata, mut programs, maps) = (metadata?, programs?, maps?);
+    architectures::check(resolved, &metadata.applies_to, diags);
+    let objects = ship::ship(resolved, &mut programs, diags);
+    if diags.error_count() > before {
+        return None;
+    }
     Some(Checked {
         stream: metadata.stream,
         owner: metadata.owner,

@@ -2,28 +2,25 @@
 //!
 //! In:   [`Resolved`]. Out: checked programs, in written order.
 //! May fail with: NB0301, NB0302, NB0305, NB0306, NB0310 (lists, names, priorities), NB0311 (not in the object),
-//! NB0312 (section), NB0313 (licence), NB0314 (BTF), NB0315 (prototype).
+//! NB0207 (constructs), NB0313 (licence), NB0314 (BTF); what does not fit a hook: [`super::fit`].
 
 use std::collections::BTreeSet;
 
 use nodeplan::{
     limits,
     name::ProgramName,
+    plan::{ObjectRef, Objects},
     selector::{Overlap, Selector},
 };
 
-use super::{Program, all, attach, globals, name, not_empty, place::Place, unique};
+use super::{Program, all, attach, fit, globals, name, not_empty, place::Place, unique};
 use crate::{
     diag::{Code, Diagnostic, Diagnostics, one_of, shown},
     manifest::raw,
-    object::ProgramFacts,
     resolve::{ObjectFile, Resolved},
     source::{Span, Spanned},
     suggest::nearest,
 };
-
-/// What a dispatcher can call, in words.
-const XDP_PROTOTYPE: &str = "int NAME(struct xdp_md *ctx), not static";
 
 pub(super) fn check(resolved: &Resolved, diags: &mut Diagnostics) -> Option<Vec<Program>> {
     let list = &resolved.manifest.spec.programs;
@@ -66,6 +63,9 @@ fn check_object(object: &ObjectFile, diags: &mut Diagnostics) {
                 .help("add to the C source: char _license[] SEC(\"license\") = \"GPL\";"),
         );
     }
+    for construct in &object.facts.constructs {
+        diags.push(fit::refused(construct, &path, object.span));
+    }
     if !object.facts.has_btf {
         diags.push(
             Diagnostic::error(Code::NoBtf, format!("object `{path}` has no BTF"))
@@ -79,26 +79,33 @@ fn check_object(object: &ObjectFile, diags: &mut Diagnostics) {
 fn check_program(raw: &raw::Program, object: &ObjectFile, diags: &mut Diagnostics) -> Option<Program> {
     let name = name::<ProgramName>(&raw.name, "program", diags);
     let sound = raw.attach.as_ref().is_none_or(|attach| not_empty(attach, "attach", diags));
-    if let Some(name) = &name {
-        match object.facts.programs.iter().find(|program| program.name == name.value.as_str()) {
-            Some(facts) if on_xdp(raw) => check_facts(facts, name, object, diags),
-            Some(_) => {}
-            None => diags.push(not_in_object(name, object)),
-        }
+    let facts =
+        name.as_ref().and_then(|name| object.facts.programs.iter().find(|program| program.name == name.value.as_str()));
+    if let (Some(name), None) = (&name, facts) {
+        diags.push(not_in_object(name, object));
     }
-    let attach = match &raw.attach {
-        Some(list) => all(list.value.iter().map(|item| attach::check(item, list.span, diags))),
-        None => Some(Vec::new()),
+    let attach: Vec<_> = match &raw.attach {
+        Some(list) => list.value.iter().map(|item| attach::check(item, list.span, diags)).collect(),
+        None => Vec::new(),
     };
+    if let (Some(name), Some(facts)) = (&name, facts) {
+        let hooks = raw.attach.iter().flat_map(|list| &list.value).flat_map(|item| item.named());
+        let wanted = fit::Wanted { name, hooks: hooks.map(|hook| hook.hook()).collect(), places: &attach };
+        fit::check(facts, &wanted, object, diags);
+    }
+    let attach = all(attach);
     let globals = globals::check(raw, object, diags);
-    let program = Program { name: name?, object: object.sha256, globals: globals?, attach: attach.filter(|_| sound)? };
+    let helpers = facts.map(|facts| facts.helpers.keys().copied().collect()).unwrap_or_default();
+    let reference = ObjectRef { sha256: object.sha256, source_sha256: object.sha256 };
+    let program = Program {
+        name: name?,
+        objects: Objects::One(reference),
+        helpers,
+        globals: globals?,
+        attach: attach.filter(|_| sound)?,
+    };
     once_per_place(&program, diags);
     Some(program)
-}
-
-/// Whether the rules of XDP are those of the program.
-fn on_xdp(raw: &raw::Program) -> bool {
-    raw.attach.iter().flat_map(|list| &list.value).any(|attach| attach.xdp.is_some())
 }
 
 fn not_in_object(name: &Spanned<ProgramName>, object: &ObjectFile) -> Diagnostic {
@@ -111,47 +118,6 @@ fn not_in_object(name: &Spanned<ProgramName>, object: &ObjectFile) -> Diagnostic
     match nearest(name.value.as_str(), known()) {
         Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
         None => diagnostic.help(format!("the object has {}", one_of(known()))),
-    }
-}
-
-fn check_facts(facts: &ProgramFacts, name: &Spanned<ProgramName>, object: &ObjectFile, diags: &mut Diagnostics) {
-    if !matches!(facts.section.as_str(), "xdp" | "xdp.frags") {
-        let section = shown(&facts.section);
-        diags.push(
-            Diagnostic::error(Code::SectionMismatch, format!("program `{}` is in section `{section}`", name.value))
-                .at(name.span, "hook `xdp` takes sections `xdp` and `xdp.frags`")
-                .help("change the C source to SEC(\"xdp\")"),
-        );
-        return;
-    }
-    let Some(prototype) = &facts.prototype else {
-        if object.facts.has_btf {
-            diags.push(
-                Diagnostic::error(Code::NoBtf, format!("program `{}` has no BTF function record", name.value))
-                    .at(name.span, "")
-                    .note(
-                        "section .BTF.ext does not name it; the kernel needs it to put the program behind a dispatcher",
-                    )
-                    .help("compile with `-g`, and strip with `llvm-strip -g`, which keeps .BTF.ext"),
-            );
-        }
-        return;
-    };
-    let parameters_fit = matches!(prototype.parameters.as_slice(), [Some(name)] if name == "xdp_md");
-    if !(prototype.global && prototype.returns_int && parameters_fit) {
-        let found = if !prototype.global {
-            "it is static"
-        } else if !prototype.returns_int {
-            "it does not return int"
-        } else {
-            "its parameter is not one struct xdp_md *"
-        };
-        diags.push(
-            Diagnostic::error(Code::Prototype, format!("program `{}` cannot follow a dispatcher: {found}", name.value))
-                .at(name.span, "")
-                .note("kernel: a program replaces a dispatcher's slot only if both have the same prototype")
-                .help(format!("declare it as: {}", XDP_PROTOTYPE.replace("NAME", name.value.as_str()))),
-        );
     }
 }
 

@@ -68,6 +68,10 @@ codes! {
     NotAnObject = "NB0205", "a file is not a BPF object";
     /// A file that is no public key.
     NotAPublicKey = "NB0206", "a file is not a public key";
+    /// A kfunc, `__kconfig`, `struct_ops` and their kin.
+    Construct = "NB0207", "an object needs what loaders on nodes do not do";
+    /// A section of a kind that nodebpf does not attach.
+    NoHook = "NB0208", "a program belongs to no hook of nodebpf";
 
     /// A name against its rules.
     BadName = "NB0301", "a name is not allowed";
@@ -166,6 +170,18 @@ codes! {
     NotReached = "NB0348", "a program would never run";
     /// A ring buffer that nobody reads, or a reader of something else.
     Consumer = "NB0349", "a buffer and its consumer do not match";
+    /// A section that names another target than the manifest.
+    TargetMismatch = "NB0350", "a program's section names another target";
+    /// A helper for GPL programs only.
+    GplOnly = "NB0351", "a program needs a GPL-compatible licence";
+    /// The object asks for another place in the chain.
+    RunConfigDiffers = "NB0352", "the object asks for another place in the chain";
+    /// Objects of one program that offer different things.
+    ArchitecturesDiffer = "NB0353", "the objects of two architectures differ";
+    /// Architectures and objects that do not belong together.
+    ArchitectureMissing = "NB0354", "an architecture has no object";
+    /// Tail calls behind a dispatcher.
+    TailCalls = "NB0355", "an XDP program behind a dispatcher makes tail calls";
     /// A map that cannot be made.
     MapRefused = "NB0380", "a map cannot be made on a node";
     /// A selector that needs the network.

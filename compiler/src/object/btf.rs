@@ -1,6 +1,6 @@
 //! BTF: the types that a BPF object carries.
 //!
-//! In:   the sections `.BTF` and `.BTF.ext`. Out: [`Btf`] and the function records of `.BTF.ext`.
+//! In:   the section `.BTF`. Out: [`Btf`].
 //! May fail with: [`BtfError`], for every table that is cut short or points outside.
 //!
 //! Source: linux `Documentation/bpf/btf.rst` and `include/uapi/linux/btf.h`.
@@ -136,17 +136,6 @@ pub struct Type {
 pub struct Btf {
     types: Vec<Type>,
     strings: Vec<u8>,
-}
-
-/// A function record of `.BTF.ext`: the code at `offset` of `section` is function `type_id`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FunctionRecord {
-    /// Section name.
-    pub section: String,
-    /// Offset in the section, in bytes.
-    pub offset: u32,
-    /// The function.
-    pub type_id: TypeId,
 }
 
 /// Longest chain of typedefs, modifiers and arrays that is followed; BTF may contain loops.
@@ -378,48 +367,4 @@ fn read_type(reader: &mut Reader<'_>) -> Result<Type, BtfError> {
         _ => return Err(BtfError("it has a kind of type that nodebpf does not know")),
     };
     Ok(Type { name, kind })
-}
-
-/// Reads the function records of `.BTF.ext`, and checks that its other tables can be read.
-pub fn function_records(section: &[u8], btf: &Btf) -> Result<Vec<FunctionRecord>, BtfError> {
-    let (header, body) = open(section)?;
-    let mut functions = Vec::new();
-    let take = |section: &str, mut record: Reader<'_>| {
-        let (offset, type_id) = (record.u32()?, record.u32()?);
-        functions.push(FunctionRecord { section: section.to_owned(), offset, type_id });
-        Ok(())
-    };
-    extension_table(&body.table(header[0], header[1])?, 8, btf, take)?;
-    // Lines and, in newer headers, CO-RE relocations.
-    for table in header[2..].chunks_exact(2).take(2) {
-        extension_table(&body.table(table[0], table[1])?, 16, btf, |_, _| Ok(()))?;
-    }
-    Ok(functions)
-}
-
-/// A table of `.BTF.ext`: size of a record, then for each section its name, the number of records and the records.
-fn extension_table(
-    table: &Reader<'_>,
-    min_stride: usize,
-    btf: &Btf,
-    mut take: impl FnMut(&str, Reader<'_>) -> Result<(), BtfError>,
-) -> Result<(), BtfError> {
-    let mut reader = Reader { bytes: table.bytes };
-    if reader.bytes.is_empty() {
-        return Ok(());
-    }
-    let stride = reader.u32()? as usize;
-    if stride < min_stride || !stride.is_multiple_of(4) {
-        return Err(BtfError("its .BTF.ext records have a wrong size"));
-    }
-    while !reader.bytes.is_empty() {
-        let (name, count) = (reader.u32()?, reader.u32()?);
-        if name as usize >= btf.strings.len() {
-            return Err(BtfError("a section name of .BTF.ext lies outside"));
-        }
-        for _ in 0..count {
-            take(btf.string(name), Reader { bytes: reader.take(stride)? })?;
-        }
-    }
-    Ok(())
 }

@@ -4,14 +4,33 @@
 //! May fail with: [`ObjectError`], which [`crate::resolve`] reports as NB0205.
 
 pub mod btf;
+pub mod code;
+pub mod construct;
 pub mod elf;
+pub mod ext;
 pub mod globals;
+pub mod helpers;
+pub mod kernel_rules;
+pub mod lower;
 pub mod map;
+mod oracle;
+pub mod parts;
+pub mod run_config;
+pub mod section;
 pub mod shape;
+pub mod types;
+mod write;
+
+use std::collections::BTreeMap;
 
 use btf::{Btf, Kind, TypeId};
+use code::Function;
+use construct::Construct;
 use globals::GlobalFacts;
 use map::MapFacts;
+use parts::Parts;
+use run_config::RunConfig;
+use section::{Section, UnknownSection};
 
 /// What an object offers.
 #[derive(Clone, Debug)]
@@ -26,6 +45,10 @@ pub struct ObjectFacts {
     pub licence: Option<String>,
     /// Whether the object has BTF.
     pub has_btf: bool,
+    /// Whether BTF tells the C line of an instruction.
+    pub has_lines: bool,
+    /// What no reader on a node takes, whichever program is used.
+    pub constructs: Vec<Construct>,
 }
 
 /// One program of an object.
@@ -35,8 +58,22 @@ pub struct ProgramFacts {
     pub name: String,
     /// ELF section.
     pub section: String,
+    /// What the section says.
+    pub kind: Result<Section, UnknownSection>,
     /// Its C prototype, if BTF has one under its function record.
     pub prototype: Option<Prototype>,
+    /// Instructions, with those of the functions it calls.
+    pub instructions: u64,
+    /// Functions that it calls, directly or not, by name.
+    pub functions: Vec<String>,
+    /// Helpers that it or what it calls calls, by number: function, and instruction in it.
+    pub helpers: BTreeMap<u32, (String, u64)>,
+    /// CO-RE relocations in it and what it calls.
+    pub relocations: usize,
+    /// What it needs and no reader on a node gives.
+    pub constructs: Vec<Construct>,
+    /// What `.xdp_run_config` says of it.
+    pub run_config: Option<RunConfig>,
 }
 
 /// A C prototype, as far as a dispatcher cares.
@@ -59,6 +96,9 @@ pub enum ObjectError {
     /// The BTF side.
     #[error("{0}")]
     Btf(#[from] btf::BtfError),
+    /// Something that concerns the whole object.
+    #[error("it needs {0}")]
+    Construct(Construct),
     /// Everything is in place, but the loader's own reader refuses it.
     #[error("the loader cannot read it: {0}")]
     Loader(String),
@@ -66,35 +106,82 @@ pub enum ObjectError {
 
 /// Reads a file.
 pub fn read(bytes: &[u8]) -> Result<ObjectFacts, ObjectError> {
-    let elf = elf::read(bytes)?;
-    let btf = elf.btf.map(Btf::parse).transpose()?;
-    let records = match (&btf, elf.btf_ext) {
-        (Some(btf), Some(section)) => btf::function_records(section, btf)?,
-        _ => Vec::new(),
-    };
-    let programs = elf
+    let parts = Parts::read(bytes)?;
+    let tree = parts.elf.data(".BTF").map(Btf::parse).transpose()?;
+    let configs = parts.types.as_ref().map(run_config::read).unwrap_or_default();
+    let programs = parts
         .functions
-        .into_iter()
-        .map(|function| {
-            let record = records
-                .iter()
-                .find(|record| record.section == function.section && u64::from(record.offset) == function.offset);
-            let prototype =
-                btf.as_ref().zip(record).and_then(|(btf, record)| prototype(btf, record.type_id, function.global));
-            ProgramFacts { name: function.name, section: function.section, prototype }
+        .iter()
+        .enumerate()
+        .filter(|(_, function)| function.is_program)
+        .map(|(index, function)| {
+            let record = parts.function_type(function);
+            let prototype = tree.as_ref().zip(record).and_then(|(btf, id)| prototype(btf, id, function.global));
+            ProgramFacts { prototype, run_config: configs.get(&function.name).cloned(), ..program(&parts, index) }
         })
         .collect();
-    let maps = btf.as_ref().map_or_else(Vec::new, map::read);
-    let globals = btf.as_ref().map_or_else(Vec::new, |btf| globals::read(btf, bytes));
+    let maps = tree.as_ref().map_or_else(Vec::new, map::read);
+    let globals = tree.as_ref().map_or_else(Vec::new, |btf| globals::read(btf, bytes));
     // The licence is a C string in a char array.
-    let licence = elf.licence.map(|bytes| String::from_utf8_lossy(bytes).trim_end_matches('\0').to_owned());
-    // The oracle: what the loader's reader refuses must be refused here, not on a node. Without BTF it refuses maps in
-    // words of its own; that is judged, and better said, by the check phase.
-    if btf.is_some() {
-        aya_obj::Object::parse(bytes).map_err(|error| ObjectError::Loader(error.to_string()))?;
-    }
-    Ok(ObjectFacts { programs, maps, globals, licence, has_btf: btf.is_some() })
+    let licence =
+        parts.elf.data("license").map(|bytes| String::from_utf8_lossy(bytes).trim_end_matches('\0').to_owned());
+    let constructs = construct::of_object(&parts.elf, parts.types.as_ref());
+    Ok(ObjectFacts {
+        programs,
+        maps,
+        globals,
+        licence,
+        has_btf: tree.is_some(),
+        has_lines: !parts.ext.lines.sections.is_empty(),
+        constructs,
+    })
 }
+
+/// CO-RE relocations inside a function: kind and type.
+fn relocations(parts: &Parts<'_>, function: &Function) -> Vec<(u32, TypeId)> {
+    parts.records(&parts.ext.relocations, function).map(|record| (record.word(3), record.type_id())).collect()
+}
+
+/// Facts of the program `index`, without prototype.
+fn program(parts: &Parts<'_>, index: usize) -> ProgramFacts {
+    let main = &parts.functions[index];
+    let section = parts.elf.sections[main.section].name.to_owned();
+    let mut facts = ProgramFacts {
+        name: main.name.clone(),
+        kind: section::parse(&section),
+        section,
+        prototype: None,
+        instructions: 0,
+        functions: Vec::new(),
+        helpers: BTreeMap::new(),
+        relocations: 0,
+        constructs: Vec::new(),
+        run_config: None,
+    };
+    for called in code::reachable(&parts.functions, [index]) {
+        let function = &parts.functions[called];
+        facts.instructions += function.size / code::INSTRUCTION;
+        if called != index {
+            facts.functions.push(function.name.clone());
+        }
+        for (&helper, &at) in &function.helpers {
+            facts.helpers.entry(helper).or_insert_with(|| (function.name.clone(), at));
+        }
+        let relocations = relocations(parts, function);
+        facts.relocations += relocations.len();
+        // aya-obj 0.3 ends at kind 11; linux `include/uapi/linux/bpf.h`, BPF_CORE_TYPE_MATCHES.
+        let matches = relocations.iter().filter(|(kind, _)| *kind == TYPE_MATCHES);
+        let name = |id: TypeId| parts.types.as_ref().map(|types| types.name(id).to_owned()).unwrap_or_default();
+        facts.constructs.extend(matches.map(|(_, id)| Construct::TypeMatches(name(*id))));
+        facts.constructs.extend(construct::of_function(function, &parts.elf, parts.types.as_ref()));
+    }
+    facts.constructs.sort();
+    facts.constructs.dedup();
+    facts
+}
+
+/// `BPF_CORE_TYPE_MATCHES`.
+const TYPE_MATCHES: u32 = 12;
 
 fn prototype(btf: &Btf, function: TypeId, global: bool) -> Option<Prototype> {
     let Kind::Function { prototype, linkage } = btf.get(function).kind else { return None };
@@ -124,7 +211,11 @@ mod tests {
     }
 
     fn odd() -> Vec<u8> {
-        std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/objects/odd.bpf.o")).unwrap()
+        file("odd")
+    }
+
+    fn file(name: &str) -> Vec<u8> {
+        std::fs::read(format!("{}/tests/objects/{name}.bpf.o", env!("CARGO_MANIFEST_DIR"))).unwrap()
     }
 
     #[test]
@@ -132,14 +223,13 @@ mod tests {
         let facts = read(&example()).unwrap();
         assert_eq!(facts.licence.as_deref(), Some("Dual BSD/GPL"));
         let prototype = Prototype { global: true, returns_int: true, parameters: vec![Some("xdp_md".to_owned())] };
-        assert_eq!(
-            facts.programs,
-            [ProgramFacts {
-                name: "drop_frag_needed".to_owned(),
-                section: "xdp".to_owned(),
-                prototype: Some(prototype)
-            }]
-        );
+        let [program] = facts.programs.as_slice() else { panic!("{:?}", facts.programs) };
+        assert_eq!((program.name.as_str(), program.section.as_str()), ("drop_frag_needed", "xdp"));
+        assert_eq!(program.prototype, Some(prototype));
+        assert_eq!((program.constructs.len(), program.relocations, program.instructions), (0, 0, 76));
+        let helpers: Vec<_> = program.helpers.keys().filter_map(|id| helpers::name(*id)).collect();
+        assert_eq!(helpers, ["bpf_map_lookup_elem"]);
+        assert_eq!(facts.constructs, []);
         let maps: Vec<_> = facts
             .maps
             .iter()
@@ -184,17 +274,59 @@ mod tests {
     /// Damaged files are refused or read, never a panic: every truncation, and each byte changed.
     #[test]
     fn damaged_objects_do_not_panic() {
-        for object in [example(), odd()] {
+        for object in [example(), odd(), file("mixed"), file("refused")] {
             for length in 0..object.len() {
                 let _ = read(&object[..length]);
             }
+            let mut taken = 0;
             for at in 0..object.len() {
                 for flip in [0xff, 0x01] {
                     let mut bad = object.clone();
                     bad[at] ^= flip;
-                    let _ = read(&bad);
+                    // What is read is also lowered, and that runs the readers of a node; a part of them, for time.
+                    if let Ok(facts) = read(&bad)
+                        && at % 11 == 0
+                    {
+                        let names = facts.programs.iter().filter(|program| program.constructs.is_empty());
+                        let wanted = names.map(|program| program.name.as_str()).collect();
+                        taken += usize::from(lower::lower(&bad, &wanted).is_ok());
+                    }
                 }
             }
+            assert!(taken < object.len() / 11, "{taken} of {} damaged objects were taken", 2 * object.len() / 11);
         }
+    }
+
+    #[test]
+    fn what_programs_need_is_named() {
+        let facts = read(&file("mixed")).unwrap();
+        let needs: Vec<_> = facts
+            .programs
+            .iter()
+            .filter(|program| !program.constructs.is_empty())
+            .map(|program| {
+                let needs: Vec<_> = program.constructs.iter().map(ToString::to_string).collect();
+                format!("{}: {}", program.name, needs.join(", "))
+            })
+            .collect();
+        assert_eq!(
+            needs,
+            [
+                "with_version: the kernel configuration `LINUX_KERNEL_VERSION` (__kconfig)",
+                "with_kfunc: the kernel function `bpf_rcu_read_lock` (a kfunc), the kernel function \
+                 `bpf_rcu_read_unlock` (a kfunc)",
+                "with_ksym: the kernel symbol `bpf_prog_active` (__ksym)",
+            ]
+        );
+        let jumping = facts.programs.iter().find(|program| program.name == "jumping").unwrap();
+        let config = jumping.run_config.as_ref().unwrap();
+        assert_eq!(config.priority, Some(20));
+        assert_eq!(config.proceed_on.as_deref().map(<[_]>::len), Some(2));
+        assert!(jumping.helpers.contains_key(&helpers::TAIL_CALL));
+        let facts = read(&file("refused")).unwrap();
+        let needs: Vec<_> = facts.constructs.iter().map(ToString::to_string).collect();
+        assert_eq!(needs, ["the arena `pages`", "static values in map `filled`"]);
+        let needs: Vec<_> = facts.programs[0].constructs.iter().map(ToString::to_string).collect();
+        assert_eq!(needs, ["static values in map `filled`", "variables in section `mydata`"]);
     }
 }

@@ -6,10 +6,7 @@ use nodeplan::{
     plan::NodePlan,
 };
 
-use super::{
-    helpers,
-    table::{self, Disruption, Feature, Known, NEWEST, OLDEST},
-};
+use super::table::{self, Disruption, Feature, Known, NEWEST, OLDEST};
 use crate::{
     check::{Checked, Program, place::Place},
     diag::{Code, Diagnostic, Diagnostics},
@@ -107,12 +104,15 @@ fn may_hold(range: &KernelRange, base: &str) -> bool {
 }
 
 /// What the programs need, by release.
+/// `bpf_override_return`: linux `include/uapi/linux/bpf.h`.
+const OVERRIDE_RETURN: u32 = 58;
+
 fn features(plan: &NodePlan, checked: &Checked, releases: &[OcpVersion], diags: &mut Diagnostics) {
     let arm64 = plan.applies_to.architectures.contains(&Architecture::Arm64);
     for program in &checked.programs {
         let mut judged: Vec<Feature> = Vec::new();
         for place in &program.attach {
-            for feature in needs(program, place, arm64, checked) {
+            for feature in needs(program, place, arm64) {
                 if !judged.contains(&feature) {
                     judged.push(feature);
                     judge(program, place, feature, releases, diags);
@@ -122,17 +122,13 @@ fn features(plan: &NodePlan, checked: &Checked, releases: &[OcpVersion], diags: 
     }
 }
 
-fn needs(program: &Program, place: &Place, arm64: bool, checked: &Checked) -> Vec<Feature> {
+fn needs(program: &Program, place: &Place, arm64: bool) -> Vec<Feature> {
     let hook = place.attachment.hook();
-    let overrides = || {
-        let object = checked.objects.get(&program.object);
-        object.is_some_and(|object| helpers::calls(object, program.name.value.as_str(), helpers::OVERRIDE_RETURN))
-    };
     let mut needs = match hook {
         Hook::Xdp => vec![Feature::Freplace],
         Hook::Tc => vec![Feature::Tcx],
         Hook::Cgroup => vec![Feature::CgroupLink],
-        Hook::Kprobe if overrides() => vec![Feature::PerfLink, Feature::KprobeOverride],
+        Hook::Kprobe if program.helpers.contains(&OVERRIDE_RETURN) => vec![Feature::PerfLink, Feature::KprobeOverride],
         Hook::Tracepoint | Hook::Kprobe | Hook::Kretprobe => vec![Feature::PerfLink],
         // Raw tracepoints have had links from the start, and typed ones since they exist: Linux 4.17 and 5.5.
         Hook::RawTracepoint | Hook::BtfTracepoint => Vec::new(),

@@ -6,7 +6,6 @@
 //! [`table`] is the only place with facts about releases; [`check()`] judges by it, [`target`] reads `--ocp`.
 
 mod check;
-mod helpers;
 pub mod table;
 pub mod target;
 
