@@ -1,10 +1,11 @@
 //! Emit: lowered values to bytes of files.
 //!
 //! In:   [`MachineConfig`]s. Out: names and bytes; equal input gives equal bytes.
-//! May fail with: NB0502 (a warning), NB0503 (too large).
+//! May fail with: NB0421, NB0502 (warnings), NB0503 (too large).
 
 use std::collections::BTreeMap;
 
+use nodeplan::name::PoolName;
 use serde::Serialize;
 
 use crate::{
@@ -23,6 +24,10 @@ pub const PLAIN_APPLY_MAX_BYTES: usize = 256 * 1024;
 /// A pool's rendered MachineConfig holds all files of all its `MachineConfig`s (about 424 KiB before anybody adds one)
 /// and must fit etcd's 1.5 MiB request limit (`--max-request-bytes`).
 pub const MACHINE_CONFIG_MAX_BYTES: usize = 1024 * 1024;
+
+/// From here on the MachineConfigs of a pool are worth a look, in bytes: half of what the request limit leaves beside
+/// the platform's own 424 KiB or so.
+pub const POOL_SUM_WARN_BYTES: usize = 512 * 1024;
 
 /// What to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +56,18 @@ pub fn emit(config: &MachineConfig, format: Format, diags: &mut Diagnostics) -> 
             OutputFile { name: format!("{}.yaml", config.name()), bytes }
         }
         Format::Ignition => OutputFile { name: format!("{}.ign", config.name()), bytes: to_json(config.config()) },
+    }
+}
+
+/// Warns of pools whose files are large together; `sizes` has the bytes of all files of a run by pool.
+pub fn check_sums(sizes: &BTreeMap<PoolName, usize>, diags: &mut Diagnostics) {
+    for (pool, size) in sizes.iter().filter(|(_, size)| **size > POOL_SUM_WARN_BYTES) {
+        let message = format!("the MachineConfigs of pool `{pool}` have {size} bytes together, over {POOL_SUM_WARN_BYTES}");
+        diags.push(
+            Diagnostic::warning(Code::PoolTooLarge, message)
+                .note("etcd: the rendered MachineConfig of a pool must fit 1.5 MiB, with about 424 KiB of the platform's")
+                .help("strip objects with `llvm-strip -g`, share objects within a stream, or use fewer pools"),
+        );
     }
 }
 

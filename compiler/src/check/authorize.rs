@@ -9,6 +9,7 @@
 use nodeplan::sorted::SortedSet;
 
 use nodeplan::{
+    hook::Hook,
     key::KeyId,
     name::{OwnerName, StreamGlob},
     plan::{NodePlan, Program},
@@ -16,7 +17,7 @@ use nodeplan::{
     trust::{PolicyRefusal, TrustDocument},
 };
 
-use super::Checked;
+use super::{Checked, place::Place};
 use crate::{
     diag::{Code, Diagnostic, Diagnostics, one_of},
     source::Span,
@@ -102,17 +103,19 @@ fn explain(refusal: &PolicyRefusal, checked: &Checked, trust: &TrustDocument) ->
             .at(checked.stream.span, "matches none of the owner's globs")
             .also(checked.owner.span, "this owner")
             .help(format!("its streams are {}", globs(trust, owner))),
-        PolicyRefusal::Hook { .. } => Diagnostic::error(Code::ForbiddenHook, refusal)
-            .at(hook_span(checked), "")
+        PolicyRefusal::Hook { hook, .. } => Diagnostic::error(Code::ForbiddenHook, refusal)
+            .at(hook_span(checked, *hook), "")
             .help("let the security team add the hook to the owner in the policy"),
         PolicyRefusal::Band { program, priority, band, .. } => Diagnostic::error(Code::OutsideBand, refusal)
             .at(priority_span(checked, program.as_str(), *priority), "outside")
             .help(format!("pick a priority from {band}")),
-        PolicyRefusal::Reserved { program, .. } => Diagnostic::error(Code::Reserved, refusal)
-            .at(program_span(checked, program.as_str()), "")
-            .help("exclude it: `exclude: [br-ex]`, or name other interfaces"),
+        PolicyRefusal::Reserved { program, selector, reserved } => Diagnostic::error(Code::Reserved, refusal)
+            .at(selector_span(checked, program.as_str(), selector), "may mean it")
+            .note("`reservedInterfaces` of the policy belong to somebody else")
+            .help(format!("add `exclude: [\"{reserved}\"]` to the selector, or name other interfaces")),
         PolicyRefusal::Closed(_) => Diagnostic::error(Code::MayNotClose, refusal)
-            .at(checked.stream.span, "of this stream")
+            .at(checked.places.failure_policy, "kubelet would wait for the stream")
+            .also(checked.owner.span, "this owner")
             .help("remove `failurePolicy`, or let the security team allow it in the policy"),
         PolicyRefusal::Programs { .. } => Diagnostic::error(Code::OverLimit, refusal)
             .at(checked.stream.span, "of this stream")
@@ -127,13 +130,19 @@ fn globs(trust: &TrustDocument, owner: &OwnerName) -> String {
     one_of(trust.owners.get(owner).into_iter().flat_map(|owner| &owner.streams).map(StreamGlob::as_str))
 }
 
-fn hook_span(checked: &Checked) -> Span {
-    checked.programs.first().map_or(checked.owner.span, |program| program.name.span)
+/// Where the first program uses `hook`.
+fn hook_span(checked: &Checked, hook: Hook) -> Span {
+    let uses = |place: &&Place| place.attachment.hook() == hook;
+    let place = checked.programs.iter().flat_map(|program| &program.attach).find(uses);
+    place.map_or(checked.owner.span, |place| place.span)
 }
 
-fn program_span(checked: &Checked, program: &str) -> Span {
-    let named = |candidate: &&super::Program| candidate.name.value.as_str() == program;
-    checked.programs.iter().find(named).map_or(checked.owner.span, |program| program.name.span)
+/// Where `program` has the selector that is shown as `selector`.
+fn selector_span(checked: &Checked, program: &str, selector: &str) -> Span {
+    let of_program = checked.programs.iter().filter(|candidate| candidate.name.value.as_str() == program);
+    let selectors = of_program.flat_map(|program| &program.attach).flat_map(|place| &place.interfaces);
+    let mut shown = selectors.filter(|candidate| candidate.value.to_string() == selector);
+    shown.next().map_or(checked.owner.span, |selector| selector.span)
 }
 
 fn priority_span(checked: &Checked, program: &str, priority: Priority) -> Span {

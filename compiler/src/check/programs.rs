@@ -89,7 +89,11 @@ fn check_program(raw: &raw::Program, object: &ObjectFile, diags: &mut Diagnostic
         Some(list) => all(list.value.iter().map(|item| attach::check(item, list.span, diags))),
         None => Some(Vec::new()),
     };
-    let program = Program { name: name?, object: object.sha256, attach: attach.filter(|_| sound)? };
+    let frags = |facts: &&ProgramFacts| {
+        name.as_ref().is_some_and(|name| name.value.as_str() == facts.name) && facts.section.starts_with("xdp.frags")
+    };
+    let frags = object.facts.programs.iter().any(|facts| frags(&facts));
+    let program = Program { name: name?, object: object.sha256, frags, attach: attach.filter(|_| sound)? };
     once_per_place(&program, diags);
     Some(program)
 }

@@ -5,7 +5,10 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use nodeplan::name::{NameError, PoolName};
+use nodeplan::{
+    name::{NameError, PoolName},
+    time::{Timestamp, TimestampError},
+};
 
 use crate::emit::Format;
 
@@ -82,18 +85,20 @@ pub enum Command {
     },
     /// Report the problems of manifests, write nothing
     Check(CheckArgs),
-    /// Compile a manifest into signed MachineConfigs
+    /// Compile manifests into signed MachineConfigs
     Compile(CompileArgs),
+    /// Write down the agreed order of all programs
+    Lock(LockArgs),
     /// Make the MachineConfigs that bring loader and trust file
     Install(InstallArgs),
     /// Check bundles as a node would
     Verify(VerifyArgs),
     /// Explain an error code
     Explain(ExplainArgs),
-    /// Print the JSON Schema of manifests or policies
+    /// Print a JSON Schema
     #[command(after_help = EXIT_CODES)]
     Schema {
-        /// manifest (default) or policy
+        /// manifest (default), policy, lock, trust, node-plan or report
         #[arg(value_enum, default_value_t = SchemaKind::Manifest, hide_possible_values = true, hide_default_value = true)]
         kind: SchemaKind,
     },
@@ -151,6 +156,10 @@ pub struct PolicyArgs {
     /// Judge the owner's rights by this file
     #[arg(long, value_name = "FILE", conflicts_with = "policy")]
     pub trust: Option<PathBuf>,
+
+    /// Judge expiry as of this time, in UTC [default: now, as warnings]
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub at: Option<Timestamp>,
 }
 
 /// Arguments of `check`.
@@ -170,12 +179,42 @@ pub struct CheckArgs {
     pub strict: bool,
 }
 
+/// Arguments of `lock`.
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
+pub struct LockArgs {
+    /// All manifests of the cluster
+    #[arg(required = true, value_name = "MANIFEST")]
+    pub manifests: Vec<PathBuf>,
+
+    /// Policy to judge by
+    #[arg(long, value_name = "FILE")]
+    pub policy: PathBuf,
+
+    /// Lock file [default: bpf.lock.yaml beside the first manifest]
+    #[arg(short, long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+
+    /// Refuse what differs from the lock file, write nothing
+    #[arg(long)]
+    pub check: bool,
+
+    /// Judge expiry as of this time, in UTC [default: now, as warnings]
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub at: Option<Timestamp>,
+
+    /// Treat warnings as errors
+    #[arg(long)]
+    pub strict: bool,
+}
+
 /// Arguments of `compile`.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
 pub struct CompileArgs {
-    /// Manifest to read, or `-` for stdin
-    pub manifest: PathBuf,
+    /// Manifests to read, or `-` for stdin
+    #[arg(required = true, value_name = "MANIFEST")]
+    pub manifests: Vec<PathBuf>,
 
     /// Sign with this private key; repeatable
     #[arg(long = "key", value_name = "FILE")]
@@ -206,6 +245,14 @@ pub struct CompileArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "a doc comment here would become the command's description")]
     pub rules: PolicyArgs,
+
+    /// Refuse what differs from the lock file
+    #[arg(long)]
+    pub locked: bool,
+
+    /// Lock file [default: bpf.lock.yaml beside the first manifest]
+    #[arg(long, value_name = "FILE", requires = "locked")]
+    pub lock: Option<PathBuf>,
 
     /// Report problems, write nothing
     #[arg(short, long)]
@@ -284,6 +331,14 @@ pub enum SchemaKind {
     Manifest,
     /// `kind: BpfPolicy`.
     Policy,
+    /// `kind: BpfLock`.
+    Lock,
+    /// Payloads of a `trust.json`.
+    Trust,
+    /// The predicate of a statement.
+    NodePlan,
+    /// What the loader writes.
+    Report,
 }
 
 /// Output formats.
@@ -302,6 +357,10 @@ impl From<FormatArg> for Format {
             FormatArg::Ignition => Self::Ignition,
         }
     }
+}
+
+fn time(text: &str) -> Result<Timestamp, TimestampError> {
+    Timestamp::try_from(text)
 }
 
 fn pool(text: &str) -> Result<PoolName, NameError> {

@@ -1,17 +1,17 @@
-//! `nodebpf compile`: a manifest to signed `MachineConfig`s.
+//! `nodebpf compile`: manifests to signed `MachineConfig`s.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use nodeplan::sorted::SortedSet;
 
 use anyhow::Context as _;
-use nodeplan::{bundle::Unverified, limits, statement, trust::TrustDocument};
+use nodeplan::{bundle::Unverified, limits, name::PoolName, statement, trust::TrustDocument};
 
 use super::{
     Exit,
     args::CompileArgs,
-    front::{self, Front},
-    io,
+    front::{self, Front, Judge, Rules},
+    io, lock,
     session::{Session, WrongUsage},
     write,
 };
@@ -43,7 +43,7 @@ pub(super) fn run(args: &CompileArgs, session: &mut Session) -> anyhow::Result<E
     match &args.out_dir {
         Some(directory) => write::all_or_none(directory, &files)?,
         None if files.len() > 1 && Format::from(args.format) == Format::Ignition => {
-            let message = "writing to stdout: Ignition for several pools needs `--out-dir DIR`, or one `--pool POOL`";
+            let message = "writing to stdout: several Ignition files need `--out-dir DIR`, or one manifest and `--pool POOL`";
             return Err(WrongUsage(message.to_owned()).into());
         }
         None => io::print(&join(&files))?,
@@ -59,17 +59,44 @@ fn join(files: &[OutputFile]) -> Vec<u8> {
 /// The files to write; empty after a report of errors.
 fn compile(args: &CompileArgs, session: &mut Session) -> anyhow::Result<Vec<OutputFile>> {
     let Ok(rules) = front::rules(&args.rules, session)? else { return Ok(Vec::new()) };
-    let front = front::load(&args.manifest, rules.as_ref(), session)?;
+    let judge = Judge { rules: rules.as_ref(), moment: front::moment(args.rules.at), pools: &args.pools };
+    let fronts = front::load(&args.manifests, &judge, session)?;
+    let policy = rules.as_ref().and_then(|rules| rules.policy.as_ref());
     let keys = read_keys(&args.keys, session)?;
-    let Some(front) = front else { return Ok(Vec::new()) };
-    let pools = lower::pools(&front.checked, &args.pools, &mut session.diags);
-    if let (Some(rules), false) = (&rules, keys.is_empty()) {
-        check_signers(&keys, &front, rules, session);
+    let pools: Vec<_> =
+        fronts.iter().map(|front| lower::pools(&front.checked, &args.pools, &mut session.diags)).collect();
+    // Everything else was judged before; a second report of it would be noise.
+    if let (Some(rules), false, false) = (&rules, keys.is_empty(), session.diags.has_errors()) {
+        fronts.iter().for_each(|front| check_signers(&keys, front, &rules.trust, session));
     }
     warn_of_keys(&keys, args, session);
-    if session.diags.has_errors() {
-        return Ok(Vec::new());
+    if args.locked && !session.diags.has_errors() {
+        lock::check_streams(&fronts, policy, &args.manifests, args.lock.as_deref(), session)?;
     }
+    let mut files = Vec::new();
+    let mut sizes: BTreeMap<PoolName, usize> = BTreeMap::new();
+    for (front, pools) in fronts.iter().zip(&pools) {
+        if session.diags.has_errors() {
+            return Ok(Vec::new());
+        }
+        for (pool, file) in compile_one(front, pools, &keys, rules.as_ref(), args, session)? {
+            *sizes.entry(pool).or_default() += file.bytes.len();
+            files.push(file);
+        }
+    }
+    emit::check_sums(&sizes, &mut session.diags);
+    Ok(files)
+}
+
+/// The files of one manifest, by pool.
+fn compile_one(
+    front: &Front,
+    pools: &[PoolName],
+    keys: &[FileKey],
+    rules: Option<&Rules>,
+    args: &CompileArgs,
+    session: &mut Session,
+) -> anyhow::Result<Vec<(PoolName, OutputFile)>> {
     let signers: Vec<&dyn Signer> = keys.iter().map(|key| key as &dyn Signer).collect();
     let statement = statement::encode(&front.plan);
     let parts = sign::bundle(&statement, front.checked.objects(), &signers);
@@ -84,8 +111,8 @@ fn compile(args: &CompileArgs, session: &mut Session) -> anyhow::Result<Vec<Outp
     }
     // What a node would refuse must not leave this desk.
     let unverified = Unverified::decode(&bundle).context("checking the bundle that was made")?;
-    if let (Some(rules), false) = (&rules, keys.is_empty())
-        && let Err(refusal) = unverified.verify(rules)
+    if let (Some(rules), false) = (rules, keys.is_empty())
+        && let Err(refusal) = unverified.verify(&rules.trust)
     {
         session.diags.push(
             Diagnostic::error(refusal.code(), format!("nodes would refuse the bundle: {refusal}"))
@@ -94,9 +121,9 @@ fn compile(args: &CompileArgs, session: &mut Session) -> anyhow::Result<Vec<Outp
         return Ok(Vec::new());
     }
     let ids: Vec<_> = parts.signatures.keys().copied().collect();
-    let emit = |pool| {
+    let emit = |pool: &PoolName| {
         let config = lower::stream(pool, &front.plan, &statement, &ids, &bundle);
-        emit::emit(&config, args.format.into(), &mut session.diags)
+        (pool.clone(), emit::emit(&config, args.format.into(), &mut session.diags))
     };
     Ok(pools.iter().map(emit).collect())
 }
@@ -121,10 +148,6 @@ pub(super) fn read_keys(paths: &[impl AsRef<Path>], session: &mut Session) -> an
 }
 
 fn check_signers(keys: &[FileKey], front: &Front, rules: &TrustDocument, session: &mut Session) {
-    // Everything else was judged before; a second report of it would be noise.
-    if session.diags.has_errors() {
-        return;
-    }
     let signers: SortedSet<_> = keys.iter().map(|key| key.public().id()).collect();
     authorize::authorize_signers(&front.plan, &signers, &front.checked, rules, &mut session.diags);
 }

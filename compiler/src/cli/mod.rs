@@ -12,6 +12,7 @@ mod front;
 mod install;
 mod io;
 mod keygen;
+mod lock;
 mod session;
 mod trust;
 mod verify;
@@ -59,6 +60,7 @@ pub fn main() -> ExitCode {
         Command::Trust { command: TrustCommand::Build(args) } => trust::build(&args, &mut session),
         Command::Check(args) => check::run(&args, &mut session),
         Command::Compile(args) => compile::run(&args, &mut session),
+        Command::Lock(args) => lock::run(&args, &mut session),
         Command::Install(args) => install::run(&args, &mut session),
         Command::Verify(args) => verify::run(&args, &mut session),
         Command::Explain(args) => explain::run(&args, &mut session),
