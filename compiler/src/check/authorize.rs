@@ -9,11 +9,12 @@
 use nodeplan::sorted::SortedSet;
 
 use nodeplan::{
-    hook::Hook,
+    hook::{Attachment, Hook},
     key::KeyId,
     name::{OwnerName, StreamGlob},
-    plan::{NodePlan, Program},
+    plan::{FailurePolicy, NodePlan, Program},
     priority::Priority,
+    selector::Selector,
     trust::{PolicyRefusal, TrustDocument},
 };
 
@@ -74,16 +75,47 @@ fn report(
     }
 }
 
-/// `plan` without programs, and `plan` with each attachment alone.
+/// `plan` without programs, with programs that are nowhere, and with each attachment on each selector alone: what one
+/// rule refuses must not hide what another one refuses.
 fn parts(plan: &NodePlan) -> Vec<NodePlan> {
-    let mut parts = vec![NodePlan { programs: Vec::new(), ..plan.clone() }];
+    let open = NodePlan { programs: Vec::new(), failure_policy: FailurePolicy::Open, ..plan.clone() };
+    let nowhere = |program: &Program| Program { attach: Vec::new(), ..program.clone() };
+    let mut parts = vec![
+        NodePlan { programs: Vec::new(), ..plan.clone() },
+        NodePlan { programs: plan.programs.iter().map(nowhere).collect(), ..open.clone() },
+    ];
     for program in &plan.programs {
-        for attachment in &program.attach {
-            let alone = Program { attach: vec![attachment.clone()], ..program.clone() };
-            parts.push(NodePlan { programs: vec![alone], ..plan.clone() });
+        for attachment in program.attach.iter().flat_map(alone) {
+            let alone = Program { attach: vec![attachment], ..nowhere(program) };
+            parts.push(NodePlan { programs: vec![alone], ..open.clone() });
         }
     }
     parts
+}
+
+/// `attachment` on each of its selectors alone.
+fn alone(attachment: &Attachment) -> Vec<Attachment> {
+    let on = |selector: &Selector| {
+        let mut one = attachment.clone();
+        match &mut one {
+            Attachment::Xdp(xdp) => xdp.interfaces = vec![selector.clone()],
+            Attachment::Tc(tc) => tc.interfaces = vec![selector.clone()],
+            Attachment::Cgroup(_)
+            | Attachment::Tracepoint(_)
+            | Attachment::RawTracepoint(_)
+            | Attachment::BtfTracepoint(_)
+            | Attachment::Kprobe(_)
+            | Attachment::Kretprobe(_)
+            | Attachment::Fentry(_)
+            | Attachment::Fexit(_)
+            | Attachment::Lsm(_) => {}
+        }
+        one
+    };
+    match attachment.interfaces() {
+        [] | [_] => vec![attachment.clone()],
+        selectors => selectors.iter().map(on).collect(),
+    }
 }
 
 fn explain(refusal: &PolicyRefusal, checked: &Checked, trust: &TrustDocument) -> Diagnostic {

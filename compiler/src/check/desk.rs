@@ -17,8 +17,10 @@ use nodeplan::{
 use super::Checked;
 use crate::{
     diag::{Code, Diagnostic, Diagnostics, one_of, shown},
-    policy::{Policy, desk::Desk},
-    source::Span,
+    policy::{
+        Policy,
+        desk::{Desk, Pool},
+    },
     suggest::nearest,
 };
 
@@ -88,29 +90,35 @@ fn closed(checked: &Checked, desk: &Desk, diags: &mut Diagnostics) {
         return;
     }
     for pool in &checked.pools {
-        let Some((heir, place)) = forbidden(&pool.value, desk) else { continue };
+        let Some((heir, found)) = forbidden(&pool.value, desk) else { continue };
         let heir = heir.map_or_else(String::new, |heir| format!(", from which `{heir}` inherits"));
         let message = format!("a closed stream may not be on pool `{}`{heir}", pool.value);
         let diagnostic = Diagnostic::error(Code::ClosedPool, message)
             .at(checked.places.failure_policy, "kubelet would wait")
-            .also(pool.span, "on this pool")
-            .note("a control plane whose kubelets wait cannot mend itself")
-            .help("remove `failurePolicy`, or the pool; or let the security team write `allowClosed: true`");
-        diags.push(match place {
-            Some(span) => diagnostic.also(span, "the policy does not allow it here"),
+            .also(pool.span, "on this pool");
+        let diagnostic = match found {
+            Some(found) => diagnostic.also(found.span, "the policy does not allow it here"),
             None => diagnostic,
-        });
+        };
+        let diagnostic = if found.is_none_or(|found| found.control_plane) {
+            diagnostic.note("a control plane whose kubelets wait cannot mend itself")
+        } else {
+            diagnostic
+        };
+        diags.push(
+            diagnostic.help("remove `failurePolicy`, or the pool; or let the security team write `allowClosed: true`"),
+        );
     }
 }
 
-/// Why `pool` takes no closed stream: a pool that inherits from it, and a place in the policy, as far as there are such.
-fn forbidden<'a>(pool: &'a PoolName, desk: &'a Desk) -> Option<(Option<&'a PoolName>, Option<Span>)> {
+/// Why `pool` takes no closed stream: the pool that inherits from it, if it is not itself, and what the policy says.
+fn forbidden<'a>(pool: &'a PoolName, desk: &'a Desk) -> Option<(Option<&'a PoolName>, Option<&'a Pool>)> {
     if desk.pools.is_none() {
         // The names that OpenShift gives to pools of the control plane.
         return matches!(pool.as_str(), "master" | "arbiter").then_some((None, None));
     }
     let (name, below) = desk.below(pool).into_iter().find(|(_, below)| !below.allow_closed)?;
-    Some(((name != pool).then_some(name), Some(below.span)))
+    Some(((name != pool).then_some(name), Some(below)))
 }
 
 fn reference(checked: &Checked, desk: &Desk, diags: &mut Diagnostics) {

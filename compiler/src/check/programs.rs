@@ -81,7 +81,9 @@ fn check_program(raw: &raw::Program, object: &ObjectFile, diags: &mut Diagnostic
     let sound = raw.attach.as_ref().is_none_or(|attach| not_empty(attach, "attach", diags));
     if let Some(name) = &name {
         match object.facts.programs.iter().find(|program| program.name == name.value.as_str()) {
-            Some(facts) => check_facts(facts, name, object, diags),
+            // Programs of other hooks are not put behind a dispatcher.
+            Some(facts) if is_xdp(raw) => check_facts(facts, name, object, diags),
+            Some(_) => {}
             None => diags.push(not_in_object(name, object)),
         }
     }
@@ -96,6 +98,10 @@ fn check_program(raw: &raw::Program, object: &ObjectFile, diags: &mut Diagnostic
     let program = Program { name: name?, object: object.sha256, frags, attach: attach.filter(|_| sound)? };
     once_per_place(&program, diags);
     Some(program)
+}
+
+fn is_xdp(raw: &raw::Program) -> bool {
+    raw.attach.as_ref().is_none_or(|list| list.value.is_empty() || list.value.iter().any(|item| item.xdp.is_some()))
 }
 
 fn not_in_object(name: &Spanned<ProgramName>, object: &ObjectFile) -> Diagnostic {

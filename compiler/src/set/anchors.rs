@@ -180,11 +180,10 @@ fn contradictions(set: &Set<'_>, around: &[Anchor<'_, '_>], diags: &mut Diagnost
         };
         let Some(before) = side(Side::Before).find(wrong) else { continue };
         let message = format!(
-            "`{}` runs after `{}` and, by its priority, before {}, which runs before `{}`",
+            "`{}` is after `{}`, and {}, which runs later, before it",
             after.item.program.name.value,
             after.name,
             before.item.name_beside(after.item),
-            after.name
         );
         diags.push(
             Diagnostic::error(Code::AnchorOrder, message)

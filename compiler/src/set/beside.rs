@@ -12,7 +12,7 @@ use crate::{
     policy::{
         Policy,
         desk::Neighbour,
-        neighbours::{Hold, Tc},
+        neighbours::Hold,
     },
 };
 
@@ -35,13 +35,13 @@ pub(super) fn judge(chain: &Chain<'_>, policy: Option<&Policy>, diags: &mut Diag
 /// What ends the chain, in words.
 fn ends(tc: &TcAttachment) -> String {
     let ends = tc.verdicts.iter().filter(|verdict| matches!(verdict, TcVerdict::Pass | TcVerdict::Redirect));
-    ends.map(|verdict| verdict.as_str()).collect::<Vec<_>>().join(" and ")
+    ends.map(|verdict| format!("`{}`", verdict.as_str())).collect::<Vec<_>>().join(" and ")
 }
 
 const SKIPS: &str = "kernel: after any verdict but `next`, later TCX programs and all filters of classic TC are skipped";
 
 fn cannot_tell(item: &Item<'_>, tc: &TcAttachment) -> Diagnostic {
-    let message = format!("cannot tell whose filters {} of `{}` hides", ends(tc), item.program.name.value);
+    let message = format!("cannot tell whose filters verdict {} of `{}` hides", ends(tc), item.program.name.value);
     Diagnostic::warning(Code::HidesOthers, message)
         .at(item.place.verdicts, "ends the chain")
         .note(SKIPS)
@@ -64,40 +64,44 @@ fn beside_tc(class: Class, item: &Item<'_>, tc: &TcAttachment, neighbour: &Neigh
     let precedes = tc.before.as_ref().is_some_and(|name| has_program(&neighbour.facts, class, name.as_str()));
     // Behind it, nothing is hidden from what runs as TCX; classic filters come after all of TCX.
     if ends_for_others(&tc.verdicts) && !follows {
-        diags.push(hides(item, tc, neighbour, certain));
+        diags.push(hides(class, item, tc, neighbour, certain));
     }
     if theirs.terminal && !follows && !precedes {
-        diags.push(order_unknown(class, item, neighbour, theirs));
+        diags.push(order_unknown(class, item, neighbour));
     }
 }
 
-fn hides(item: &Item<'_>, tc: &TcAttachment, neighbour: &Neighbour, certain: bool) -> Diagnostic {
+fn hides(class: Class, item: &Item<'_>, tc: &TcAttachment, neighbour: &Neighbour, certain: bool) -> Diagnostic {
     let (program, name) = (&item.program.name.value, neighbour.facts.name);
     let diagnostic = if certain {
-        let message = format!("{} of `{program}` hides the programs of {name}", ends(tc));
+        let message = format!("verdict {} of `{program}` hides the programs of {name}", ends(tc));
         Diagnostic::error(Code::HidesOthers, message)
     } else {
-        let message = format!("cannot tell whether {} of `{program}` hides the programs of {name}", ends(tc));
+        let message = format!("cannot tell whether verdict {} of `{program}` hides the programs of {name}", ends(tc));
         Diagnostic::warning(Code::HidesOthers, message)
     };
-    let note = format!("{name}: {}", neighbour.facts.source);
     diagnostic
         .at(item.place.verdicts, "ends the chain")
         .also(neighbour.span, if certain { "runs on these interfaces" } else { "the policy does not say where it runs" })
         .note(SKIPS)
-        .note(note)
-        .help(format!("return TCX_NEXT and declare `verdicts: [next]`; or run behind it with `after: {}`", first(neighbour)))
+        .note(source(neighbour))
+        .help(format!("return TCX_NEXT and declare `verdicts: [next]`; or run behind it with `after: {}`", anchor(class, neighbour)))
 }
 
-/// A program to write as an anchor.
-fn first(neighbour: &Neighbour) -> &'static str {
-    neighbour.facts.tc.and_then(|tc| tc.programs.first()).map_or("ITS_PROGRAM", |(_, program)| *program)
+/// A program of the neighbour in this chain, to write as an anchor.
+fn anchor(class: Class, neighbour: &Neighbour) -> &'static str {
+    let programs = neighbour.facts.tc.map_or(&[][..], |tc| tc.programs);
+    let here = programs.iter().find(|(there, _)| class == Class::Tc(*there));
+    here.map_or("ITS_PROGRAM", |(_, program)| *program)
 }
 
-fn order_unknown(class: Class, item: &Item<'_>, neighbour: &Neighbour, theirs: &Tc) -> Diagnostic {
+fn source(neighbour: &Neighbour) -> String {
+    format!("source: {}", neighbour.facts.source)
+}
+
+fn order_unknown(class: Class, item: &Item<'_>, neighbour: &Neighbour) -> Diagnostic {
     let (program, name) = (&item.program.name.value, neighbour.facts.name);
-    let here = theirs.programs.iter().find(|(there, _)| class == Class::Tc(*there));
-    let anchor = here.map_or("ITS_PROGRAM", |(_, program)| *program);
+    let anchor = anchor(class, neighbour);
     let message = format!("cannot tell whether `{program}` runs at all beside {name}");
     Diagnostic::warning(Code::OrderUnknown, message)
         .at(item.place.span, "has neither `before` nor `after`")
@@ -131,7 +135,7 @@ fn beside_xdp(item: &Item<'_>, neighbour: &Neighbour) -> Option<Diagnostic> {
             .at(item.place.span, "")
             .also(neighbour.span, place)
             .note(format!("{name} {does}"))
-            .note(format!("{name}: {}", neighbour.facts.source))
+            .note(source(neighbour))
             .help(format!(
                 "use hook `tc`, or other interfaces; if {name} is elsewhere, say where: \
                  `{{name: {name}, interfaces: [ens4]}}`"
@@ -154,7 +158,7 @@ pub(super) fn cgroups(set: &Set<'_>, policy: Option<&Policy>, diags: &mut Diagno
                         Diagnostic::warning(Code::CgroupOwner, message)
                             .at(place.span, "")
                             .also(neighbour.span, "counts this hook as its own")
-                            .note(format!("{name}: {}", neighbour.facts.source))
+                            .note(source(neighbour))
                             .help("choose a cgroup below the root, such as `/system.slice`"),
                     );
                 }

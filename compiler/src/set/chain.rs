@@ -157,7 +157,12 @@ fn is_native(item: &Item<'_>) -> bool {
 /// A program on the OVS bridge sees what OVS hands to the host, not what the wire brings.
 fn bridge(item: &Item<'_>, diags: &mut Diagnostics) {
     for selector in item.place.interfaces.iter().filter(|one| super::means(&one.value, EXTERNAL_BRIDGE)) {
-        let message = format!("`{}` means `{EXTERNAL_BRIDGE}`, the OVS bridge of OVN-Kubernetes", selector.value);
+        let exact = super::is_named(&selector.value, EXTERNAL_BRIDGE);
+        let message = if exact {
+            format!("`{EXTERNAL_BRIDGE}` is the OVS bridge of OVN-Kubernetes")
+        } else {
+            format!("`{}` means `{EXTERNAL_BRIDGE}`, the OVS bridge of OVN-Kubernetes", selector.value)
+        };
         let diagnostic = Diagnostic::warning(Code::BridgePort, message)
             .at(selector.span, "")
             .note("packets reach it only after Open vSwitch; those of pods on other paths never do");
@@ -166,6 +171,7 @@ fn bridge(item: &Item<'_>, diags: &mut Diagnostics) {
         } else {
             diagnostic
         };
-        diags.push(diagnostic.help("select the uplink: `primary: true`; or write `exclude: [br-ex]`"));
+        let diagnostic = diagnostic.help("select the uplink below it: `primary: true`");
+        diags.push(if exact { diagnostic } else { diagnostic.help("or leave it out: `exclude: [br-ex]`") });
     }
 }

@@ -44,6 +44,7 @@ pub(crate) fn workdir() -> tempfile::TempDir {
         ("examples/drop-frag-needed/drop_frag_needed.bpf.o", "drop_frag_needed.bpf.o"),
         ("bpf/prebuilt/xdp_pass.bpf.o", "xdp_pass.bpf.o"),
         ("compiler/tests/objects/odd.bpf.o", "odd.bpf.o"),
+        ("compiler/tests/objects/chain.bpf.o", "chain.bpf.o"),
         ("tests/keys/TEST-ONLY-private.pem", "key.pem"),
         ("tests/keys/TEST-ONLY-public.pem", "public.pem"),
     ] {
@@ -99,6 +100,7 @@ pub(crate) fn golden(path: &Path, found: &[u8]) -> Option<String> {
 /// ```text
 /// patch FROM TO OLD NEW    copy a file with every OLD replaced by NEW, of equal length
 /// fill FILE SIZE           a file of SIZE bytes that do not compress
+/// grow FILE SIZE           SIZE bytes that do not compress, behind what is there
 /// loader FILE SIZE         a static x86_64 executable of about SIZE bytes that do not compress
 /// repeat FILE N TEXT       N lines of TEXT, appended, `{n}` counting from 0
 /// mkdir DIR
@@ -118,6 +120,11 @@ pub(crate) fn play(script: &str, directory: &Path) -> (Output, i32) {
                 fs::write(directory.join(to), replaced(&fs::read(&path).unwrap(), old, new)).unwrap();
             }
             "fill" => fs::write(path, noise(words[1].parse().unwrap())).unwrap(),
+            "grow" => {
+                let mut content = fs::read(&path).unwrap();
+                content.extend(noise(words[1].parse().unwrap()));
+                fs::write(path, content).unwrap();
+            }
             "loader" => fs::write(path, executable(62, None, &noise(words[1].parse().unwrap()))).unwrap(),
             "repeat" => {
                 let text = rest.splitn(3, ' ').nth(2).unwrap();
