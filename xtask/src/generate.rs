@@ -25,6 +25,16 @@ pub(crate) struct Args {
 /// Anybody can sign with it: it only makes golden files the same on every machine.
 const TEST_KEY: &str = "tests/keys/TEST-ONLY-private.pem";
 
+/// Kinds of `nodebpf schema` and the files they go to.
+const SCHEMAS: [(&str, &str); 6] = [
+    ("manifest", "bpf-manifest-v1alpha1"),
+    ("policy", "bpf-policy-v1alpha1"),
+    ("lock", "bpf-lock-v1alpha1"),
+    ("trust", "trust-v1"),
+    ("node-plan", "node-plan-v1"),
+    ("report", "report-v1"),
+];
+
 /// Fails if a generated file is out of date.
 pub(crate) fn check() -> Result<()> {
     run(&Args { check: true })
@@ -38,8 +48,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     for folder in ["schema", "docs", "man", "examples/machineconfigs"] {
         fs::create_dir_all(fresh.join(folder))?;
     }
-    files::write(&fresh.join("schema/bpf-manifest-v1alpha1.schema.json"), print(&compiler, "schema")?)?;
-    files::write(&fresh.join("schema/message-v1.schema.json"), print(&compiler, "schema message")?)?;
+    for (kind, name) in SCHEMAS {
+        files::write(&fresh.join(format!("schema/{name}.schema.json")), print(&compiler, &format!("schema {kind}"))?)?;
+    }
     files::write(&fresh.join("docs/errors.md"), print(&compiler, "explain --all")?)?;
     run::check(Command::new(&compiler).arg("man").arg(fresh.join("man")))?;
     golden(&compiler, &fresh.join("examples/machineconfigs"))?;

@@ -68,7 +68,7 @@ pub(super) fn check(raw: &raw::Attach, list: Span, diags: &mut Diagnostics) -> O
 
 /// A place without interfaces and priority.
 fn single(attachment: Attachment, span: Span) -> Place {
-    Place { attachment, span, interfaces: Vec::new(), priority: span, mode: span }
+    Place { attachment, span, interfaces: Vec::new(), priority: span, mode: span, verdicts: span, anchors: [span; 2] }
 }
 
 fn check_named(text: &Text, hook: fn(NamedAttachment) -> Attachment, diags: &mut Diagnostics) -> Option<Place> {
@@ -122,7 +122,16 @@ fn check_xdp(raw: &raw::Xdp, diags: &mut Diagnostics) -> Option<Place> {
         proceed_on: proceed_on?,
     };
     let span = raw.interfaces.span;
-    Some(Place { attachment: Attachment::Xdp(attachment), span, interfaces, priority: priority.span, mode: mode.span })
+    let verdicts = raw.proceed_on.as_ref().map_or(priority.span, |list| list.span);
+    Some(Place {
+        attachment: Attachment::Xdp(attachment),
+        span,
+        interfaces,
+        priority: priority.span,
+        mode: mode.span,
+        verdicts,
+        anchors: [span; 2],
+    })
 }
 
 fn check_tc(raw: &raw::Tc, diags: &mut Diagnostics) -> Option<Place> {
@@ -144,8 +153,15 @@ fn check_tc(raw: &raw::Tc, diags: &mut Diagnostics) -> Option<Place> {
         after: after?,
     };
     let span = raw.interfaces.span;
-    let mode = priority.span;
-    Some(Place { attachment: Attachment::Tc(attachment), span, interfaces, priority: priority.span, mode })
+    Some(Place {
+        attachment: Attachment::Tc(attachment),
+        span,
+        interfaces,
+        priority: priority.span,
+        mode: priority.span,
+        verdicts: raw.verdicts.span,
+        anchors: [&raw.before, &raw.after].map(|text| text.as_ref().map_or(span, |text| text.span)),
+    })
 }
 
 #[expect(clippy::option_option, reason = "outside: a problem was reported; inside: there is no anchor")]

@@ -9,14 +9,16 @@
 use nodeplan::sorted::SortedSet;
 
 use nodeplan::{
+    hook::{Attachment, Hook},
     key::KeyId,
     name::{OwnerName, StreamGlob},
-    plan::{NodePlan, Program},
+    plan::{FailurePolicy, NodePlan, Program},
     priority::Priority,
+    selector::Selector,
     trust::{PolicyRefusal, TrustDocument},
 };
 
-use super::Checked;
+use super::{Checked, place::Place};
 use crate::{
     diag::{Code, Diagnostic, Diagnostics, one_of},
     sign::store::still_to_sign,
@@ -74,16 +76,47 @@ fn report(
     }
 }
 
-/// `plan` without programs, and `plan` with each attachment alone.
+/// `plan` without programs, with programs that are nowhere, and with each attachment on each selector alone: what one
+/// rule refuses must not hide what another one refuses.
 fn parts(plan: &NodePlan) -> Vec<NodePlan> {
-    let mut parts = vec![NodePlan { programs: Vec::new(), ..plan.clone() }];
+    let open = NodePlan { programs: Vec::new(), failure_policy: FailurePolicy::Open, ..plan.clone() };
+    let nowhere = |program: &Program| Program { attach: Vec::new(), ..program.clone() };
+    let mut parts = vec![
+        NodePlan { programs: Vec::new(), ..plan.clone() },
+        NodePlan { programs: plan.programs.iter().map(nowhere).collect(), ..open.clone() },
+    ];
     for program in &plan.programs {
-        for attachment in &program.attach {
-            let alone = Program { attach: vec![attachment.clone()], ..program.clone() };
-            parts.push(NodePlan { programs: vec![alone], ..plan.clone() });
+        for attachment in program.attach.iter().flat_map(alone) {
+            let alone = Program { attach: vec![attachment], ..nowhere(program) };
+            parts.push(NodePlan { programs: vec![alone], ..open.clone() });
         }
     }
     parts
+}
+
+/// `attachment` on each of its selectors alone.
+fn alone(attachment: &Attachment) -> Vec<Attachment> {
+    let on = |selector: &Selector| {
+        let mut one = attachment.clone();
+        match &mut one {
+            Attachment::Xdp(xdp) => xdp.interfaces = vec![selector.clone()],
+            Attachment::Tc(tc) => tc.interfaces = vec![selector.clone()],
+            Attachment::Cgroup(_)
+            | Attachment::Tracepoint(_)
+            | Attachment::RawTracepoint(_)
+            | Attachment::BtfTracepoint(_)
+            | Attachment::Kprobe(_)
+            | Attachment::Kretprobe(_)
+            | Attachment::Fentry(_)
+            | Attachment::Fexit(_)
+            | Attachment::Lsm(_) => {}
+        }
+        one
+    };
+    match attachment.interfaces() {
+        [] | [_] => vec![attachment.clone()],
+        selectors => selectors.iter().map(on).collect(),
+    }
 }
 
 fn explain(
@@ -115,17 +148,19 @@ fn explain(
             .at(checked.stream.span, "matches none of the owner's globs")
             .also(checked.owner.span, "this owner")
             .help(format!("its streams are {}", globs(trust, owner))),
-        PolicyRefusal::Hook { .. } => Diagnostic::error(Code::ForbiddenHook, refusal)
-            .at(hook_span(checked), "")
+        PolicyRefusal::Hook { hook, .. } => Diagnostic::error(Code::ForbiddenHook, refusal)
+            .at(hook_span(checked, *hook), "")
             .help("let the security team add the hook to the owner in the policy"),
         PolicyRefusal::Band { program, priority, band, .. } => Diagnostic::error(Code::OutsideBand, refusal)
             .at(priority_span(checked, program.as_str(), *priority), "outside")
             .help(format!("pick a priority from {band}")),
-        PolicyRefusal::Reserved { program, .. } => Diagnostic::error(Code::Reserved, refusal)
-            .at(program_span(checked, program.as_str()), "")
-            .help("exclude it: `exclude: [br-ex]`, or name other interfaces"),
+        PolicyRefusal::Reserved { program, selector, reserved } => Diagnostic::error(Code::Reserved, refusal)
+            .at(selector_span(checked, program.as_str(), selector), "may mean it")
+            .note("`reservedInterfaces` of the policy belong to somebody else")
+            .help(format!("add `exclude: [\"{reserved}\"]` to the selector, or name other interfaces")),
         PolicyRefusal::Closed(_) => Diagnostic::error(Code::MayNotClose, refusal)
-            .at(checked.stream.span, "of this stream")
+            .at(checked.places.failure_policy, "kubelet would wait for the stream")
+            .also(checked.owner.span, "this owner")
             .help("remove `failurePolicy`, or let the security team allow it in the policy"),
         PolicyRefusal::Programs { .. } => Diagnostic::error(Code::OverLimit, refusal)
             .at(checked.stream.span, "of this stream")
@@ -140,13 +175,19 @@ fn globs(trust: &TrustDocument, owner: &OwnerName) -> String {
     one_of(trust.owners.get(owner).into_iter().flat_map(|owner| &owner.streams).map(StreamGlob::as_str))
 }
 
-fn hook_span(checked: &Checked) -> Span {
-    checked.programs.first().map_or(checked.owner.span, |program| program.name.span)
+/// Where the first program uses `hook`.
+fn hook_span(checked: &Checked, hook: Hook) -> Span {
+    let uses = |place: &&Place| place.attachment.hook() == hook;
+    let place = checked.programs.iter().flat_map(|program| &program.attach).find(uses);
+    place.map_or(checked.owner.span, |place| place.span)
 }
 
-fn program_span(checked: &Checked, program: &str) -> Span {
-    let named = |candidate: &&super::Program| candidate.name.value.as_str() == program;
-    checked.programs.iter().find(named).map_or(checked.owner.span, |program| program.name.span)
+/// Where `program` has the selector that is shown as `selector`.
+fn selector_span(checked: &Checked, program: &str, selector: &str) -> Span {
+    let of_program = checked.programs.iter().filter(|candidate| candidate.name.value.as_str() == program);
+    let selectors = of_program.flat_map(|program| &program.attach).flat_map(|place| &place.interfaces);
+    let mut shown = selectors.filter(|candidate| candidate.value.to_string() == selector);
+    shown.next().map_or(checked.owner.span, |selector| selector.span)
 }
 
 fn priority_span(checked: &Checked, program: &str, priority: Priority) -> Span {

@@ -12,7 +12,7 @@ use nodeplan::{
     time::Timestamp,
 };
 
-use super::{all, name, not_empty, unique};
+use super::{MetadataPlaces, all, name, not_empty, unique};
 use crate::{
     diag::{Code, Diagnostic, Diagnostics, shown},
     manifest::raw::{AppliesTo as RawAppliesTo, Manifest, Spec},
@@ -40,6 +40,7 @@ pub(super) struct Metadata {
     pub(super) rollback_floor: Option<Revision>,
     pub(super) failure_policy: FailurePolicy,
     pub(super) stage: Stage,
+    pub(super) places: MetadataPlaces,
 }
 
 /// Where parts of `appliesTo` were written.
@@ -102,7 +103,18 @@ pub(super) fn check(manifest: &Manifest, diags: &mut Diagnostics) -> Option<Meta
         rollback_floor: rollback_floor?,
         failure_policy: spec.failure_policy.as_ref().map_or(FailurePolicy::Open, |word| word.0.value),
         stage: spec.stage.as_ref().map_or(Stage::Normal, |word| word.0.value),
+        places: places(spec),
     })
+}
+
+fn places(spec: &Spec) -> MetadataPlaces {
+    let intent = spec.intent.0.span;
+    MetadataPlaces {
+        intent,
+        reference: spec.reference.as_ref().map_or(intent, |text| text.span),
+        expires: spec.expires.as_ref().map_or(intent, |text| text.span),
+        failure_policy: spec.failure_policy.as_ref().map_or(intent, |word| word.0.span),
+    }
 }
 
 fn floor(number: &Spanned<i64>, own: &Spanned<i64>, diags: &mut Diagnostics) -> Option<Revision> {

@@ -9,11 +9,13 @@
 mod architectures;
 mod attach;
 pub mod authorize;
+pub mod desk;
 mod entries;
 mod fit;
 mod globals;
 mod lpm;
 mod maps;
+mod memory;
 mod metadata;
 pub(crate) mod place;
 mod programs;
@@ -68,6 +70,19 @@ pub struct Checked {
     pub(crate) programs: Vec<Program>,
     pub(crate) maps: SortedMap<MapName, Map>,
     pub(crate) objects: SortedMap<Sha256Digest, Vec<u8>>,
+    /// Memory of all maps, in bytes.
+    pub(crate) map_bytes: u64,
+    /// Places of values that a policy judges.
+    pub(crate) places: MetadataPlaces,
+}
+
+/// Places of values that a policy judges; where a value is absent, of the key that wants it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MetadataPlaces {
+    pub(crate) intent: Span,
+    pub(crate) reference: Span,
+    pub(crate) expires: Span,
+    pub(crate) failure_policy: Span,
 }
 
 /// A program that exists in its object and fits its hooks.
@@ -78,6 +93,8 @@ pub(crate) struct Program {
     /// Helpers it calls, by number, those of its subprograms included.
     pub(crate) helpers: BTreeSet<u32>,
     pub(crate) globals: SortedMap<GlobalName, HexBytes>,
+    /// Whether it takes packets of several fragments: section `xdp.frags`.
+    pub(crate) frags: bool,
     pub(crate) attach: Vec<place::Place>,
 }
 
@@ -135,6 +152,8 @@ pub fn check(resolved: &Resolved, diags: &mut Diagnostics) -> Option<Checked> {
         programs,
         maps,
         objects,
+        map_bytes: memory::bytes(resolved),
+        places: metadata.places,
     })
 }
 

@@ -20,6 +20,10 @@ pub(crate) struct Place {
     pub(crate) priority: Span,
     /// The XDP mode, or where it would stand.
     pub(crate) mode: Span,
+    /// What ends the chain: `proceedOn` or `verdicts`, or where it would stand.
+    pub(crate) verdicts: Span,
+    /// `before` and `after`, or where they would stand.
+    pub(crate) anchors: [Span; 2],
 }
 
 impl Place {

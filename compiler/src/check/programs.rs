@@ -101,6 +101,7 @@ fn check_program(raw: &raw::Program, object: &ObjectFile, diags: &mut Diagnostic
         name: name?,
         objects: Objects::One(reference),
         helpers,
+        frags: facts.is_some_and(|facts| facts.section.starts_with("xdp.frags")),
         globals: globals?,
         attach: attach.filter(|_| sound)?,
     };

@@ -92,8 +92,10 @@ pub enum Command {
     Check(CheckArgs),
     /// Sign a manifest's statement, or a bundle
     Sign(SignArgs),
-    /// Compile a manifest into signed MachineConfigs
+    /// Compile manifests into signed MachineConfigs
     Compile(CompileArgs),
+    /// Write down the agreed order of all programs
+    Lock(LockArgs),
     /// Make the MachineConfigs that bring loader and trust file
     Install(InstallArgs),
     /// Check bundles as a node would
@@ -103,7 +105,7 @@ pub enum Command {
     /// Print the JSON Schema of a format
     #[command(after_help = EXIT_CODES)]
     Schema {
-        /// manifest (default), policy or message
+        /// manifest (default), policy, lock, trust, node-plan, report or message
         #[arg(value_enum, default_value_t = SchemaKind::Manifest, hide_possible_values = true, hide_default_value = true)]
         kind: SchemaKind,
     },
@@ -174,6 +176,10 @@ pub struct PolicyArgs {
     /// Judge the owner's rights by this file
     #[arg(long, value_name = "FILE", conflicts_with = "policy")]
     pub trust: Option<PathBuf>,
+
+    /// Judge expiry as of this time, in UTC [default: now, as warnings]
+    #[arg(long, value_name = "TIME", value_parser = timestamp)]
+    pub at: Option<Timestamp>,
 }
 
 /// The cluster that manifests are for.
@@ -249,12 +255,42 @@ pub struct SignArgs {
     pub strict: bool,
 }
 
+/// Arguments of `lock`.
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
+pub struct LockArgs {
+    /// All manifests of the cluster
+    #[arg(required = true, value_name = "MANIFEST")]
+    pub manifests: Vec<PathBuf>,
+
+    /// Policy to judge by
+    #[arg(long, value_name = "FILE")]
+    pub policy: PathBuf,
+
+    /// Lock file [default: bpf.lock.yaml beside the first manifest]
+    #[arg(short, long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+
+    /// Refuse what differs from the lock file, write nothing
+    #[arg(long)]
+    pub check: bool,
+
+    /// Judge expiry as of this time, in UTC [default: now, as warnings]
+    #[arg(long, value_name = "TIME", value_parser = timestamp)]
+    pub at: Option<Timestamp>,
+
+    /// Treat warnings as errors
+    #[arg(long)]
+    pub strict: bool,
+}
+
 /// Arguments of `compile`.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
 pub struct CompileArgs {
-    /// Manifest to read, or `-` for stdin
-    pub manifest: PathBuf,
+    /// Manifests to read, or `-` for stdin
+    #[arg(required = true, value_name = "MANIFEST")]
+    pub manifests: Vec<PathBuf>,
 
     /// Sign with this private key; repeatable
     #[arg(long = "key", value_name = "FILE")]
@@ -293,6 +329,14 @@ pub struct CompileArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "a doc comment here would become the command's description")]
     pub target: TargetArgs,
+
+    /// Refuse what differs from the lock file
+    #[arg(long)]
+    pub locked: bool,
+
+    /// Lock file [default: bpf.lock.yaml beside the first manifest]
+    #[arg(long, value_name = "FILE", requires = "locked")]
+    pub lock: Option<PathBuf>,
 
     /// Report problems, write nothing
     #[arg(short, long)]
@@ -387,6 +431,14 @@ pub enum SchemaKind {
     Manifest,
     /// `kind: BpfPolicy`.
     Policy,
+    /// `kind: BpfLock`.
+    Lock,
+    /// Payloads of a `trust.json`.
+    Trust,
+    /// The predicate of a statement.
+    NodePlan,
+    /// What the loader writes.
+    Report,
     /// Lines of `--message-format json`.
     Message,
 }

@@ -1,4 +1,4 @@
-//! `nodebpf compile`: a manifest to signed `MachineConfig`s.
+//! `nodebpf compile`: manifests to signed `MachineConfig`s.
 
 use std::path::Path;
 
@@ -17,8 +17,8 @@ use nodeplan::{
 use super::{
     Exit,
     args::CompileArgs,
-    front::{self, Front},
-    io,
+    front::{self, Front, Judge},
+    io, lock,
     session::{Session, WrongUsage},
     signatures, write,
 };
@@ -42,7 +42,8 @@ pub(super) fn run(args: &CompileArgs, session: &mut Session) -> anyhow::Result<E
     match &args.out_dir {
         Some(directory) => write::all_or_none(directory, &files)?,
         None if files.len() > 1 && Format::from(args.format) == Format::Ignition => {
-            let message = "writing to stdout: Ignition for several pools needs `--out-dir DIR`, or one `--pool POOL`";
+            let message =
+                "writing to stdout: several Ignition files need `--out-dir DIR`, or one manifest and `--pool POOL`";
             return Err(WrongUsage(message.to_owned()).into());
         }
         None => io::print(&join(&files))?,
@@ -58,30 +59,65 @@ fn join(files: &[OutputFile]) -> Vec<u8> {
 /// The files to write; empty after a report of errors; `None` if there is nothing to sign with.
 fn compile(args: &CompileArgs, session: &mut Session) -> anyhow::Result<Option<Vec<OutputFile>>> {
     let Ok(rules) = front::rules(&args.rules, session)? else { return Ok(Some(Vec::new())) };
-    let front = front::load(&args.manifest, rules.as_ref(), session)?;
+    let trust = rules.as_ref().map(|rules| &rules.trust);
+    let judge = Judge {
+        rules: rules.as_ref(),
+        moment: front::moment(args.rules.at),
+        pools: &args.pools,
+        releases: front::releases(&args.target),
+    };
+    let fronts = front::load(&args.manifests, &judge, session)?;
     let keys = read_keys(&args.keys, session)?;
-    let Some(front) = front else { return Ok(Some(Vec::new())) };
-    front::platform(&front, &args.target, session);
-    let pools = lower::pools(&front.checked, &args.pools, &mut session.diags);
+    let pools: Vec<_> =
+        fronts.iter().map(|front| lower::pools(&front.checked, &args.pools, &mut session.diags)).collect();
+    let signed = fronts.iter().map(|front| sign_one(front, &keys, trust, args, session));
+    let signed = signed.collect::<anyhow::Result<Vec<_>>>()?;
+    if !args.unsigned && !args.check && !session.diags.has_errors() {
+        if signed.iter().any(|(_, parts)| parts.signatures.is_empty()) {
+            session.diags.push(no_key());
+            return Ok(None);
+        }
+    }
+    // Everything else was judged before; a second report of it would be noise.
+    if let (Some(trust), false) = (trust, session.diags.has_errors()) {
+        for (front, (_, parts)) in fronts.iter().zip(&signed).filter(|(_, (_, parts))| !parts.signatures.is_empty()) {
+            check_signers(&parts.signatures.keys().copied().collect(), front, trust, session);
+        }
+    }
+    warn_of_keys(&keys, args, session);
+    if args.locked && !session.diags.has_errors() {
+        let policy = rules.as_ref().and_then(|rules| rules.policy.as_ref());
+        lock::check_streams(&fronts, policy, &args.manifests, args.lock.as_deref(), session)?;
+    }
+    let (mut files, mut sums) = (Vec::new(), PoolSums::default());
+    for ((front, pools), signed) in fronts.iter().zip(&pools).zip(&signed) {
+        if session.diags.has_errors() {
+            return Ok(Some(Vec::new()));
+        }
+        files.extend(assemble(args, front, signed, pools, trust, (&mut sums, session))?);
+    }
+    sums.report(&mut session.diags);
+    Ok(Some(files))
+}
+
+/// A statement and the members of its bundle.
+type Signed = (Vec<u8>, Parts);
+
+/// The statement of a manifest with signatures of `keys` and of those beside it.
+fn sign_one(
+    front: &Front,
+    keys: &[FileKey],
+    trust: Option<&TrustDocument>,
+    args: &CompileArgs,
+    session: &mut Session,
+) -> anyhow::Result<Signed> {
     let statement = statement::encode(&front.plan);
     let signers: Vec<&dyn Signer> = keys.iter().map(|key| key as &dyn Signer).collect();
     let mut parts = sign::bundle(&statement, front.checked.objects(), &signers);
     if !args.unsigned {
-        let stored = signatures::stored(args, &front.plan, &statement, rules.as_ref(), session)?;
-        parts.signatures.extend(stored);
+        parts.signatures.extend(signatures::stored(args, front, &statement, trust, session)?);
     }
-    if parts.signatures.is_empty() && !args.unsigned && !args.check && !session.diags.has_errors() {
-        session.diags.push(no_key());
-        return Ok(None);
-    }
-    if let (Some(rules), false) = (&rules, parts.signatures.is_empty()) {
-        check_signers(&parts.signatures.keys().copied().collect(), &front, rules, session);
-    }
-    warn_of_keys(&keys, args, session);
-    if session.diags.has_errors() {
-        return Ok(Some(Vec::new()));
-    }
-    assemble(args, &front, &statement, &parts, &pools, rules.as_ref(), session).map(Some)
+    Ok((statement, parts))
 }
 
 pub(super) fn no_key() -> Diagnostic {
@@ -91,14 +127,14 @@ pub(super) fn no_key() -> Diagnostic {
         .help("or give `--check` to report problems only, or `--unsigned` for a bundle that nodes refuse")
 }
 
+/// The files of one manifest.
 fn assemble(
     args: &CompileArgs,
     front: &Front,
-    statement: &[u8],
-    parts: &Parts,
+    (statement, parts): &Signed,
     pools: &[PoolName],
-    rules: Option<&TrustDocument>,
-    session: &mut Session,
+    trust: Option<&TrustDocument>,
+    (sums, session): (&mut PoolSums, &mut Session),
 ) -> anyhow::Result<Vec<OutputFile>> {
     let bundle = parts.encode();
     if bundle.len() > limits::BUNDLE_MAX_BYTES {
@@ -111,8 +147,8 @@ fn assemble(
     }
     // What a node would refuse must not leave this desk.
     let unverified = Unverified::decode(&bundle).context("checking the bundle that was made")?;
-    if let (Some(rules), false) = (rules, parts.signatures.is_empty())
-        && let Err(refusal) = unverified.verify(rules)
+    if let (Some(trust), false) = (trust, parts.signatures.is_empty())
+        && let Err(refusal) = unverified.verify(trust)
     {
         session.diags.push(
             Diagnostic::error(refusal.code(), format!("nodes would refuse the bundle: {refusal}"))
@@ -121,16 +157,13 @@ fn assemble(
         return Ok(Vec::new());
     }
     let ids: Vec<_> = parts.signatures.keys().copied().collect();
-    let mut sums = PoolSums::default();
-    let emit = |pool| {
+    let emit = |pool: &PoolName| {
         let config = lower::stream(pool, &front.plan, statement, &ids, &bundle);
         let file = emit::emit(&config, args.format.into(), Some(front.checked.stream.span), &mut session.diags);
         sums.add(pool, &file);
         file
     };
-    let files = pools.iter().map(emit).collect();
-    sums.report(&mut session.diags);
-    Ok(files)
+    Ok(pools.iter().map(emit).collect())
 }
 
 /// Private keys of `--key` and `--root-key`; files that hold none are reported.
@@ -153,10 +186,6 @@ pub(super) fn read_keys(paths: &[impl AsRef<Path>], session: &mut Session) -> an
 }
 
 fn check_signers(signers: &SortedSet<KeyId>, front: &Front, rules: &TrustDocument, session: &mut Session) {
-    // Everything else was judged before; a second report of it would be noise.
-    if session.diags.has_errors() {
-        return;
-    }
     authorize::authorize_signers(&front.plan, signers, &front.checked, rules, &mut session.diags);
 }
 

@@ -10,13 +10,17 @@ use super::{
     args::{Cli, SchemaKind},
     io, write,
 };
-use crate::{diag::render_json, emit::OutputFile, manifest, policy, yaml::schema};
+use crate::{diag::render_json, emit::OutputFile, lock, manifest, policy, schema as wire, yaml::schema};
 
 pub(super) fn schema(kind: SchemaKind) -> anyhow::Result<Exit> {
     let text = match kind {
         SchemaKind::Manifest => schema::of::<manifest::raw::Manifest>("BpfManifest", "bpf-manifest-v1alpha1"),
         SchemaKind::Message => schema::of::<render_json::Line<'_>>("NodebpfMessage", "message-v1"),
         SchemaKind::Policy => schema::of::<policy::raw::Policy>("BpfPolicy", "bpf-policy-v1alpha1"),
+        SchemaKind::Lock => schema::of::<lock::Lock>("BpfLock", "bpf-lock-v1alpha1"),
+        SchemaKind::Trust => wire::trust(),
+        SchemaKind::NodePlan => wire::node_plan(),
+        SchemaKind::Report => wire::report(),
     };
     io::print(text.as_bytes())?;
     Ok(Exit::Done)

@@ -1,59 +1,110 @@
-//! The first half of `check` and `compile`: from a path to a plan.
+//! The first half of `check`, `compile` and `lock`: from paths to plans that were judged together.
 //!
-//! In:   path of a manifest, policy or trust file. Out: [`Front`].
+//! In:   paths of manifests, of a policy or trust file. Out: [`Front`]s.
 //! May fail with: `NB01xx` to `NB04xx`, and I/O.
 
+use std::{
+    path::{Path, PathBuf},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
 use nodeplan::{
+    applies::OcpVersion,
     limits,
+    name::PoolName,
     plan::NodePlan,
+    time::Timestamp,
     trust::{Trust, TrustDocument},
 };
 
 use super::{
     args::{PolicyArgs, TargetArgs},
     io::{self, DiskFiles},
-    session::Session,
+    session::{Session, WrongUsage},
 };
 use crate::{
-    check::{self, Checked, authorize},
+    check::{
+        self, Checked, authorize,
+        desk::{self, Moment},
+    },
     diag::{Code, Diagnostic, shown},
-    manifest, plan, platform, policy, resolve,
+    manifest, plan, platform,
+    policy::{self, Policy},
+    resolve,
+    set::{self, Member, Set},
 };
 
-/// A manifest that passed all checks.
+/// A manifest that is sound for itself.
 pub(super) struct Front {
     pub(super) checked: Checked,
     pub(super) plan: NodePlan,
+    /// Where it was read from.
+    pub(super) path: PathBuf,
 }
 
-/// The rules to judge by; `Ok(None)` if none were given, `Err(None)` after a report.
-pub(super) fn rules(
-    args: &PolicyArgs,
-    session: &mut Session,
-) -> anyhow::Result<Result<Option<TrustDocument>, Reported>> {
-    if let Some(path) = &args.policy {
-        let input = io::read_input(path)?;
-        let files = DiskFiles::from(&input.directory);
-        let document = policy::parse(&input.name, &input.bytes, &files, &mut session.sources, &mut session.diags);
-        return Ok(document.map(Some).ok_or(Reported));
-    }
-    match &args.trust {
-        Some(path) => Ok(read_trust(path, session)?.map(|(trust, _)| Some(trust.document().clone())).ok_or(Reported)),
-        None => Ok(Ok(None)),
+impl Front {
+    /// As a member of a [`Set`].
+    pub(super) fn member(&self) -> Member<'_> {
+        Member { checked: &self.checked, plan: &self.plan }
     }
 }
 
-/// Judges a manifest by the releases it is for.
-pub(super) fn platform(front: &Front, target: &TargetArgs, session: &mut Session) {
-    platform::check(&front.plan, &front.checked, &platform::target::releases(&target.ocp), &mut session.diags);
+/// What manifests are judged by.
+pub(super) struct Rules {
+    /// What nodes obey.
+    pub(super) trust: TrustDocument,
+    /// The whole policy, unless only a trust file was given.
+    pub(super) policy: Option<Policy>,
+}
+
+/// How to judge.
+pub(super) struct Judge<'a> {
+    pub(super) rules: Option<&'a Rules>,
+    pub(super) moment: Moment,
+    /// Those of `--pool`; empty for all.
+    pub(super) pools: &'a [PoolName],
+    /// Those of `--ocp`; empty for those that a manifest names.
+    pub(super) releases: Vec<OcpVersion>,
+}
+
+/// The releases of `--ocp`.
+pub(super) fn releases(target: &TargetArgs) -> Vec<OcpVersion> {
+    platform::target::releases(&target.ocp)
 }
 
 /// A problem was reported; there is nothing to go on with.
 #[derive(Debug)]
 pub(super) struct Reported;
 
+/// The rules to judge by; `Ok(None)` if none were given, `Err` after a report.
+pub(super) fn rules(args: &PolicyArgs, session: &mut Session) -> anyhow::Result<Result<Option<Rules>, Reported>> {
+    if let Some(path) = &args.policy {
+        return Ok(policy(path, session)?.map(Some));
+    }
+    match &args.trust {
+        Some(path) => Ok(read_trust(path, session)?
+            .map(|(trust, _)| Some(Rules { trust: trust.document().clone(), policy: None }))
+            .ok_or(Reported)),
+        None => Ok(Ok(None)),
+    }
+}
+
+/// The rules of a policy.
+pub(super) fn policy(path: &Path, session: &mut Session) -> anyhow::Result<Result<Rules, Reported>> {
+    let input = io::read_input(path)?;
+    let files = DiskFiles::from(&input.directory);
+    let policy = policy::parse(&input.name, &input.bytes, &files, &mut session.sources, &mut session.diags);
+    Ok(policy.map(|policy| Rules { trust: policy.trust.clone(), policy: Some(policy) }).ok_or(Reported))
+}
+
+/// The moment to judge times by: the one of `--at`, or now. The only clock of the compiler.
+pub(super) fn moment(at: Option<Timestamp>) -> Moment {
+    let now = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    Moment { at: at.unwrap_or_else(|| Timestamp::from_unix_seconds(now())), stated: at.is_some() }
+}
+
 /// Reads a trust file; `None` after a report.
-pub(super) fn read_trust(path: &std::path::Path, session: &mut Session) -> anyhow::Result<Option<(Trust, Vec<u8>)>> {
+pub(super) fn read_trust(path: &Path, session: &mut Session) -> anyhow::Result<Option<(Trust, Vec<u8>)>> {
     let bytes = io::read_file(path, limits::TRUST_MAX_BYTES)?;
     match Trust::parse(&bytes) {
         Ok(trust) => Ok(Some((trust, bytes))),
@@ -68,34 +119,47 @@ pub(super) fn read_trust(path: &std::path::Path, session: &mut Session) -> anyho
     }
 }
 
-/// Takes one manifest through parse, resolve, check, plan and, with rules, authorize; `None` after a report.
-pub(super) fn load(
-    path: &std::path::Path,
-    rules: Option<&TrustDocument>,
-    session: &mut Session,
-) -> anyhow::Result<Option<Front>> {
+/// Takes manifests through parse, resolve, check and plan, and judges them alone and together. Those that are not sound
+/// for themselves are missing from the result, after a report; the others are judged all the same.
+pub(super) fn load(paths: &[PathBuf], judge: &Judge<'_>, session: &mut Session) -> anyhow::Result<Vec<Front>> {
+    if paths.iter().filter(|path| *path == Path::new("-")).count() > 1 {
+        return Err(WrongUsage("reading stdin: `-` can be given once".to_owned()).into());
+    }
+    let mut fronts = Vec::new();
+    for path in paths {
+        fronts.extend(load_one(path, judge, session)?);
+    }
+    let members: Vec<_> = fronts.iter().map(Front::member).collect();
+    let policy = judge.rules.and_then(|rules| rules.policy.as_ref());
+    set::judge(&Set::new(&members, policy), policy, judge.pools, &mut session.diags);
+    Ok(fronts)
+}
+
+fn load_one(path: &Path, judge: &Judge<'_>, session: &mut Session) -> anyhow::Result<Option<Front>> {
     let input = io::read_input(path)?;
     let files = DiskFiles::below(&input.directory);
     let Session { sources, diags, .. } = session;
     let front = manifest::parse(&input.name, &input.bytes, sources, diags)
         .and_then(|manifest| resolve::resolve(manifest, &files, diags))
         .and_then(|resolved| check::check(&resolved, diags))
-        .and_then(|checked| plan::plan(&checked, diags).map(|plan| Front { checked, plan }));
-    if let Some(front) = &front {
-        let beyond = front.plan.beyond_this_release();
-        if !beyond.is_empty() {
-            diags.push(
-                Diagnostic::warning(
-                    Code::LoaderLacks,
-                    format!("the loader of this release refuses the plan: it has no {}", beyond.join(", ")),
-                )
-                .at(front.checked.stream_span(), "of this stream")
-                .note("nodes would keep what they run and report NB1203"),
-            );
-        }
+        .and_then(|checked| plan::plan(&checked, diags).map(|plan| Front { checked, plan, path: path.to_path_buf() }));
+    let Some(front) = front else { return Ok(None) };
+    let beyond = front.plan.beyond_this_release();
+    if !beyond.is_empty() {
+        diags.push(
+            Diagnostic::warning(
+                Code::LoaderLacks,
+                format!("the loader of this release refuses the plan: it has no {}", beyond.join(", ")),
+            )
+            .at(front.checked.stream_span(), "of this stream")
+            .note("nodes would keep what they run and report NB1203"),
+        );
     }
-    if let (Some(front), Some(rules)) = (&front, rules) {
-        authorize::authorize(&front.plan, &front.checked, rules, diags);
+    if let Some(rules) = judge.rules {
+        authorize::authorize(&front.plan, &front.checked, &rules.trust, diags);
     }
-    Ok(front)
+    let policy = judge.rules.and_then(|rules| rules.policy.as_ref());
+    platform::check(&front.plan, &front.checked, &judge.releases, diags);
+    desk::judge(&front.plan, &front.checked, policy, judge.moment, diags);
+    Ok(Some(front))
 }

@@ -13,6 +13,7 @@ mod init;
 mod install;
 mod io;
 mod keygen;
+mod lock;
 mod session;
 mod sign;
 mod signatures;
@@ -64,6 +65,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(&args, &mut session),
         Command::Sign(args) => sign::run(&args, &mut session),
         Command::Compile(args) => compile::run(&args, &mut session),
+        Command::Lock(args) => lock::run(&args, &mut session),
         Command::Install(args) => install::run(&args, &mut session),
         Command::Verify(args) => verify::run(&args, &mut session),
         Command::Explain(args) => explain::run(&args, &mut session),

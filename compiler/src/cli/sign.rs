@@ -20,7 +20,8 @@ use super::{
     Exit,
     args::SignArgs,
     compile::{no_key, read_keys, warn_of_test_key},
-    front, io,
+    front::{self, Judge, Rules},
+    io,
     session::{Session, WrongUsage},
     signatures, write,
 };
@@ -69,7 +70,8 @@ pub(super) fn run(args: &SignArgs, session: &mut Session) -> anyhow::Result<Exit
         return Ok(Exit::Usage);
     }
     let Ok(rules) = front::rules(&args.rules, session)? else { return Ok(session.exit()) };
-    let subject = read_subject(&args.subject, rules.as_ref(), session)?;
+    let subject = read_subject(args, rules.as_ref(), session)?;
+    let rules = rules.map(|rules| rules.trust);
     let by = read_by(args, session)?;
     let (Some(subject), Some(by)) = (subject, by) else { return Ok(session.exit()) };
     if args.out.is_some() && subject.bundle.is_none() && !args.prepare {
@@ -89,11 +91,14 @@ pub(super) fn run(args: &SignArgs, session: &mut Session) -> anyhow::Result<Exit
     Ok(session.exit())
 }
 
-fn read_subject(path: &Path, rules: Option<&TrustDocument>, session: &mut Session) -> anyhow::Result<Option<Subject>> {
+fn read_subject(args: &SignArgs, rules: Option<&Rules>, session: &mut Session) -> anyhow::Result<Option<Subject>> {
+    let path = &args.subject;
     if path != Path::new("-") && is_bundle(path)? {
-        return read_bundle(path, rules, session);
+        return read_bundle(path, rules.map(|rules| &rules.trust), session);
     }
-    Ok(front::load(path, rules, session)?.filter(|_| !session.diags.has_errors()).map(|front| {
+    let judge = Judge { rules, moment: front::moment(args.rules.at), pools: &[], releases: Vec::new() };
+    let front = front::load(std::slice::from_ref(path), &judge, session)?.pop();
+    Ok(front.filter(|_| !session.diags.has_errors()).map(|front| {
         let statement = statement::encode(&front.plan);
         let digest = Sha256Digest::of(&statement);
         Subject { plan: front.plan, statement, digest, bundle: None }

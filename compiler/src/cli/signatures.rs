@@ -13,12 +13,11 @@ use nodeplan::{
     key::{KeyId, PublicKey},
     limits,
     name::StreamName,
-    plan::NodePlan,
     sorted::SortedMap,
     trust::TrustDocument,
 };
 
-use super::{args::CompileArgs, io, session::Session, write};
+use super::{args::CompileArgs, front::Front, io, session::Session, write};
 use crate::{
     diag::{Code, Diagnostic},
     emit::OutputFile,
@@ -33,13 +32,13 @@ pub(super) fn root(given: Option<&Path>, subject: &Path) -> PathBuf {
 /// Signatures that `compile` assembles: those beside the manifest that count.
 pub(super) fn stored(
     args: &CompileArgs,
-    plan: &NodePlan,
+    front: &Front,
     statement: &[u8],
     rules: Option<&TrustDocument>,
     session: &mut Session,
 ) -> anyhow::Result<SortedMap<KeyId, Vec<u8>>> {
-    let root = root(args.signatures.as_deref(), &args.manifest);
-    let folder = folder(&root, &plan.stream, Sha256Digest::of(statement));
+    let root = root(args.signatures.as_deref(), &front.path);
+    let folder = folder(&root, &front.plan.stream, Sha256Digest::of(statement));
     let files = read(&folder)?;
     let Some(rules) = rules else {
         if files.iter().any(|file| store::key_of(&file.name).is_some()) {
@@ -47,7 +46,7 @@ pub(super) fn stored(
         }
         return Ok(SortedMap::new());
     };
-    Ok(store::load(&files, statement, &plan.owner, rules, &mut session.diags))
+    Ok(store::load(&files, statement, &front.plan.owner, rules, &mut session.diags))
 }
 
 /// An error if these signatures were all there is.

@@ -18,9 +18,11 @@ use crate::{
 pub(super) fn build(args: &TrustBuildArgs, session: &mut Session) -> anyhow::Result<Exit> {
     let input = io::read_input(&args.policy)?;
     let files = DiskFiles::from(&input.directory);
-    let document = policy::parse(&input.name, &input.bytes, &files, &mut session.sources, &mut session.diags);
+    let policy = policy::parse(&input.name, &input.bytes, &files, &mut session.sources, &mut session.diags);
     let keys = read_keys(&args.root_keys, session)?;
-    let (Some(document), false) = (document, session.diags.has_errors()) else { return Ok(session.exit()) };
+    let (Some(policy::Policy { trust: document, .. }), false) = (policy, session.diags.has_errors()) else {
+        return Ok(session.exit());
+    };
     let old = io::read_if_present(&args.out, limits::TRUST_MAX_BYTES)?;
     let signers: Vec<&dyn Signer> = keys.iter().map(|key| key as &dyn Signer).collect();
     let bytes = chain::extend(&document, old.as_deref(), &signers, &mut session.diags);

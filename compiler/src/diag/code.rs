@@ -151,12 +151,28 @@ codes! {
     MayNotClose = "NB0338", "the owner may not hold back kubelet";
     /// More than the policy allows.
     OverLimit = "NB0339", "the stream is over a limit of its owner";
+    /// Priorities that the policy keeps for others.
+    ReservedPriority = "NB0340", "a priority is reserved";
     /// A threshold that cannot be met.
     Threshold = "NB0341", "a threshold cannot be met";
     /// Stream globs of two owners that meet.
     StreamsOverlap = "NB0342", "streams of two owners overlap";
     /// A band that does not rise.
     BadBand = "NB0343", "a band of priorities does not rise";
+    /// A parent that is not there, of the control plane, or the pool itself.
+    PoolInheritance = "NB0390", "a pool cannot inherit so";
+    /// A pool that the policy does not list.
+    UnknownPool = "NB0391", "the policy does not know the pool";
+    /// Kubelet of the control plane would wait.
+    ClosedPool = "NB0392", "a closed stream would hold back a pool";
+    /// A reference of another form.
+    ReferenceForm = "NB0393", "the reference has the wrong form";
+    /// A bug patch that stays longer than the policy allows.
+    LivesTooLong = "NB0394", "a bug patch lives too long";
+    /// `expires` before now.
+    AlreadyExpired = "NB0395", "the stream has expired already";
+    /// Text that is not a size.
+    BadSize = "NB0396", "a size cannot be read";
 
     /// Config and state at once, or state that cannot last.
     MapKinds = "NB0344", "a map cannot be of that kind";
@@ -211,6 +227,44 @@ codes! {
     PlanRefused = "NB0404", "the plan breaks the contract with the loader";
     /// Understood, planned, and not yet done by the loader.
     LoaderLacks = "NB0405", "the loader of this release refuses the plan";
+    /// Two manifests of one name.
+    StreamTwice = "NB0406", "two manifests are the same stream";
+    /// One file, delivered twice.
+    ParentPool = "NB0407", "a pool is listed together with its parent";
+    /// An anchor that nobody is known to have.
+    AnchorUnknown = "NB0408", "before or after names an unknown program";
+    /// Anchors against priorities.
+    AnchorOrder = "NB0409", "anchors and priorities contradict each other";
+    /// An anchor that two streams have.
+    AnchorAmbiguous = "NB0410", "before or after means two programs";
+    /// XDP that keeps what it passes.
+    SkippedOnPass = "NB0411", "passed packets skip the rest of the chain";
+    /// TC verdicts that end the chain for other streams.
+    HidesStreams = "NB0412", "a TC verdict hides programs of other streams";
+    /// TC verdicts that end the chain for other eBPF.
+    HidesOthers = "NB0413", "a TC verdict hides filters of others";
+    /// Others that share an interface with nobody.
+    HeldByOthers = "NB0414", "other eBPF does not share the interface";
+    /// Programs with and without support of fragments.
+    MixedFrags = "NB0415", "one program takes fragments away from all";
+    /// XDP on bonds.
+    BondXdp = "NB0416", "XDP meets a bond";
+    /// Programs on the bridge instead of the uplink.
+    BridgePort = "NB0417", "a program sits on an OVS bridge";
+    /// Cgroup hooks that belong to others.
+    CgroupOwner = "NB0418", "a cgroup hook belongs to somebody else";
+    /// A program that others take for their own.
+    ForeignName = "NB0419", "a program is named like one of others";
+    /// TC beside TC of others.
+    OrderUnknown = "NB0420", "the order beside other eBPF is left to chance";
+    /// A file that is not a lock.
+    BadLock = "NB0430", "the lock file cannot be read";
+    /// Manifests that are not what was agreed.
+    LockDrift = "NB0431", "the manifests are not what the lock says";
+    /// Another plan under an old number.
+    RaiseRevision = "NB0432", "the revision must rise";
+    /// No lock where one is wanted.
+    NoLock = "NB0433", "there is no lock file";
 
     /// `--pool` outside the manifest.
     PoolNotPermitted = "NB0501", "the manifest does not permit the pool";

@@ -161,6 +161,12 @@ impl Diagnostic {
     }
 }
 
+impl Extend<Diagnostic> for Diagnostics {
+    fn extend<T: IntoIterator<Item = Diagnostic>>(&mut self, items: T) {
+        self.items.extend(items);
+    }
+}
+
 /// Findings of a run, in the order in which they were made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Diagnostics {

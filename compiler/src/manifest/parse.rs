@@ -26,9 +26,11 @@ pub(crate) fn decode_document<T: Decode>(
     sources: &mut SourceMap,
     diags: &mut Diagnostics,
 ) -> Option<T> {
+    // Problems of other documents are no reason to give up this one.
+    let before = diags.error_count();
     let (file, node) = yaml::parse::parse(name, bytes, sources, diags);
     let start = Span { file, start: 0, end: 0 };
     let document = T::decode(&node?, Place { key: what, span: start }, &mut Decoder { sources, diags });
     // Duplicate keys were reported, but leave a tree that decodes.
-    document.filter(|_| !diags.has_errors())
+    document.filter(|_| diags.error_count() == before)
 }

@@ -1,11 +1,13 @@
-//! Policy: `policy.yaml` to the trust document that nodes obey.
+//! Policy: `policy.yaml` to the trust document that nodes obey, and to the rules that are judged at the desk only.
 //!
-//! In:   text and the public key files it names. Out: [`TrustDocument`].
+//! In:   text and the public key files it names. Out: [`Policy`].
 //! May fail with: `NB01xx`, NB0201 to NB0206 (files), NB0301, NB0302, NB0305, NB0306 (names, numbers, lists),
-//! NB0341 (threshold), NB0342 (streams overlap), NB0343 (band).
+//! NB0341 (threshold), NB0342 (streams overlap), NB0343 (band), NB0390 (pools), NB0396 (sizes).
 //!
 //! Pure. Signing and the chain of versions: [`crate::sign::chain`].
 
+pub mod desk;
+pub mod neighbours;
 pub mod raw;
 
 use nodeplan::sorted::{SortedMap, SortedSet};
@@ -15,7 +17,7 @@ use nodeplan::{
     glob,
     hook::Hook,
     key::{KeyId, PublicKey},
-    name::{Audience, OwnerName, StreamGlob, StreamName},
+    name::{Audience, IfGlob, OwnerName, StreamGlob, StreamName},
     priority::Band,
     trust::{HookRule, KeySet, Limits, OwnerTrust, TRUST_FORMAT, TrustDocument},
 };
@@ -33,6 +35,15 @@ use crate::{
 /// Largest key file, in bytes. Ours.
 pub const KEY_FILE_MAX_BYTES: usize = 16 * 1024;
 
+/// A sound policy.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// What nodes obey.
+    pub trust: TrustDocument,
+    /// What is judged before anything reaches a node.
+    pub desk: desk::Desk,
+}
+
 /// Reads a policy; `None` if an error was reported.
 pub fn parse(
     file: &str,
@@ -40,18 +51,19 @@ pub fn parse(
     files: &dyn Files,
     sources: &mut SourceMap,
     diags: &mut Diagnostics,
-) -> Option<TrustDocument> {
+) -> Option<Policy> {
     let before = diags.error_count();
     let policy: raw::Policy = decode_document(file, bytes, "the policy", sources, diags)?;
     let document = document(&policy.spec, files, diags);
+    let desk = desk::check(&policy.spec, diags);
     name::<StreamName>(&policy.metadata.name, "policy name", diags);
-    let document = document.filter(|_| diags.error_count() == before)?;
-    if let Err(error) = document.check() {
+    let (trust, desk) = document.zip(desk).filter(|_| diags.error_count() == before)?;
+    if let Err(error) = trust.check() {
         // Not reached as long as the checks above say the same with places.
         diags.push(Diagnostic::error(Code::BadTrust, error).at(policy.spec.version.span, "in this policy"));
         return None;
     }
-    Some(document)
+    Some(Policy { trust, desk })
 }
 
 fn document(spec: &raw::Spec, files: &dyn Files, diags: &mut Diagnostics) -> Option<TrustDocument> {
@@ -73,6 +85,12 @@ fn document(spec: &raw::Spec, files: &dyn Files, diags: &mut Diagnostics) -> Opt
     let revoked_keys = digests(spec.revoked_keys.as_ref(), "key id", diags, |text| KeyId::try_from(text).ok());
     let revoked_bundles =
         digests(spec.revoked_bundles.as_ref(), "digest", diags, |text| Sha256Digest::try_from(text).ok());
+    let reserved = match &spec.reserved_interfaces {
+        Some(list) => names::<IfGlob>(list, "reservedInterfaces", "interface", diags),
+        None => Some(Vec::new()),
+    };
+    let mut reserved_interfaces: Vec<_> = reserved?.into_iter().map(|glob| glob.value).collect();
+    reserved_interfaces.sort();
     let mut audiences: Vec<_> = audiences?.into_iter().map(|audience| audience.value).collect();
     audiences.sort();
     let mut document = TrustDocument {
@@ -81,7 +99,7 @@ fn document(spec: &raw::Spec, files: &dyn Files, diags: &mut Diagnostics) -> Opt
         audiences,
         roots: roots?,
         owners: owners?,
-        reserved_interfaces: Vec::new(),
+        reserved_interfaces,
         floors: floors?,
         revoked_keys: revoked_keys?,
         revoked_bundles: revoked_bundles?,
@@ -142,9 +160,35 @@ fn check_owner(raw: &raw::Owner, files: &dyn Files, diags: &mut Diagnostics) -> 
     let signers = key_set(&raw.keys, raw.threshold.as_ref(), &whose, files, diags);
     let streams = names::<StreamGlob>(&raw.streams, "streams", "stream glob", diags);
     let hooks = hooks(&raw.hooks, diags);
-    let streams = streams?.into_iter().map(|glob| glob.value).collect();
+    let limits = match &raw.limits {
+        Some(raw) => limits(raw, diags),
+        None => Some(Limits::default()),
+    };
+    let may_close = raw.may_close.as_ref().is_some_and(|flag| flag.value);
+    // Sorted: the order in a list of globs means nothing, and must not be another trust document.
+    let mut streams: Vec<_> = streams?.into_iter().map(|glob| glob.value).collect();
+    streams.sort();
     let (signers, hooks) = (signers?, hooks?);
-    Some((name?.value, OwnerTrust { signers, streams, hooks, may_close: false, limits: Limits::default() }))
+    Some((name?.value, OwnerTrust { signers, streams, hooks, may_close, limits: limits? }))
+}
+
+fn limits(raw: &raw::Limits, diags: &mut Diagnostics) -> Option<Limits> {
+    let programs = match &raw.programs {
+        None => Some(None),
+        Some(number) => {
+            let programs = u32::try_from(number.value).ok().filter(|programs| *programs > 0);
+            if programs.is_none() {
+                let message = format!("`programs` must be from 1 to {}, not {}", u32::MAX, number.value);
+                diags.push(Diagnostic::error(Code::OutOfRange, message).at(number.span, "out of range"));
+            }
+            programs.map(Some)
+        }
+    };
+    let map_bytes = match &raw.map_bytes {
+        None => Some(None),
+        Some(size) => desk::size(size, "mapBytes", diags).map(Some),
+    };
+    Some(Limits { programs: programs?, map_bytes: map_bytes? })
 }
 
 fn hooks(raw: &raw::Hooks, diags: &mut Diagnostics) -> Option<SortedMap<Hook, HookRule>> {
@@ -152,7 +196,7 @@ fn hooks(raw: &raw::Hooks, diags: &mut Diagnostics) -> Option<SortedMap<Hook, Ho
     let mut sound = true;
     for (hook, rule) in [(Hook::Xdp, &raw.xdp), (Hook::Tc, &raw.tc)] {
         let Some(rule) = rule else { continue };
-        match band(&rule.band, diags) {
+        match band(&rule.band, "band", diags) {
             Some(band) => drop(hooks.insert(hook, HookRule { band: Some(band) })),
             None => sound = false,
         }
@@ -175,14 +219,14 @@ fn hooks(raw: &raw::Hooks, diags: &mut Diagnostics) -> Option<SortedMap<Hook, Ho
     Some(hooks).filter(|_| sound)
 }
 
-fn band(list: &List<Spanned<i64>>, diags: &mut Diagnostics) -> Option<Band> {
+fn band(list: &List<Spanned<i64>>, key: &str, diags: &mut Diagnostics) -> Option<Band> {
     let priorities = all(list.value.iter().map(|number| program_priority(number, diags)))?;
     let [first, last] = priorities.as_slice() else {
-        let message = format!("`band` has {} numbers; it must have two", priorities.len());
+        let message = format!("`{key}` has {} numbers; it must have two", priorities.len());
         diags.push(
             Diagnostic::error(Code::BadBand, message)
                 .at(list.span, "must be the first and the last priority")
-                .help("for example `band: [500, 599]`"),
+                .help(format!("for example `{key}: [500, 599]`")),
         );
         return None;
     };
@@ -191,7 +235,7 @@ fn band(list: &List<Spanned<i64>>, diags: &mut Diagnostics) -> Option<Band> {
         diags.push(
             Diagnostic::error(Code::BadBand, error)
                 .at(last.span, "lies before the first")
-                .help(format!("write `band: [{}, {}]`", last.value, first.value)),
+                .help(format!("write `{key}: [{}, {}]`", last.value, first.value)),
         );
     }
     band.ok()

@@ -47,6 +47,7 @@ pub(crate) fn workdir() -> tempfile::TempDir {
         ("compiler/tests/objects/hooks.bpf.o", "hooks.bpf.o"),
         ("compiler/tests/objects/mixed.bpf.o", "mixed.bpf.o"),
         ("compiler/tests/objects/odd.bpf.o", "odd.bpf.o"),
+        ("compiler/tests/objects/chain.bpf.o", "chain.bpf.o"),
         ("compiler/tests/objects/platform.bpf.o", "platform.bpf.o"),
         ("compiler/tests/objects/proprietary.bpf.o", "proprietary.bpf.o"),
         ("compiler/tests/objects/refused.bpf.o", "refused.bpf.o"),
@@ -107,6 +108,7 @@ pub(crate) fn golden(path: &Path, found: &[u8]) -> Option<String> {
 /// ```text
 /// patch FROM TO OLD NEW    copy a file with every OLD replaced by NEW, of equal length
 /// fill FILE SIZE           a file of SIZE bytes that do not compress
+/// grow FILE SIZE           SIZE bytes that do not compress, behind what is there
 /// loader FILE SIZE         a static x86_64 executable of about SIZE bytes that do not compress
 /// repeat FILE N TEXT       N lines of TEXT, appended, `{n}` counting from 0
 /// leaf DIR NAME TEXT       a file in the first folder without folders below DIR, such as one of signatures
@@ -127,6 +129,11 @@ pub(crate) fn play(script: &str, directory: &Path) -> (Output, i32) {
                 fs::write(directory.join(to), replaced(&fs::read(&path).unwrap(), old, new)).unwrap();
             }
             "fill" => fs::write(path, noise(words[1].parse().unwrap())).unwrap(),
+            "grow" => {
+                let mut content = fs::read(&path).unwrap();
+                content.extend(noise(words[1].parse().unwrap()));
+                fs::write(path, content).unwrap();
+            }
             "loader" => fs::write(path, executable(62, None, &noise(words[1].parse().unwrap()))).unwrap(),
             "repeat" => {
                 let text = rest.splitn(3, ' ').nth(2).unwrap();

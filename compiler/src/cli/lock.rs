@@ -1,0 +1,111 @@
+//! `nodebpf lock`: manifests and a policy to the agreed order of everything.
+//!
+//! In:   all manifests of a cluster, its policy, the lock that was agreed on. Out: the lock.
+//! May fail with: what [`super::front`] and [`crate::lock`] report, and I/O.
+
+use std::path::{Path, PathBuf};
+
+use super::{
+    Exit,
+    args::LockArgs,
+    front::{self, Front, Judge},
+    io,
+    session::Session,
+    write,
+};
+use crate::{
+    diag::{Code, Diagnostic, shown},
+    lock::{
+        FILE_NAME, LOCK_MAX_BYTES, Lock,
+        drift::{self, Scope},
+    },
+    policy::Policy,
+    set::Set,
+};
+
+pub(super) fn run(args: &LockArgs, session: &mut Session) -> anyhow::Result<Exit> {
+    let Ok(rules) = front::policy(&args.policy, session)? else { return Ok(session.exit()) };
+    let judge = Judge { rules: Some(&rules), moment: front::moment(args.at), pools: &[], releases: Vec::new() };
+    let fronts = front::load(&args.manifests, &judge, session)?;
+    if !session.sound(args.strict) {
+        return Ok(session.exit());
+    }
+    let path = path(args.out.as_deref(), &args.manifests);
+    let command = command(&args.manifests, Some(&args.policy));
+    let bytes = with_set(&fronts, rules.policy.as_ref(), |set| {
+        let fresh = Lock::of(set);
+        if args.check {
+            compare(&path, &fresh, set, Scope::Whole, &command, session)?;
+            return Ok(None);
+        }
+        // A lock that cannot be read is replaced: that is what this command is for.
+        let old = io::read_if_present(&path, LOCK_MAX_BYTES)?
+            .and_then(|bytes| Lock::parse(&name(&path), &bytes, &mut crate::diag::Diagnostics::default()));
+        if let Some(old) = old {
+            drift::revisions(&old, &fresh, set, &mut session.diags);
+        }
+        anyhow::Ok(Some(fresh.to_yaml()))
+    })?;
+    if let (Some(bytes), false) = (bytes, session.diags.has_errors()) {
+        write::replace(&path, &bytes)?;
+    }
+    Ok(session.exit())
+}
+
+fn with_set<T>(fronts: &[Front], policy: Option<&Policy>, use_it: impl FnOnce(&Set<'_>) -> T) -> T {
+    let members: Vec<_> = fronts.iter().map(Front::member).collect();
+    use_it(&Set::new(&members, policy))
+}
+
+/// For `compile --locked`: the streams must be those of the lock.
+pub(super) fn check_streams(
+    fronts: &[Front],
+    policy: Option<&Policy>,
+    manifests: &[PathBuf],
+    lock: Option<&Path>,
+    session: &mut Session,
+) -> anyhow::Result<()> {
+    let path = path(lock, manifests);
+    let command = command(manifests, None);
+    with_set(fronts, policy, |set| compare(&path, &Lock::of(set), set, Scope::Streams, &command, session))
+}
+
+fn compare(
+    path: &Path,
+    fresh: &Lock,
+    set: &Set<'_>,
+    scope: Scope,
+    command: &str,
+    session: &mut Session,
+) -> anyhow::Result<()> {
+    let Some(bytes) = io::read_if_present(path, LOCK_MAX_BYTES)? else {
+        session.diags.push(
+            Diagnostic::error(Code::NoLock, format!("there is no lock `{}`", shown(&name(path))))
+                .help(format!("write it: `{command}`")),
+        );
+        return Ok(());
+    };
+    if let Some(lock) = Lock::parse(&name(path), &bytes, &mut session.diags) {
+        drift::report(&lock, fresh, set, scope, command, &mut session.diags);
+    }
+    Ok(())
+}
+
+/// The lock's path: as given, or beside the first manifest.
+fn path(given: Option<&Path>, manifests: &[PathBuf]) -> PathBuf {
+    let beside = manifests.first().and_then(|manifest| manifest.parent());
+    given.map_or_else(|| beside.unwrap_or(Path::new("")).join(FILE_NAME), Path::to_path_buf)
+}
+
+fn name(path: &Path) -> String {
+    path.display().to_string()
+}
+
+/// What to type to write the lock anew.
+fn command(manifests: &[PathBuf], policy: Option<&Path>) -> String {
+    let policy = policy.map_or_else(|| "policy.yaml".to_owned(), name);
+    match (manifests, policy.as_str()) {
+        ([manifest], policy) => format!("nodebpf lock {} --policy {policy}", name(manifest)),
+        (_, policy) => format!("nodebpf lock MANIFEST... --policy {policy}"),
+    }
+}

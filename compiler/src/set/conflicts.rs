@@ -1,0 +1,249 @@
+//! Conflicts: what cannot be on one node together.
+//!
+//! In:   the set, chain by chain. Out: reports.
+//! May fail with: NB0401 (too many programs), NB0402 (equal priority), NB0403 (two modes), NB0406 (stream twice),
+//! NB0407 (pool and parent).
+
+use std::collections::BTreeMap;
+
+use nodeplan::{
+    hook::{Attachment, Direction},
+    limits,
+    name::{PoolName, StreamName},
+    selector::{Overlap, Selector},
+    xdp::XdpMode,
+};
+
+use super::{Chain, Class, Item, Meeting, Set, index::Index};
+use crate::{
+    diag::{Code, Diagnostic, Diagnostics},
+    policy::{Policy, desk::Desk, neighbours::Hold},
+};
+
+/// Programs that TCX holds on one interface and direction.
+///
+/// `BPF_MPROG_MAX` is 64, linux `include/linux/bpf_mprog.h`; the 64th is refused with ERANGE.
+const TCX_MAX_PROGRAMS: usize = 63;
+
+/// One stream is one manifest.
+pub(super) fn streams(set: &Set<'_>, diags: &mut Diagnostics) {
+    let mut seen: BTreeMap<&StreamName, usize> = BTreeMap::new();
+    for (at, member) in set.members().iter().enumerate() {
+        let stream = &member.checked.stream;
+        let Some(first) = seen.get(&stream.value) else {
+            seen.insert(&stream.value, at);
+            continue;
+        };
+        diags.push(
+            Diagnostic::error(Code::StreamTwice, format!("stream `{}` is in two manifests", stream.value))
+                .at(stream.span, "again here")
+                .also(set.members()[*first].checked.stream.span, "first here")
+                .note("a stream is one bundle on a node: the later file would replace the earlier one")
+                .help("give one of them another name, or make them one manifest"),
+        );
+    }
+}
+
+/// A pool and one that it inherits from: its nodes get the same file twice.
+pub(super) fn parent_pools(set: &Set<'_>, desk: &Desk, wanted: &[PoolName], diags: &mut Diagnostics) {
+    if desk.pools.is_none() {
+        return;
+    }
+    for member in set.members() {
+        let pools = || member.checked.pools.iter().filter(|pool| wanted.is_empty() || wanted.contains(&pool.value));
+        for parent in pools() {
+            for pool in pools().filter(|pool| pool.value != parent.value) {
+                if !desk.below(&parent.value).iter().any(|(name, _)| **name == pool.value) {
+                    continue;
+                }
+                let message = format!("pools `{}` and `{}` are both listed", pool.value, parent.value);
+                diags.push(
+                    Diagnostic::warning(Code::ParentPool, message)
+                        .at(pool.span, format_args!("inherits from `{}`", parent.value))
+                        .also(parent.span, "reaches it anyway")
+                        .note("MCO: the custom pool's file wins; forgotten there, an old revision stays for ever")
+                        .help(format!(
+                            "list `{}` alone; for a canary, `compile --pool {}` first and remove it afterwards",
+                            parent.value, pool.value
+                        )),
+                );
+            }
+        }
+    }
+}
+
+/// Conflicts inside one chain.
+pub(super) fn judge(set: &Set<'_>, chain: &Chain<'_>, policy: Option<&Policy>, diags: &mut Diagnostics) {
+    priorities(set, chain, policy, diags);
+    if chain.class == Class::Xdp {
+        modes(set, chain, diags);
+    }
+    too_many(set, chain, policy, diags);
+}
+
+fn priorities(set: &Set<'_>, chain: &Chain<'_>, policy: Option<&Policy>, diags: &mut Diagnostics) {
+    let mut buckets: BTreeMap<u16, Vec<Item<'_>>> = BTreeMap::new();
+    for item in &chain.items {
+        buckets.entry(item.priority.get()).or_default().push(*item);
+    }
+    for items in buckets.values().filter(|items| items.len() > 1) {
+        let index = Index::new(items.iter().enumerate().map(|(at, item)| (at, item.place.interfaces.as_slice())));
+        for (at, one) in items.iter().enumerate() {
+            if let Some(meeting) = set.first_met(one, items, &index, |other, _| other < at) {
+                diags.push(equal_priority(set, one, &meeting, chain, policy));
+            }
+        }
+    }
+}
+
+fn equal_priority(
+    set: &Set<'_>,
+    one: &Item<'_>,
+    meeting: &Meeting<'_>,
+    chain: &Chain<'_>,
+    policy: Option<&Policy>,
+) -> Diagnostic {
+    let (priority, other) = (one.priority, &meeting.other);
+    let diagnostic = Diagnostic::error(
+        Code::EqualPriority,
+        format!("priority {priority} on `{}` is already used by {}", meeting.own.value, other.name_beside(one)),
+    )
+    .at(one.place.priority, format_args!("`{}` asks for {priority} again", one.program.name.value))
+    .also(other.place.priority, format_args!("{} takes {priority} here", other.name_beside(one)));
+    let diagnostic = match set.shared_pool(one, other) {
+        Some(note) => diagnostic.note(note),
+        None => diagnostic,
+    };
+    diagnostic
+        .note("programs on one interface run in rising priority; equal priorities have no order")
+        .maybe_help(free(one, chain, policy).map(|free| format!("pick a free value, for example `priority: {free}`")))
+}
+
+/// A priority that nobody who may be met has, inside the owner's band if that is known.
+fn free(one: &Item<'_>, chain: &Chain<'_>, policy: Option<&Policy>) -> Option<u16> {
+    let mut taken = vec![false; usize::from(limits::PRIORITY_MAX) + 1];
+    for selector in &one.place.interfaces {
+        chain.index.visit(&selector.value, |at| taken[usize::from(chain.items[at].priority.get())] = true);
+    }
+    let hook = one.place.attachment.hook();
+    let owner = policy.and_then(|policy| policy.trust.owners.get(&one.checked.owner.value));
+    let band = owner.and_then(|owner| owner.hooks.get(&hook)?.band);
+    let reserved = |priority: u16| {
+        let ranges = policy.map_or(&[][..], |policy| &policy.desk.reserved);
+        ranges.iter().any(|range| range.hook == hook && within(range.band, priority))
+    };
+    let own = one.priority.get();
+    (own..=limits::PRIORITY_MAX)
+        .chain((0..own).rev())
+        .find(|free| !taken[usize::from(*free)] && band.is_none_or(|band| within(band, *free)) && !reserved(*free))
+}
+
+fn within(band: nodeplan::priority::Band, priority: u16) -> bool {
+    nodeplan::priority::Priority::try_from(i64::from(priority)).is_ok_and(|priority| band.contains(priority))
+}
+
+fn mode(item: &Item<'_>) -> Option<XdpMode> {
+    match &item.place.attachment {
+        Attachment::Xdp(xdp) => Some(xdp.mode),
+        _ => None,
+    }
+}
+
+/// Each interface runs XDP in one mode; the rarer mode is told about the other.
+fn modes(set: &Set<'_>, chain: &Chain<'_>, diags: &mut Diagnostics) {
+    let in_mode = |mode_: XdpMode| -> Vec<Item<'_>> {
+        chain.items.iter().filter(|item| mode(item) == Some(mode_)).copied().collect()
+    };
+    let (mut many, mut few) = (in_mode(XdpMode::Native), in_mode(XdpMode::Skb));
+    if many.len() < few.len() {
+        std::mem::swap(&mut many, &mut few);
+    }
+    let index = Index::new(many.iter().enumerate().map(|(at, item)| (at, item.place.interfaces.as_slice())));
+    for item in &few {
+        let Some(Meeting { own, other }) = set.first_met(item, &many, &index, |_, _| true) else { continue };
+        // The later one is told, as everywhere.
+        let later_first = (item.place.span > other.place.span).then_some((item, &other));
+        let (one, other) = later_first.unwrap_or((&other, item));
+        let word = |item: &Item<'_>| mode(item).map_or("", XdpMode::as_str);
+        let message = format!(
+            "`{}` and {} want XDP modes {} and {} on `{}`",
+            one.program.name.value,
+            other.name_beside(one),
+            word(one),
+            word(other),
+            own.value,
+        );
+        let label = |item: &Item<'_>| format!("{} for `{}`", word(item), item.program.name.value);
+        let diagnostic = Diagnostic::error(Code::ModesDiffer, message)
+            .at(one.place.mode, label(one))
+            .also(other.place.mode, label(other))
+            .note("kernel: an interface runs XDP in one mode")
+            .help("write the same `mode` for both");
+        diags.push(match set.shared_pool(one, other) {
+            Some(note) => diagnostic.note(note),
+            None => diagnostic,
+        });
+    }
+}
+
+/// Counts programs on each selector, pool by pool; slots of others who use libxdp count too.
+fn too_many(set: &Set<'_>, chain: &Chain<'_>, policy: Option<&Policy>, diags: &mut Diagnostics) {
+    for (at, (selector, _)) in chain.index.selectors().iter().enumerate() {
+        let on_it = chain.index.surely(at);
+        let others = if chain.class == Class::Xdp { libxdp_users(selector, policy) } else { Vec::new() };
+        let max = match chain.class {
+            Class::Xdp => limits::DISPATCHER_SLOTS.saturating_sub(others.len()),
+            Class::Tc(_) => TCX_MAX_PROGRAMS,
+        };
+        if on_it.len() <= max {
+            continue;
+        }
+        let mut by_pool: BTreeMap<usize, Vec<&Item<'_>>> = BTreeMap::new();
+        for item in on_it.iter().map(|at| &chain.items[*at]) {
+            set.pools.of(item.member).iter().for_each(|pool| by_pool.entry(*pool).or_default().push(item));
+        }
+        let Some((pool, items)) = by_pool.iter().find(|(_, items)| items.len() > max) else { continue };
+        diags.push(over(set, chain.class, selector, &set.pools.names()[*pool], items, max, &others));
+    }
+}
+
+fn over(
+    set: &Set<'_>,
+    class: Class,
+    selector: &Selector,
+    pool: &PoolName,
+    items: &[&Item<'_>],
+    max: usize,
+    others: &[&str],
+) -> Diagnostic {
+    let count = items.len();
+    let message = match class {
+        Class::Xdp if others.is_empty() => {
+            format!("`{selector}` has {count} XDP programs; a dispatcher has {max} slots")
+        }
+        Class::Xdp => format!("`{selector}` has {count} XDP programs; a dispatcher has {max} slots beside others'"),
+        Class::Tc(Direction::Ingress) => format!("`{selector}` has {count} TC ingress programs; TCX takes {max}"),
+        Class::Tc(Direction::Egress) => format!("`{selector}` has {count} TC egress programs; TCX takes {max}"),
+    };
+    let last = items[max];
+    let means = last.place.interfaces.iter().find(|own| own.value.overlap(selector) == Overlap::Perhaps);
+    let mut diagnostic = Diagnostic::error(Code::TooManyPrograms, message)
+        .at(means.map_or(last.place.span, |own| own.span), format_args!("`{}` does not fit", last.program.name.value))
+        .help("move a program to another interface, or merge two programs into one");
+    if set.members().len() > 1 {
+        diagnostic = diagnostic.note(format!("on nodes of pool `{pool}`"));
+    }
+    if !others.is_empty() {
+        diagnostic = diagnostic.note(format!("one slot each is left for {} (`coexistsWith`)", others.join(", ")));
+    }
+    diagnostic
+}
+
+/// Others who take a slot of the dispatcher, as far as the policy says.
+fn libxdp_users(selector: &Selector, policy: Option<&Policy>) -> Vec<&'static str> {
+    let neighbours = policy.and_then(|policy| policy.desk.neighbours.as_deref()).unwrap_or_default();
+    let shares = |neighbour: &&crate::policy::desk::Neighbour| {
+        neighbour.facts.xdp.is_some_and(|xdp| xdp.hold == Hold::Libxdp) && neighbour.may_be_on(selector)
+    };
+    neighbours.iter().filter(shares).map(|neighbour| neighbour.facts.name).collect()
+}
