@@ -90,6 +90,11 @@ impl<'a> Index<'a> {
         }
     }
 
+    /// Attachments that select the interface of this name alone.
+    pub(crate) fn named(&self, name: &str) -> impl Iterator<Item = usize> {
+        self.exact.get(name).into_iter().flatten().flat_map(|at| self.selectors[*at].1.iter().copied())
+    }
+
     /// Attachments that surely mean every interface that the distinct selector at `at` means: those with that selector
     /// and, for an exact name, those with a glob that matches it. Rising, each once.
     pub(crate) fn surely(&self, at: usize) -> Vec<usize> {
