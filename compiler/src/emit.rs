@@ -62,10 +62,13 @@ pub fn emit(config: &MachineConfig, format: Format, diags: &mut Diagnostics) -> 
 /// Warns of pools whose files are large together; `sizes` has the bytes of all files of a run by pool.
 pub fn check_sums(sizes: &BTreeMap<PoolName, usize>, diags: &mut Diagnostics) {
     for (pool, size) in sizes.iter().filter(|(_, size)| **size > POOL_SUM_WARN_BYTES) {
-        let message = format!("the MachineConfigs of pool `{pool}` have {size} bytes together, over {POOL_SUM_WARN_BYTES}");
+        let message =
+            format!("the MachineConfigs of pool `{pool}` have {size} bytes together, over {POOL_SUM_WARN_BYTES}");
         diags.push(
             Diagnostic::warning(Code::PoolTooLarge, message)
-                .note("etcd: the rendered MachineConfig of a pool must fit 1.5 MiB, with about 424 KiB of the platform's")
+                .note(
+                    "etcd: the rendered MachineConfig of a pool must fit 1.5 MiB, with about 424 KiB of the platform's",
+                )
                 .help("strip objects with `llvm-strip -g`, share objects within a stream, or use fewer pools"),
         );
     }

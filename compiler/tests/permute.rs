@@ -63,9 +63,7 @@ fn manifest(name: &str, spec: Value) -> Value {
 }
 
 fn documents() -> Vec<(&'static str, Value)> {
-    let xdp = |interfaces: Value, priority: u16, proceed_on: Value| {
-        json!({ "xdp": { "interfaces": interfaces, "priority": priority, "proceedOn": proceed_on, "mode": "native" } })
-    };
+    let xdp = |interfaces: Value, priority: u16, proceed_on: Value| json!({ "xdp": { "interfaces": interfaces, "priority": priority, "proceedOn": proceed_on, "mode": "native" } });
     let a = json!({
         "intent": "feature", "pools": ["worker", "edge", "gpu"], "audience": ["prod", "test"],
         "appliesTo": { "architectures": ["arm64", "amd64"] },

@@ -108,10 +108,33 @@ spec:
 /// Values to put where others were.
 fn others() -> Vec<Value> {
     vec![
-        json!(null), json!(true), json!(false), json!(0), json!(1), json!(-1), json!(1001), json!(4_294_967_296_u64),
-        json!(u64::MAX), json!(""), json!("x"), json!("1.0"), json!("1.9"), json!("A b"), json!("*"), json!("early"),
-        json!("normal"), json!("ab".repeat(32)), json!("a".repeat(200)), json!("/"), json!("2027-13-01T00:00:00Z"),
-        json!([]), json!([1]), json!(["a", "a"]), json!(["b", "a"]), json!({}), json!({ "name": "a" }),
+        json!(null),
+        json!(true),
+        json!(false),
+        json!(0),
+        json!(1),
+        json!(-1),
+        json!(1001),
+        json!(4_294_967_296_u64),
+        json!(u64::MAX),
+        json!(""),
+        json!("x"),
+        json!("1.0"),
+        json!("1.9"),
+        json!("A b"),
+        json!("*"),
+        json!("early"),
+        json!("normal"),
+        json!("ab".repeat(32)),
+        json!("a".repeat(200)),
+        json!("/"),
+        json!("2027-13-01T00:00:00Z"),
+        json!([]),
+        json!([1]),
+        json!(["a", "a"]),
+        json!(["b", "a"]),
+        json!({}),
+        json!({ "name": "a" }),
     ]
 }
 
@@ -217,8 +240,7 @@ fn trust_files() {
 
 #[test]
 fn reports() {
-    let takes =
-        |bytes: &[u8]| json::parse::<Report>(bytes, MAX).map(|_| ()).map_err(|error| error.to_string());
+    let takes = |bytes: &[u8]| json::parse::<Report>(bytes, MAX).map(|_| ()).map_err(|error| error.to_string());
     compare("report", &value(&schema::report()), &whole_report(), &takes);
 }
 
@@ -237,7 +259,8 @@ fn what_people_write() {
                 Some("BpfPolicy") => &policies,
                 _ => continue,
             };
-            let bad_on_purpose = ["NB0341", "NB0343", "NB0396", "NB0404"].iter().any(|code| name(case).starts_with(code));
+            let bad_on_purpose =
+                ["NB0341", "NB0343", "NB0396", "NB0404"].iter().any(|code| name(case).starts_with(code));
             let result = validator.validate(&document);
             assert!(result.is_ok() || bad_on_purpose, "{}: {}", entry.display(), result.unwrap_err());
             seen += 1;
@@ -264,11 +287,9 @@ fn locks() {
 /// What is checked in is what this compiler prints.
 #[test]
 fn schemas_are_checked_in() {
-    for (file, text) in [
-        ("node-plan-v1", schema::node_plan()),
-        ("trust-v1", schema::trust()),
-        ("report-v1", schema::report()),
-    ] {
+    for (file, text) in
+        [("node-plan-v1", schema::node_plan()), ("trust-v1", schema::trust()), ("report-v1", schema::report())]
+    {
         let path = crate_dir().parent().unwrap().join(format!("schema/{file}.schema.json"));
         assert_eq!(fs::read_to_string(path).unwrap(), text, "{file}: type `cargo xtask generate`");
     }

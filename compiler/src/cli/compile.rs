@@ -43,7 +43,8 @@ pub(super) fn run(args: &CompileArgs, session: &mut Session) -> anyhow::Result<E
     match &args.out_dir {
         Some(directory) => write::all_or_none(directory, &files)?,
         None if files.len() > 1 && Format::from(args.format) == Format::Ignition => {
-            let message = "writing to stdout: several Ignition files need `--out-dir DIR`, or one manifest and `--pool POOL`";
+            let message =
+                "writing to stdout: several Ignition files need `--out-dir DIR`, or one manifest and `--pool POOL`";
             return Err(WrongUsage(message.to_owned()).into());
         }
         None => io::print(&join(&files))?,
@@ -67,7 +68,9 @@ fn compile(args: &CompileArgs, session: &mut Session) -> anyhow::Result<Vec<Outp
         fronts.iter().map(|front| lower::pools(&front.checked, &args.pools, &mut session.diags)).collect();
     // Everything else was judged before; a second report of it would be noise.
     if let (Some(rules), false, false) = (&rules, keys.is_empty(), session.diags.has_errors()) {
-        fronts.iter().for_each(|front| check_signers(&keys, front, &rules.trust, session));
+        for front in &fronts {
+            check_signers(&keys, front, &rules.trust, session);
+        }
     }
     warn_of_keys(&keys, args, session);
     if args.locked && !session.diags.has_errors() {

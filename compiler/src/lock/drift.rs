@@ -3,7 +3,7 @@
 //! In:   the lock that was agreed on, and one made of the manifests. Out: reports.
 //! May fail with: NB0431 (drift), NB0432 (revision must rise).
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use nodeplan::plan::Revision;
 
@@ -77,8 +77,7 @@ pub fn report(lock: &Lock, fresh: &Lock, set: &Set<'_>, scope: Scope, command: &
         if agreed == found || must_rise(agreed, found) {
             continue;
         }
-        let message =
-            format!("stream `{}` is not what the lock says: {}", stream.value, difference(agreed, found));
+        let message = format!("stream `{}` is not what the lock says: {}", stream.value, difference(agreed, found));
         let mut diagnostic = Diagnostic::error(Code::LockDrift, message).at(member.checked.revision.span, "differs");
         for line in changes(stream.value.as_str(), agreed, found, lock, fresh) {
             diagnostic = diagnostic.note(line);
@@ -89,7 +88,8 @@ pub fn report(lock: &Lock, fresh: &Lock, set: &Set<'_>, scope: Scope, command: &
         return;
     }
     for (stream, agreed) in lock.streams.iter().filter(|(stream, _)| !fresh.streams.contains_key(*stream)) {
-        let message = format!("the lock has stream `{}` of owner `{}`; no manifest has it", shown(stream), shown(&agreed.owner));
+        let message =
+            format!("the lock has stream `{}` of owner `{}`; no manifest has it", shown(stream), shown(&agreed.owner));
         diags.push(Diagnostic::error(Code::LockDrift, message).help(&help).help("or give its manifest, too"));
     }
     // Chains differ because streams do, or because the policy's pools do.
@@ -122,10 +122,12 @@ fn changes(stream: &str, agreed: &Stream, found: &Stream, lock: &Lock, fresh: &L
         }
     }
     let (was, is) = (places(stream, lock), places(stream, fresh));
-    lines.extend(was.keys().filter(|place| !is.contains_key(*place)).map(|place| format!("the lock says {place}")));
-    lines.extend(is.keys().filter(|place| !was.contains_key(*place)).map(|place| format!("the manifest says {place}")));
+    lines.extend(was.iter().filter(|place| !is.contains(*place)).map(|place| format!("the lock says {place}")));
+    lines.extend(is.iter().filter(|place| !was.contains(*place)).map(|place| format!("the manifest says {place}")));
     if lines.is_empty() {
-        lines.push("places and objects are the same; something else of the plan differs, such as maps or expiry".to_owned());
+        lines.push(
+            "places and objects are the same; something else of the plan differs, such as maps or expiry".to_owned(),
+        );
     }
     let more = lines.len().saturating_sub(LINES_SHOWN);
     lines.truncate(LINES_SHOWN);
@@ -136,10 +138,10 @@ fn changes(stream: &str, agreed: &Stream, found: &Stream, lock: &Lock, fresh: &L
 }
 
 /// Places of a stream in words, whatever pool they are on.
-fn places(stream: &str, lock: &Lock) -> BTreeMap<String, ()> {
+fn places(stream: &str, lock: &Lock) -> BTreeSet<String> {
     let chains = lock.pools.values().flatten();
     let places = chains.flat_map(|chain| chain.order.iter().map(move |place| (chain, place)));
-    places.filter(|(_, place)| place.stream == stream).map(|(chain, place)| (words(chain, place), ())).collect()
+    places.filter(|(_, place)| place.stream == stream).map(|(chain, place)| words(chain, place)).collect()
 }
 
 fn words(chain: &Chain, place: &Place) -> String {
@@ -147,9 +149,8 @@ fn words(chain: &Chain, place: &Place) -> String {
     let list = |key: &str, words: Option<&Vec<String>>| {
         words.map_or_else(String::new, |words| format!(", {key} {}", shown(&words.join(" "))))
     };
-    let word = |key: &str, word: Option<&String>| {
-        word.map_or_else(String::new, |word| format!(", {key} {}", shown(word)))
-    };
+    let word =
+        |key: &str, word: Option<&String>| word.map_or_else(String::new, |word| format!(", {key} {}", shown(word)));
     format!(
         "`{}` at {}{on}{}{}{}{}{}{}",
         shown(&place.program),
@@ -173,18 +174,20 @@ fn pools(lock: &Lock, fresh: &Lock, help: &str, diags: &mut Diagnostics) {
         let order = |lock: &Lock| {
             let chains = lock.pools.get(name).into_iter().flatten();
             let all = chains.flat_map(|chain| chain.order.iter().map(move |place| (chain, place)));
-            all.map(|(chain, place)| (format!("{} of {}", words(chain, place), shown(&place.stream)), ())).collect()
+            all.map(|(chain, place)| format!("{} of {}", words(chain, place), shown(&place.stream))).collect()
         };
-        let (was, is): (BTreeMap<String, ()>, BTreeMap<String, ()>) = (order(lock), order(fresh));
+        let (was, is): (BTreeSet<String>, BTreeSet<String>) = (order(lock), order(fresh));
         let message = format!("pool `{}` is not what the lock says", shown(name));
         let mut diagnostic = Diagnostic::error(Code::LockDrift, message);
-        let gone = was.keys().filter(|line| !is.contains_key(*line)).map(|line| format!("the lock says {line}"));
-        let new = is.keys().filter(|line| !was.contains_key(*line)).map(|line| format!("the manifests say {line}"));
+        let gone = was.iter().filter(|line| !is.contains(*line)).map(|line| format!("the lock says {line}"));
+        let new = is.iter().filter(|line| !was.contains(*line)).map(|line| format!("the manifests say {line}"));
         for line in gone.chain(new).take(LINES_SHOWN) {
             diagnostic = diagnostic.note(line);
         }
         diags.push(
-            diagnostic.note("the streams are the same: the policy's `pools` changed, or the file was edited").help(help),
+            diagnostic
+                .note("the streams are the same: the policy's `pools` changed, or the file was edited")
+                .help(help),
         );
     }
 }

@@ -124,7 +124,8 @@ pub struct Place {
 impl Lock {
     /// What `set` agrees on.
     pub fn of(set: &Set<'_>) -> Self {
-        let streams = set.members().iter().map(|member| (member.plan.stream.to_string(), stream(member.plan))).collect();
+        let streams =
+            set.members().iter().map(|member| (member.plan.stream.to_string(), stream(member.plan))).collect();
         let pools = set.by_pool().map(|(pool, members)| (pool.to_string(), chains(&members))).collect();
         Self { api_version: API_VERSION.to_owned(), kind: KIND.to_owned(), pools, streams }
     }

@@ -143,10 +143,12 @@ fn inheritance(name: &PoolName, pool: &Pool, pools: &BTreeMap<PoolName, Pool>, d
     };
     let Some(found) = pools.get(parent) else {
         let near = nearest(parent.as_str(), pools.keys().map(PoolName::as_str));
-        diags.push(refused(format!("pool `{name}` inherits from `{parent}`, which is not in `pools`")).help(match near {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => format!("add `{parent}: {{}}` to `pools`"),
-        }));
+        diags.push(refused(format!("pool `{name}` inherits from `{parent}`, which is not in `pools`")).help(
+            match near {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("add `{parent}: {{}}` to `pools`"),
+            },
+        ));
         return;
     };
     if found.control_plane || pool.control_plane {

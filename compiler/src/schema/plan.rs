@@ -33,7 +33,11 @@ pub(super) fn schema() -> Value {
         may("failurePolicy", "Kubelet waits for the stream. Absent: the node boots all the same.", word("closed")),
         may("stage", "Attached before the network. Absent: after it.", word("early")),
         must("programs", "Programs, sorted by name.", programs()),
-        may("maps", "What the manifest says of maps, by C variable.", dict(&identifier(limits::MAP_NAME_MAX_BYTES), &map())),
+        may(
+            "maps",
+            "What the manifest says of maps, by C variable.",
+            dict(&identifier(limits::MAP_NAME_MAX_BYTES), &map()),
+        ),
     ])
 }
 
@@ -82,7 +86,8 @@ fn selector() -> Value {
         ("membersOf", interface_name()),
     ];
     let exclude = || may("exclude", "Names that are not meant nevertheless, sorted.", list(&interface_glob()));
-    let choices = targets.map(|(key, schema)| record(vec![must(key, "What makes an interface be meant.", schema), exclude()]));
+    let choices =
+        targets.map(|(key, schema)| record(vec![must(key, "What makes an interface be meant.", schema), exclude()]));
     json!({ "oneOf": choices })
 }
 
@@ -92,40 +97,62 @@ fn attachment() -> Value {
     let point = |key| must(key, "Name in the kernel.", bounded("^[A-Za-z0-9_-]+$", limits::SYMBOL_MAX_BYTES));
     let function = || must("function", "Kernel function.", bounded("^[A-Za-z0-9_.$]+$", limits::SYMBOL_MAX_BYTES));
     let verdicts = |words_| not_empty(&words_);
-    one_key(Hook::ALL.into_iter().map(|hook| {
-        let schema = match hook {
-            Hook::Xdp => record(vec![
-                interfaces(),
-                must("mode", "Where in the receive path.", words([XdpMode::Native.as_str(), XdpMode::Skb.as_str()])),
-                place(),
-                must("proceedOn", "Sorted.", verdicts(words(XdpAction::ALL.map(XdpAction::as_str)))),
-            ]),
-            Hook::Tc => record(vec![
-                interfaces(),
-                must("direction", "Of packets.", words([Direction::Ingress, Direction::Egress].map(Direction::as_str))),
-                place(),
-                must("verdicts", "Sorted.", verdicts(words(TcVerdict::ALL.map(TcVerdict::as_str)))),
-                may("before", "Program of somebody else.", program_name()),
-                may("after", "Program of somebody else.", program_name()),
-            ]),
-            Hook::Cgroup => record(vec![
-                must("path", "From the root of the unified hierarchy.", bounded("^/[!-~]*$", limits::CGROUP_PATH_MAX_BYTES)),
-                must("attachType", "In libbpf's words.", words(CgroupAttachType::ALL.iter().map(|one| one.as_str()))),
-            ]),
-            Hook::Tracepoint => record(vec![point("category"), point("name")]),
-            Hook::RawTracepoint | Hook::BtfTracepoint => record(vec![point("name")]),
-            Hook::Kprobe => record(vec![function(), may("offset", "In bytes.", number(0, u64::MAX))]),
-            Hook::Kretprobe | Hook::Fentry | Hook::Fexit => record(vec![function()]),
-            Hook::Lsm => record(vec![point("hook")]),
-        };
-        (hook.as_str(), schema)
-    }).collect())
+    one_key(
+        Hook::ALL
+            .into_iter()
+            .map(|hook| {
+                let schema = match hook {
+                    Hook::Xdp => record(vec![
+                        interfaces(),
+                        must(
+                            "mode",
+                            "Where in the receive path.",
+                            words([XdpMode::Native.as_str(), XdpMode::Skb.as_str()]),
+                        ),
+                        place(),
+                        must("proceedOn", "Sorted.", verdicts(words(XdpAction::ALL.map(XdpAction::as_str)))),
+                    ]),
+                    Hook::Tc => record(vec![
+                        interfaces(),
+                        must(
+                            "direction",
+                            "Of packets.",
+                            words([Direction::Ingress, Direction::Egress].map(Direction::as_str)),
+                        ),
+                        place(),
+                        must("verdicts", "Sorted.", verdicts(words(TcVerdict::ALL.map(TcVerdict::as_str)))),
+                        may("before", "Program of somebody else.", program_name()),
+                        may("after", "Program of somebody else.", program_name()),
+                    ]),
+                    Hook::Cgroup => record(vec![
+                        must(
+                            "path",
+                            "From the root of the unified hierarchy.",
+                            bounded("^/[!-~]*$", limits::CGROUP_PATH_MAX_BYTES),
+                        ),
+                        must(
+                            "attachType",
+                            "In libbpf's words.",
+                            words(CgroupAttachType::ALL.iter().map(|one| one.as_str())),
+                        ),
+                    ]),
+                    Hook::Tracepoint => record(vec![point("category"), point("name")]),
+                    Hook::RawTracepoint | Hook::BtfTracepoint => record(vec![point("name")]),
+                    Hook::Kprobe => record(vec![function(), may("offset", "In bytes.", number(0, u64::MAX))]),
+                    Hook::Kretprobe | Hook::Fentry | Hook::Fexit => record(vec![function()]),
+                    Hook::Lsm => record(vec![point("hook")]),
+                };
+                (hook.as_str(), schema)
+            })
+            .collect(),
+    )
 }
 
 fn map() -> Value {
     let entry = record(vec![must("key", "As long as the map's keys.", hex()), must("value", "As its values.", hex())]);
     let entries = json!({ "type": "array", "items": entry, "maxItems": limits::MAP_MAX_ENTRIES });
-    let slot = record(vec![must("index", "In the map.", u32_number()), must("program", "Of this stream.", program_name())]);
+    let slot =
+        record(vec![must("index", "In the map.", u32_number()), must("program", "Of this stream.", program_name())]);
     let slots = json!({ "type": "array", "items": slot, "maxItems": limits::MAP_MAX_SLOTS });
     record(vec![
         may("entries", "Content of a config map, sorted by key.", entries),

@@ -1,10 +1,6 @@
 //! Schema of a report: [`nodeplan::report::Report`].
 
-use nodeplan::{
-    limits,
-    report::Code,
-    xdp::XdpMode,
-};
+use nodeplan::{limits, report::Code, xdp::XdpMode};
 use serde_json::Value;
 
 use super::{
@@ -39,9 +35,8 @@ fn trust() -> Value {
 }
 
 fn stream() -> Value {
-    let states = [
-        "attached", "pending", "notApplicable", "expired", "held", "refused", "failed", "degraded", "removed",
-    ];
+    let states =
+        ["attached", "pending", "notApplicable", "expired", "held", "refused", "failed", "degraded", "removed"];
     let counters = dict(&identifier(limits::MAP_NAME_MAX_BYTES), &number(0, u64::MAX));
     record(vec![
         must("stream", "From the bundle's file name.", stream_name()),

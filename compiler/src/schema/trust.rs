@@ -4,8 +4,8 @@ use nodeplan::{dsse, hook::Hook, limits};
 use serde_json::{Value, json};
 
 use super::{
-    bounded, dict, digest, flag, format_version, interface_glob, list, may, must, not_empty, number, pool_name, priority,
-    record, revision, stream_name, u32_number, word, words,
+    bounded, dict, digest, flag, format_version, interface_glob, list, may, must, not_empty, number, pool_name,
+    priority, record, revision, stream_name, u32_number, word, words,
 };
 
 pub(super) fn schema() -> Value {

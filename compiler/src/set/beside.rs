@@ -9,11 +9,7 @@ use nodeplan::hook::{Attachment, CgroupAttachType, TcAttachment, TcVerdict};
 use super::{Chain, Class, Item, Set, anchors::has_program, chain::ends_for_others};
 use crate::{
     diag::{Code, Diagnostic, Diagnostics},
-    policy::{
-        Policy,
-        desk::Neighbour,
-        neighbours::Hold,
-    },
+    policy::{Policy, desk::Neighbour, neighbours::Hold},
 };
 
 pub(super) fn judge(chain: &Chain<'_>, policy: Option<&Policy>, diags: &mut Diagnostics) {
@@ -22,10 +18,12 @@ pub(super) fn judge(chain: &Chain<'_>, policy: Option<&Policy>, diags: &mut Diag
         match (&item.place.attachment, neighbours) {
             (Attachment::Tc(tc), None) if ends_for_others(&tc.verdicts) => diags.push(cannot_tell(item, tc)),
             (Attachment::Tc(tc), Some(neighbours)) => {
-                neighbours.iter().for_each(|neighbour| beside_tc(chain.class, item, tc, neighbour, diags));
+                for neighbour in neighbours {
+                    beside_tc(chain.class, item, tc, neighbour, diags);
+                }
             }
             (Attachment::Xdp(_), Some(neighbours)) => {
-                neighbours.iter().for_each(|neighbour| diags.extend(beside_xdp(item, neighbour)));
+                diags.extend(neighbours.iter().filter_map(|neighbour| beside_xdp(item, neighbour)));
             }
             _ => {}
         }
@@ -38,7 +36,8 @@ fn ends(tc: &TcAttachment) -> String {
     ends.map(|verdict| format!("`{}`", verdict.as_str())).collect::<Vec<_>>().join(" and ")
 }
 
-const SKIPS: &str = "kernel: after any verdict but `next`, later TCX programs and all filters of classic TC are skipped";
+const SKIPS: &str =
+    "kernel: after any verdict but `next`, later TCX programs and all filters of classic TC are skipped";
 
 fn cannot_tell(item: &Item<'_>, tc: &TcAttachment) -> Diagnostic {
     let message = format!("cannot tell whose filters verdict {} of `{}` hides", ends(tc), item.program.name.value);
@@ -82,10 +81,16 @@ fn hides(class: Class, item: &Item<'_>, tc: &TcAttachment, neighbour: &Neighbour
     };
     diagnostic
         .at(item.place.verdicts, "ends the chain")
-        .also(neighbour.span, if certain { "runs on these interfaces" } else { "the policy does not say where it runs" })
+        .also(
+            neighbour.span,
+            if certain { "runs on these interfaces" } else { "the policy does not say where it runs" },
+        )
         .note(SKIPS)
         .note(source(neighbour))
-        .help(format!("return TCX_NEXT and declare `verdicts: [next]`; or run behind it with `after: {}`", anchor(class, neighbour)))
+        .help(format!(
+            "return TCX_NEXT and declare `verdicts: [next]`; or run behind it with `after: {}`",
+            anchor(class, neighbour)
+        ))
 }
 
 /// A program of the neighbour in this chain, to write as an anchor.
@@ -147,7 +152,9 @@ fn beside_xdp(item: &Item<'_>, neighbour: &Neighbour) -> Option<Diagnostic> {
 pub(super) fn cgroups(set: &Set<'_>, policy: Option<&Policy>, diags: &mut Diagnostics) {
     let neighbours = policy.and_then(|policy| policy.desk.neighbours.as_deref()).unwrap_or_default();
     for member in set.members() {
-        for (program, place) in member.checked.programs.iter().flat_map(|one| one.attach.iter().map(move |at| (one, at))) {
+        for (program, place) in
+            member.checked.programs.iter().flat_map(|one| one.attach.iter().map(move |at| (one, at)))
+        {
             let Attachment::Cgroup(cgroup) = &place.attachment else { continue };
             let (path, kind, program) = (cgroup.path.as_str(), cgroup.attach_type, &program.name.value);
             for neighbour in neighbours {
@@ -166,13 +173,16 @@ pub(super) fn cgroups(set: &Set<'_>, policy: Option<&Policy>, diags: &mut Diagno
             let packets = matches!(kind, CgroupAttachType::Ingress | CgroupAttachType::Egress);
             if packets && path.ends_with(".service") {
                 diags.push(
-                    Diagnostic::warning(Code::CgroupOwner, format!("cannot tell whether systemd lets others on `{path}`"))
-                        .at(place.span, "")
-                        .note(
-                            "systemd: a unit with IPAddressAllow=, IPAddressDeny= or IPAccounting= has programs without \
+                    Diagnostic::warning(
+                        Code::CgroupOwner,
+                        format!("cannot tell whether systemd lets others on `{path}`"),
+                    )
+                    .at(place.span, "")
+                    .note(
+                        "systemd: a unit with IPAddressAllow=, IPAddressDeny= or IPAccounting= has programs without \
                              BPF_F_ALLOW_MULTI, and the kernel refuses all others (systemd src/core/bpf-firewall.c)",
-                        )
-                        .help("choose the slice above it"),
+                    )
+                    .help("choose the slice above it"),
                 );
             }
         }

@@ -61,7 +61,9 @@ fn skipped(set: &Set<'_>, chain: &Chain<'_>, item: &Item<'_>) -> Option<Diagnost
         Diagnostic::warning(Code::SkippedOnPass, message)
             .at(item.place.verdicts, format_args!("goes on after {} only", words.join(", ")))
             .also(other.place.priority, format_args!("runs behind it on `{}`", own.value))
-            .note("libxdp: the next program runs only after a verdict that `proceedOn` names; without `pass`, after few")
+            .note(
+                "libxdp: the next program runs only after a verdict that `proceedOn` names; without `pass`, after few",
+            )
             .help("write `proceedOn: [pass]`, or give the other program a lower priority"),
     )
 }
@@ -84,9 +86,8 @@ fn hides(set: &Set<'_>, chain: &Chain<'_>, item: &Item<'_>) -> Option<Diagnostic
 
 /// Programs with and without fragments on one interface: libxdp's dispatcher takes the lesser of them.
 fn frags(set: &Set<'_>, chain: &Chain<'_>, diags: &mut Diagnostics) {
-    let native = |item: &&Item<'_>| {
-        matches!(&item.place.attachment, Attachment::Xdp(xdp) if xdp.mode == XdpMode::Native)
-    };
+    let native =
+        |item: &&Item<'_>| matches!(&item.place.attachment, Attachment::Xdp(xdp) if xdp.mode == XdpMode::Native);
     let (with, without): (Vec<Item<'_>>, Vec<Item<'_>>) =
         chain.items.iter().filter(native).copied().partition(|item| item.program.frags);
     let index = Index::new(with.iter().enumerate().map(|(at, item)| (at, item.place.interfaces.as_slice())));
@@ -103,7 +104,9 @@ fn frags(set: &Set<'_>, chain: &Chain<'_>, diags: &mut Diagnostics) {
                 .at(item.program.name.span, "is in section `xdp`")
                 .also(other.program.name.span, "is in section `xdp.frags`")
                 .note("libxdp: a dispatcher takes fragmented packets only if all its programs do")
-                .note("kernel: without that, drivers refuse native XDP on an MTU above about 3.5 KiB: one page a packet")
+                .note(
+                    "kernel: without that, drivers refuse native XDP on an MTU above about 3.5 KiB: one page a packet",
+                )
                 .help("put both into SEC(\"xdp.frags\"), or neither"),
         );
     }
@@ -117,17 +120,21 @@ fn bonds(set: &Set<'_>, chain: &Chain<'_>, diags: &mut Diagnostics) {
                 Target::MembersOf(bond) => {
                     let mut on_bond = chain.index.named(bond.as_str()).map(|at| &chain.items[at]);
                     let Some(other) = on_bond.find(|other| set.share_a_node(item, other)) else { continue };
-                    let message = format!("XDP on the members of `{bond}` meets XDP of {} on it", other.name_beside(item));
+                    let message =
+                        format!("XDP on the members of `{bond}` meets XDP of {} on it", other.name_beside(item));
                     diags.push(
                         Diagnostic::error(Code::BondXdp, message)
                             .at(selector.span, "these would be refused")
                             .also(other.place.span, "while this is attached")
-                            .note("kernel: \"Cannot attach when an upper device already has a program\" (net/core/dev.c)")
+                            .note(
+                                "kernel: \"Cannot attach when an upper device already has a program\" (net/core/dev.c)",
+                            )
                             .help("select the members for both programs, or the bond for both"),
                     );
                 }
                 Target::Name(glob) if glob.as_str().starts_with("bond") && is_native(item) => {
-                    let message = format!("cannot tell whether `{}` takes native XDP: it may be a bond", selector.value);
+                    let message =
+                        format!("cannot tell whether `{}` takes native XDP: it may be a bond", selector.value);
                     diags.push(
                         Diagnostic::warning(Code::BondXdp, message)
                             .at(selector.span, "")
@@ -135,7 +142,10 @@ fn bonds(set: &Set<'_>, chain: &Chain<'_>, diags: &mut Diagnostics) {
                                 "kernel: bonds of mode balance-tlb, balance-alb and broadcast, and those with \
                                  xmit_hash_policy vlan+srcmac, refuse it (drivers/net/bonding/bond_main.c)",
                             )
-                            .help(format!("select its members: `membersOf: {}`", glob.as_str().replace(['*', '?'], "0"))),
+                            .help(format!(
+                                "select its members: `membersOf: {}`",
+                                glob.as_str().replace(['*', '?'], "0")
+                            )),
                     );
                 }
                 Target::Name(_) | Target::Primary | Target::Driver(_) | Target::Mac(_) => {}

@@ -64,7 +64,9 @@ impl<'a> Index<'a> {
         let mut look = |positions: &[usize]| {
             for (other, numbers) in positions.iter().map(|at| &self.selectors[*at]) {
                 if selector.overlap(other) == Overlap::Perhaps {
-                    numbers.iter().for_each(|number| visit(*number));
+                    for number in numbers {
+                        visit(*number);
+                    }
                 }
             }
         };
