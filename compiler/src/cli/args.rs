@@ -287,6 +287,7 @@ pub struct LockArgs {
 /// Arguments of `compile`.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub struct CompileArgs {
     /// Manifests to read, or `-` for stdin
     #[arg(required = true, value_name = "MANIFEST")]

@@ -3,7 +3,7 @@
 //! In:   the lock that was agreed on, and one made of the manifests. Out: reports.
 //! May fail with: NB0431 (drift), NB0432 (revision must rise).
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use nodeplan::plan::Revision;
 
@@ -122,8 +122,8 @@ fn changes(stream: &str, agreed: &Stream, found: &Stream, lock: &Lock, fresh: &L
         }
     }
     let (was, is) = (places(stream, lock), places(stream, fresh));
-    lines.extend(was.keys().filter(|place| !is.contains_key(*place)).map(|place| format!("the lock says {place}")));
-    lines.extend(is.keys().filter(|place| !was.contains_key(*place)).map(|place| format!("the manifest says {place}")));
+    lines.extend(was.iter().filter(|place| !is.contains(*place)).map(|place| format!("the lock says {place}")));
+    lines.extend(is.iter().filter(|place| !was.contains(*place)).map(|place| format!("the manifest says {place}")));
     if lines.is_empty() {
         lines.push(
             "places and objects are the same; something else of the plan differs, such as maps or expiry".to_owned(),
@@ -138,10 +138,10 @@ fn changes(stream: &str, agreed: &Stream, found: &Stream, lock: &Lock, fresh: &L
 }
 
 /// Places of a stream in words, whatever pool they are on.
-fn places(stream: &str, lock: &Lock) -> BTreeMap<String, ()> {
+fn places(stream: &str, lock: &Lock) -> BTreeSet<String> {
     let chains = lock.pools.values().flatten();
     let places = chains.flat_map(|chain| chain.order.iter().map(move |place| (chain, place)));
-    places.filter(|(_, place)| place.stream == stream).map(|(chain, place)| (words(chain, place), ())).collect()
+    places.filter(|(_, place)| place.stream == stream).map(|(chain, place)| words(chain, place)).collect()
 }
 
 fn words(chain: &Chain, place: &Place) -> String {
@@ -174,13 +174,13 @@ fn pools(lock: &Lock, fresh: &Lock, help: &str, diags: &mut Diagnostics) {
         let order = |lock: &Lock| {
             let chains = lock.pools.get(name).into_iter().flatten();
             let all = chains.flat_map(|chain| chain.order.iter().map(move |place| (chain, place)));
-            all.map(|(chain, place)| (format!("{} of {}", words(chain, place), shown(&place.stream)), ())).collect()
+            all.map(|(chain, place)| format!("{} of {}", words(chain, place), shown(&place.stream))).collect()
         };
-        let (was, is): (BTreeMap<String, ()>, BTreeMap<String, ()>) = (order(lock), order(fresh));
+        let (was, is): (BTreeSet<String>, BTreeSet<String>) = (order(lock), order(fresh));
         let message = format!("pool `{}` is not what the lock says", shown(name));
         let mut diagnostic = Diagnostic::error(Code::LockDrift, message);
-        let gone = was.keys().filter(|line| !is.contains_key(*line)).map(|line| format!("the lock says {line}"));
-        let new = is.keys().filter(|line| !was.contains_key(*line)).map(|line| format!("the manifests say {line}"));
+        let gone = was.iter().filter(|line| !is.contains(*line)).map(|line| format!("the lock says {line}"));
+        let new = is.iter().filter(|line| !was.contains(*line)).map(|line| format!("the manifests say {line}"));
         for line in gone.chain(new).take(LINES_SHOWN) {
             diagnostic = diagnostic.note(line);
         }

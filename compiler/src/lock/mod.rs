@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use nodeplan::{
     digest::Sha256Digest,
     hook::Attachment,
+    name::IfGlob,
     plan::{NodePlan, Objects},
     selector::{Selector, Target},
     statement,
@@ -177,8 +178,8 @@ fn stream(plan: &NodePlan) -> Stream {
     }
 }
 
-/// A glob and the places of programs under it.
-type Globbed<'a> = Vec<(&'a Selector, Vec<Place>)>;
+/// Globs and the places of programs under them, by the text before the first wildcard.
+type Globbed<'a> = BTreeMap<&'a str, Vec<(&'a IfGlob, &'a Selector, Vec<Place>)>>;
 
 /// All chains of one pool, by place and selector.
 fn chains(members: &[Member<'_>]) -> Vec<Chain> {
@@ -200,12 +201,14 @@ fn chains(members: &[Member<'_>]) -> Vec<Chain> {
     let mut chains: Vec<Chain> =
         plain.into_iter().map(|(place, order)| Chain { place, interfaces: None, order: sorted(order) }).collect();
     for (place, by_selector) in on_interfaces {
-        let is_glob = |selector: &Selector| matches!(&selector.target, Target::Name(glob) if !glob.is_exact());
-        let globs: Globbed<'_> = by_selector
-            .iter()
-            .filter(|(selector, _)| is_glob(selector))
-            .map(|(selector, places)| (*selector, places.clone()))
-            .collect();
+        let mut globs = Globbed::new();
+        for (selector, places) in &by_selector {
+            if let Target::Name(glob) = &selector.target
+                && let Some(wildcard) = glob.as_str().find(['*', '?'])
+            {
+                globs.entry(&glob.as_str()[..wildcard]).or_default().push((glob, *selector, places.clone()));
+            }
+        }
         for (selector, mut order) in by_selector {
             covered(selector, &globs, &mut order);
             chains.push(Chain { place: place.clone(), interfaces: Some(selector.to_string()), order: sorted(order) });
@@ -221,9 +224,10 @@ fn covered(selector: &Selector, globs: &Globbed<'_>, order: &mut Vec<Place>) {
     if !name.is_exact() {
         return;
     }
-    for (glob, places) in globs {
-        let matches = matches!(&glob.target, Target::Name(glob) if glob.matches(name.as_str()));
-        if matches && !glob.excludes(name.as_str()) {
+    let text = name.as_str();
+    let candidates = (0..=text.len()).filter_map(|end| globs.get(text.get(..end)?)).flatten();
+    for (glob, selector, places) in candidates {
+        if glob.matches(text) && !selector.excludes(text) {
             order.extend(places.iter().cloned());
         }
     }

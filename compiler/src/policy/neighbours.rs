@@ -164,7 +164,7 @@ neighbours! {
         tc: None, cgroup_root: NONE, prefixes: &[],
         source: "xdp-tools lib/libxdp/protocol.org",
     }
-    /// AF_XDP device plugin: one program per interface that it hands to a pod, priority 20.
+    /// `AF_XDP` device plugin: one program per interface that it hands to a pod, priority 20.
     AfxdpPlugins = "afxdp-plugins" {
         xdp: Some(Xdp { hold: Hold::Libxdp, optional: false }),
         tc: None, cgroup_root: NONE, prefixes: &[],

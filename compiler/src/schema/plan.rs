@@ -25,7 +25,7 @@ pub(super) fn schema() -> Value {
         may("reference", "Ticket of the bug; required for intent `bug-patch`.", text()),
         must("pools", "Pools that may carry the stream, sorted.", not_empty(&pool_name())),
         may("audience", "Meets one of the node's audiences, sorted.", list(&pool_name())),
-        must("appliesTo", "What a node must be.", applies_to()),
+        may("appliesTo", "What a node must be.", applies_to()),
         may("expires", "After this moment the stream ends by `onExpiry`.", timestamp()),
         must("onExpiry", "At expiry.", ending()),
         must("onRemoval", "When the bundle is gone from the node.", ending()),

@@ -18,10 +18,12 @@ pub(super) fn judge(chain: &Chain<'_>, policy: Option<&Policy>, diags: &mut Diag
         match (&item.place.attachment, neighbours) {
             (Attachment::Tc(tc), None) if ends_for_others(&tc.verdicts) => diags.push(cannot_tell(item, tc)),
             (Attachment::Tc(tc), Some(neighbours)) => {
-                neighbours.iter().for_each(|neighbour| beside_tc(chain.class, item, tc, neighbour, diags));
+                for neighbour in neighbours {
+                    beside_tc(chain.class, item, tc, neighbour, diags);
+                }
             }
             (Attachment::Xdp(_), Some(neighbours)) => {
-                neighbours.iter().for_each(|neighbour| diags.extend(beside_xdp(item, neighbour)));
+                diags.extend(neighbours.iter().filter_map(|neighbour| beside_xdp(item, neighbour)));
             }
             _ => {}
         }

@@ -6,15 +6,12 @@
 
 use nodeplan::{
     hook::{Attachment, TcVerdict},
-    selector::{Selector, Target},
+    selector::Target,
     xdp::{XdpAction, XdpMode},
 };
 
 use super::{Chain, Class, Item, Meeting, Set, index::Index};
-use crate::{
-    diag::{Code, Diagnostic, Diagnostics},
-    source::Spanned,
-};
+use crate::diag::{Code, Diagnostic, Diagnostics};
 
 /// The bridge that OVN-Kubernetes puts on the uplink.
 const EXTERNAL_BRIDGE: &str = "br-ex";
@@ -121,11 +118,8 @@ fn bonds(set: &Set<'_>, chain: &Chain<'_>, diags: &mut Diagnostics) {
         for selector in &item.place.interfaces {
             match &selector.value.target {
                 Target::MembersOf(bond) => {
-                    let on_bond = |other: &&Item<'_>| {
-                        let named = |one: &Spanned<Selector>| super::is_named(&one.value, bond.as_str());
-                        other.place.interfaces.iter().any(named) && set.share_a_node(item, other)
-                    };
-                    let Some(other) = chain.items.iter().find(on_bond) else { continue };
+                    let mut on_bond = chain.index.named(bond.as_str()).map(|at| &chain.items[at]);
+                    let Some(other) = on_bond.find(|other| set.share_a_node(item, other)) else { continue };
                     let message =
                         format!("XDP on the members of `{bond}` meets XDP of {} on it", other.name_beside(item));
                     diags.push(

@@ -64,7 +64,9 @@ impl<'a> Index<'a> {
         let mut look = |positions: &[usize]| {
             for (other, numbers) in positions.iter().map(|at| &self.selectors[*at]) {
                 if selector.overlap(other) == Overlap::Perhaps {
-                    numbers.iter().for_each(|number| visit(*number));
+                    for number in numbers {
+                        visit(*number);
+                    }
                 }
             }
         };
@@ -88,6 +90,11 @@ impl<'a> Index<'a> {
             let names = self.exact.range(text..).take_while(|(name, _)| name.starts_with(text));
             names.for_each(|(_, positions)| look(positions));
         }
+    }
+
+    /// Attachments that select the interface of this name alone.
+    pub(crate) fn named(&self, name: &str) -> impl Iterator<Item = usize> {
+        self.exact.get(name).into_iter().flatten().flat_map(|at| self.selectors[*at].1.iter().copied())
     }
 
     /// Attachments that surely mean every interface that the distinct selector at `at` means: those with that selector
