@@ -10,6 +10,7 @@ mod architectures;
 mod attach;
 pub mod authorize;
 mod fit;
+pub mod kernels;
 mod maps;
 mod metadata;
 pub(crate) mod place;

@@ -10,6 +10,7 @@ use nodeplan::{bundle::Unverified, limits, statement, trust::TrustDocument};
 use super::{
     Exit,
     args::CompileArgs,
+    btf,
     front::{self, Front},
     io,
     session::{Session, WrongUsage},
@@ -59,7 +60,9 @@ fn join(files: &[OutputFile]) -> Vec<u8> {
 /// The files to write; empty after a report of errors.
 fn compile(args: &CompileArgs, session: &mut Session) -> anyhow::Result<Vec<OutputFile>> {
     let Ok(rules) = front::rules(&args.rules, session)? else { return Ok(Vec::new()) };
-    let front = front::load(&args.manifest, rules.as_ref(), session)?;
+    let blobs = btf::read(&args.kernels)?;
+    let kernels = btf::parse(&blobs, &mut session.diags);
+    let front = front::load(&args.manifest, rules.as_ref(), &kernels, session)?;
     let keys = read_keys(&args.keys, session)?;
     let Some(front) = front else { return Ok(Vec::new()) };
     let pools = lower::pools(&front.checked, &args.pools, &mut session.diags);

@@ -15,15 +15,19 @@ use super::{
     session::Session,
 };
 use crate::{
-    check::{self, Checked, authorize},
+    check::{self, Checked, authorize, kernels},
     diag::{Code, Diagnostic, shown},
-    manifest, plan, policy, resolve,
+    manifest, plan, policy,
+    relocate::Kernel,
+    resolve,
 };
 
 /// A manifest that passed all checks.
 pub(super) struct Front {
     pub(super) checked: Checked,
     pub(super) plan: NodePlan,
+    /// Programs and what the kernels of `--btf` lack of them.
+    pub(super) rows: Vec<kernels::Row>,
 }
 
 /// The rules to judge by; `Ok(None)` if none were given, `Err(None)` after a report.
@@ -67,6 +71,7 @@ pub(super) fn read_trust(path: &std::path::Path, session: &mut Session) -> anyho
 pub(super) fn load(
     path: &std::path::Path,
     rules: Option<&TrustDocument>,
+    kernels: &[Kernel<'_>],
     session: &mut Session,
 ) -> anyhow::Result<Option<Front>> {
     let input = io::read_input(path)?;
@@ -74,8 +79,12 @@ pub(super) fn load(
     let Session { sources, diags, .. } = session;
     let front = manifest::parse(&input.name, &input.bytes, sources, diags)
         .and_then(|manifest| resolve::resolve(manifest, &files, diags))
-        .and_then(|resolved| check::check(&resolved, diags))
-        .and_then(|checked| plan::plan(&checked, diags).map(|plan| Front { checked, plan }));
+        .and_then(|resolved| {
+            let checked = check::check(&resolved, diags)?;
+            let rows = kernels::check(&resolved, &checked, kernels, diags);
+            Some((checked, rows))
+        })
+        .and_then(|(checked, rows)| plan::plan(&checked, diags).map(|plan| Front { checked, plan, rows }));
     if let Some(front) = &front {
         let beyond = front.plan.beyond_this_release();
         if !beyond.is_empty() {

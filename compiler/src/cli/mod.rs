@@ -4,11 +4,13 @@
 //! May fail with: everything, as [`Exit`] says.
 
 pub mod args;
+mod btf;
 mod check;
 mod compile;
 mod docs;
 mod explain;
 mod front;
+mod inspect;
 mod install;
 mod io;
 mod keygen;
@@ -61,6 +63,7 @@ pub fn main() -> ExitCode {
         Command::Compile(args) => compile::run(&args, &mut session),
         Command::Install(args) => install::run(&args, &mut session),
         Command::Verify(args) => verify::run(&args, &mut session),
+        Command::Inspect(args) => inspect::run(&args, &mut session),
         Command::Explain(args) => explain::run(&args, &mut session),
         Command::Schema { kind } => docs::schema(kind),
         Command::Man { dir } => docs::man(&dir),

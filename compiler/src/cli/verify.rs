@@ -22,12 +22,12 @@ use crate::{
 };
 
 /// Largest file with bundles, in bytes: base64 of some of the largest bundles.
-const FILE_MAX_BYTES: usize = 16 * 1024 * 1024;
+pub(super) const FILE_MAX_BYTES: usize = 16 * 1024 * 1024;
 
 /// A bundle and the stream its place says.
-struct Found {
+pub(super) struct Found {
     stream: Option<String>,
-    bytes: Vec<u8>,
+    pub(super) bytes: Vec<u8>,
 }
 
 pub(super) fn run(args: &VerifyArgs, session: &mut Session) -> anyhow::Result<Exit> {
@@ -85,7 +85,7 @@ fn describe(name: &str, verified: &Verified, out: &mut String) {
 }
 
 /// The bundles of a file: itself, or those inside a MachineConfig or Ignition config.
-fn bundles(path: &Path, bytes: &[u8]) -> Result<Vec<Found>, String> {
+pub(super) fn bundles(path: &Path, bytes: &[u8]) -> Result<Vec<Found>, String> {
     if bytes.get(257..262) == Some(b"ustar") || path.extension().is_some_and(|extension| extension == "bundle") {
         let stem = path.file_stem().filter(|_| path.extension().is_some_and(|extension| extension == "bundle"));
         return Ok(vec![Found { stream: stem.map(|stem| stem.to_string_lossy().into_owned()), bytes: bytes.to_vec() }]);
