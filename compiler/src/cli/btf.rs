@@ -41,7 +41,7 @@ pub(super) fn parse<'a>(blobs: &'a [(String, Vec<u8>)], diags: &mut Diagnostics)
             Ok(kernel) => kernels.push(kernel),
             Err(error) => diags.push(
                 Diagnostic::error(Code::NotKernelBtf, format!("`{}` is not the BTF of a kernel", shown(name)))
-                    .note(error.to_string())
+                    .note(error.0)
                     .help("copy it from a node: oc debug node/NAME -- cat /host/sys/kernel/btf/vmlinux > node.btf"),
             ),
         }
