@@ -103,8 +103,7 @@ fn answers_are_those_of_aya() {
 }
 
 fn halves(value: u64) -> [u32; 2] {
-    let [a, b, c, d, e, f, g, h] = value.to_le_bytes();
-    [u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h])]
+    [value, value >> 32].map(|half| u32::try_from(half & u64::from(u32::MAX)).unwrap())
 }
 
 #[test]

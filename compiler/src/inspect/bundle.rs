@@ -5,6 +5,7 @@ use nodeplan::{
     digest::Sha256Digest,
     hook::Attachment,
     plan::{Map as PlanMap, NodePlan, Objects, Program as PlanProgram},
+    priority::Priority,
     statement,
 };
 use serde::Serialize;
@@ -162,7 +163,7 @@ fn place(attachment: &Attachment) -> Place {
     Place {
         place: attachment.place(),
         interfaces: attachment.interfaces().iter().map(ToString::to_string).collect(),
-        priority: attachment.priority().map(|priority| priority.get()),
+        priority: attachment.priority().map(Priority::get),
     }
 }
 

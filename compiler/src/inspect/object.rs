@@ -1,6 +1,6 @@
 //! What an object holds.
 
-use nodeplan::digest::Sha256Digest;
+use nodeplan::{digest::Sha256Digest, hook::Hook};
 use serde::Serialize;
 
 use super::variables::{self, Variable};
@@ -164,7 +164,7 @@ fn read_program(facts: &ProgramFacts, object: &ObjectFacts, parts: &Parts<'_>, k
         name: facts.name.clone(),
         section: facts.section.clone(),
         program_type: section.map(|section| section.program_type.name()),
-        hook: hook.map(|hook| hook.as_str()),
+        hook: hook.map(Hook::as_str),
         target: Some(target).filter(|target| !target.is_empty()),
         sleepable: section.is_some_and(|section| section.sleepable),
         instructions: facts.instructions,
@@ -188,7 +188,6 @@ fn on_kernel(facts: &ProgramFacts, parts: &Parts<'_>, kernel: &Kernel<'_>) -> On
 
 /// What the section names and the kernel does not have.
 fn missing_target(facts: &ProgramFacts, kernel: &Kernel<'_>) -> Option<String> {
-    use nodeplan::hook::Hook;
     let Usage::Hook(hook, Target::Name(name)) = &facts.kind.as_ref().ok()?.usage else { return None };
     let has = match hook {
         Hook::Fentry | Hook::Fexit => kernel.has_function(name),

@@ -87,8 +87,7 @@ fn meta(types: &Types<'_>, found: &Type<'_>) -> Verdict {
     match found.kind() {
         kind::INT => plain().and_then(|()| int(found)),
         kind::PTR | kind::VOLATILE | kind::CONST | kind::RESTRICT => plain().and(nameless()).and(refers()),
-        kind::TYPEDEF => plain().and(named()).and(refers()),
-        kind::TYPE_TAG if name.is_empty() => Err("has no text"),
+        kind::TYPE_TAG | kind::DECL_TAG if name.is_empty() => Err("has no text"),
         kind::TYPE_TAG => plain().and(refers()),
         kind::ARRAY => plain().and(nameless()).and_then(|()| array(found)),
         kind::STRUCT | kind::UNION => perhaps_named().and_then(|()| composite(types, found)),
@@ -101,13 +100,11 @@ fn meta(types: &Types<'_>, found: &Type<'_>) -> Verdict {
         kind::FUNC_PROTO => nameless(),
         kind::VAR if found.extra() > 1 => Err("has a linkage that is neither static nor global"),
         kind::VAR if found.word == 0 => Err("has no type"),
-        kind::VAR => plain().and(named()).and(refers()),
+        kind::TYPEDEF | kind::VAR => plain().and(named()).and(refers()),
         kind::DATASEC => section(found, name),
         kind::FLOAT if !matches!(found.word, 2 | 4 | 8 | 12 | 16) => Err("has a size that no float has"),
-        kind::FLOAT => plain(),
-        kind::DECL_TAG if name.is_empty() => Err("has no text"),
         kind::DECL_TAG if found.extra().cast_signed() < -1 => Err("means a component that cannot be"),
-        kind::DECL_TAG => plain(),
+        kind::FLOAT | kind::DECL_TAG => plain(),
         _ => Err("is of a kind that is unknown"),
     }
 }
@@ -340,7 +337,7 @@ fn fits(types: &Types<'_>, found: &Type<'_>, member: &super::types::Member) -> V
     if found.flag() && inner.kind() == kind::INT && !is_regular(types, member.type_id) {
         return Err("has a bitfield of integers that do not fill their bytes");
     }
-    if member.bit_size == 0 && (found.flag() || inner.kind() != kind::INT) && member.bit_offset % 8 != 0 {
+    if member.bit_size == 0 && (found.flag() || inner.kind() != kind::INT) && !member.bit_offset.is_multiple_of(8) {
         return Err("has a member that starts inside a byte");
     }
     if (u64::from(member.bit_offset) + bits).div_ceil(8) > u64::from(found.word) {

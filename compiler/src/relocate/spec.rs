@@ -149,9 +149,9 @@ impl<'a> Spec<'a> {
         for (at, step) in self.steps.iter().enumerate() {
             match step {
                 Step::Index(0) if at == 0 => {}
-                Step::Index(index) => text.push_str(&format!("[{index}]")),
-                Step::Member { name, .. } => text.push_str(&format!(".{name}")),
-                Step::Value(name) => text.push_str(&format!(" {name}")),
+                Step::Index(index) => text.extend(["[", &index.to_string(), "]"]),
+                Step::Member { name, .. } => text.extend([".", name]),
+                Step::Value(name) => text.extend([" ", name]),
             }
         }
         text
