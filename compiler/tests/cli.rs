@@ -461,3 +461,44 @@ fn nodebpf_without_colour_and_terminal_says_the_same_twice() {
     let twice = nodebpf(directory.path(), &["compile", "bpf.yaml", "--key", "key.pem"]);
     assert_eq!((once.stdout, once.stderr), (twice.stdout, twice.stderr));
 }
+
+#[test]
+fn inspect_shows_an_object_and_a_bundle() {
+    let directory = project();
+    let object = stdout(&succeed(directory.path(), "inspect mixed.bpf.o --cpus 4 --btf kernel.btf"));
+    for line in [
+        "on_demand     ?xdp                           xdp               xdp ",
+        "connecting    cgroup/connect4                cgroup_sock_addr  cgroup connect4 ",
+        "packets  percpu_array  __u32  __u64  4        144",
+        "limit   .rodata  __u32  4",
+        "filter        it is a netfilter program",
+        "entering      lacks 1 (fentry tcp_connect)",
+    ] {
+        assert!(object.contains(line), "{line}\n---\n{object}");
+    }
+    succeed(directory.path(), "compile bpf.yaml --key key.pem --pool worker -o out");
+    let json = stdout(&succeed(directory.path(), "inspect --json out/99-worker-nodebpf-stream-netops-frag.yaml"));
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let bundle = &json["files"][0]["bundles"][0];
+    assert_eq!((&bundle["stream"], &bundle["revision"]), (&"netops-frag".into(), &3.into()));
+    assert_eq!(bundle["signatures"].as_array().map(Vec::len), Some(1));
+    assert_eq!(bundle["programs"][0]["places"][0]["priority"], 510);
+    assert_eq!(bundle["objects"][0]["programs"][0]["name"], "drop_frag_needed");
+    assert_eq!(bundle["maps"][1]["kind"], "config");
+}
+
+#[test]
+fn kernels_may_be_gzipped_and_several() {
+    use std::io::Write as _;
+    let directory = project();
+    let plain = std::fs::read(directory.path().join("kernel.btf")).unwrap();
+    let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    gz.write_all(&plain).unwrap();
+    std::fs::write(directory.path().join("packed.btf.gz"), gz.finish().unwrap()).unwrap();
+    let table = stdout(&succeed(directory.path(), "check bpf.yaml --btf kernel.btf --btf packed.btf.gz"));
+    assert_eq!(
+        table,
+        "PROGRAM           kernel.btf  packed.btf.gz\n\
+         drop_frag_needed  holds       holds\n"
+    );
+}

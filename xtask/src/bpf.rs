@@ -75,6 +75,21 @@ const OBJECTS: &[Object] = &[
         defines: &[],
         output: "runtime-loader/tests/objects/shapes.bpf.o",
     },
+    Object {
+        source: "compiler/tests/objects/core_kernel.bpf.c",
+        defines: &[],
+        output: "compiler/tests/objects/core_kernel.bpf.o",
+    },
+    Object {
+        source: "compiler/tests/objects/core_local.bpf.c",
+        defines: &["AMBIGUOUS"],
+        output: "compiler/tests/objects/core_ambiguous.bpf.o",
+    },
+    Object {
+        source: "compiler/tests/objects/core_local.bpf.c",
+        defines: &[],
+        output: "compiler/tests/objects/core_local.bpf.o",
+    },
     Object { source: "compiler/tests/objects/mixed.bpf.c", defines: &[], output: "compiler/tests/objects/mixed.bpf.o" },
     Object {
         source: "compiler/tests/objects/proprietary.bpf.c",

@@ -32,12 +32,13 @@ pub(super) fn check(resolved: &Resolved, applies_to: &AppliesTo, diags: &mut Dia
                 );
             }
         }
-        covered(program, objects.iter().map(|(one, _)| one.value).collect(), applies_to, diags);
+        let has: Vec<_> = objects.iter().map(|(one, _)| one.value).collect();
+        covered(program, &has, applies_to, diags);
     }
 }
 
 /// Every architecture that the manifest applies to has an object.
-fn covered(program: &raw::Program, has: Vec<Architecture>, applies_to: &AppliesTo, diags: &mut Diagnostics) {
+fn covered(program: &raw::Program, has: &[Architecture], applies_to: &AppliesTo, diags: &mut Diagnostics) {
     let wanted: Vec<_> = match applies_to.architectures.as_slice() {
         [] => vec![Architecture::Amd64, Architecture::Arm64],
         some => some.to_vec(),

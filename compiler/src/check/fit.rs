@@ -44,10 +44,7 @@ impl Wanted<'_> {
 }
 
 pub(super) fn check(facts: &ProgramFacts, wanted: &Wanted<'_>, object: &ObjectFile, diags: &mut Diagnostics) {
-    let section = match &facts.kind {
-        Ok(section) => section,
-        Err(_) => return diags.push(unknown_section(facts, wanted)),
-    };
+    let Ok(section) = &facts.kind else { return diags.push(unknown_section(facts, wanted)) };
     let (hook, target) = match &section.usage {
         Usage::Hook(hook, target) => (*hook, target),
         Usage::Refused(what) => return diags.push(no_hook(facts, what, wanted)),

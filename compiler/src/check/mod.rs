@@ -13,6 +13,7 @@ pub mod desk;
 mod entries;
 mod fit;
 mod globals;
+pub mod kernels;
 mod lpm;
 mod maps;
 mod memory;

@@ -89,8 +89,8 @@ fn check_program(raw: &raw::Program, object: &ObjectFile, diags: &mut Diagnostic
         None => Vec::new(),
     };
     if let (Some(name), Some(facts)) = (&name, facts) {
-        let hooks = raw.attach.iter().flat_map(|list| &list.value).flat_map(|item| item.named());
-        let wanted = fit::Wanted { name, hooks: hooks.map(|hook| hook.hook()).collect(), places: &attach };
+        let hooks = raw.attach.iter().flat_map(|list| &list.value).flat_map(raw::Attach::named);
+        let wanted = fit::Wanted { name, hooks: hooks.map(raw::AnyAttach::hook).collect(), places: &attach };
         fit::check(facts, &wanted, object, diags);
     }
     let attach = all(attach);

@@ -100,6 +100,8 @@ pub enum Command {
     Install(InstallArgs),
     /// Check bundles as a node would
     Verify(VerifyArgs),
+    /// Show what is in objects, bundles and MachineConfigs
+    Inspect(InspectArgs),
     /// Explain an error code
     Explain(ExplainArgs),
     /// Print the JSON Schema of a format
@@ -190,6 +192,15 @@ pub struct TargetArgs {
     pub ocp: Vec<Target>,
 }
 
+/// Kernels to judge programs by.
+#[derive(Debug, Args)]
+pub struct BtfArgs {
+    /// Judge programs by this kernel's types: a node's
+    /// /sys/kernel/btf/vmlinux, plain or gzipped; repeatable
+    #[arg(long, value_name = "FILE")]
+    pub btf: Vec<PathBuf>,
+}
+
 /// Arguments of `check`.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
@@ -205,6 +216,10 @@ pub struct CheckArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "a doc comment here would become the command's description")]
     pub target: TargetArgs,
+
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a doc comment here would become the command's description")]
+    pub kernels: BtfArgs,
 
     /// Treat warnings as errors
     #[arg(long)]
@@ -331,6 +346,10 @@ pub struct CompileArgs {
     #[expect(missing_docs, reason = "a doc comment here would become the command's description")]
     pub target: TargetArgs,
 
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a doc comment here would become the command's description")]
+    pub kernels: BtfArgs,
+
     /// Refuse what differs from the lock file
     #[arg(long)]
     pub locked: bool,
@@ -410,6 +429,27 @@ pub struct VerifyArgs {
     /// Treat warnings as errors
     #[arg(long)]
     pub strict: bool,
+}
+
+/// Arguments of `inspect`.
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
+pub struct InspectArgs {
+    /// Objects, bundles, MachineConfigs, Ignition files
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+
+    /// Count memory of per-CPU maps for this many CPUs
+    #[arg(long, value_name = "N", default_value_t = 1, hide_default_value = true, value_parser = clap::value_parser!(u32).range(1..=8192))]
+    pub cpus: u32,
+
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a doc comment here would become the command's description")]
+    pub kernels: BtfArgs,
 }
 
 /// Arguments of `explain`.

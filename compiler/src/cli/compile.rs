@@ -17,6 +17,7 @@ use nodeplan::{
 use super::{
     Exit,
     args::CompileArgs,
+    btf,
     front::{self, Front, Judge},
     io, lock,
     session::{Session, WrongUsage},
@@ -60,11 +61,14 @@ fn join(files: &[OutputFile]) -> Vec<u8> {
 fn compile(args: &CompileArgs, session: &mut Session) -> anyhow::Result<Option<Vec<OutputFile>>> {
     let Ok(rules) = front::rules(&args.rules, session)? else { return Ok(Some(Vec::new())) };
     let trust = rules.as_ref().map(|rules| &rules.trust);
+    let blobs = btf::read(&args.kernels)?;
+    let kernels = btf::parse(&blobs, &mut session.diags);
     let judge = Judge {
         rules: rules.as_ref(),
         moment: front::moment(args.rules.at),
         pools: &args.pools,
         releases: front::releases(&args.target),
+        kernels: &kernels,
     };
     let fronts = front::load(&args.manifests, &judge, session)?;
     let keys = read_keys(&args.keys, session)?;

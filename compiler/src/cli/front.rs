@@ -26,10 +26,12 @@ use crate::{
     check::{
         self, Checked, authorize,
         desk::{self, Moment},
+        kernels,
     },
     diag::{Code, Diagnostic, shown},
     manifest, plan, platform,
     policy::{self, Policy},
+    relocate::Kernel,
     resolve,
     set::{self, Member, Set},
 };
@@ -40,6 +42,8 @@ pub(super) struct Front {
     pub(super) plan: NodePlan,
     /// Where it was read from.
     pub(super) path: PathBuf,
+    /// Programs and what the kernels of `--btf` lack of them.
+    pub(super) rows: Vec<kernels::Row>,
 }
 
 impl Front {
@@ -65,6 +69,8 @@ pub(super) struct Judge<'a> {
     pub(super) pools: &'a [PoolName],
     /// Those of `--ocp`; empty for those that a manifest names.
     pub(super) releases: Vec<OcpVersion>,
+    /// Those of `--btf`.
+    pub(super) kernels: &'a [Kernel<'a>],
 }
 
 /// The releases of `--ocp`.
@@ -141,8 +147,14 @@ fn load_one(path: &Path, judge: &Judge<'_>, session: &mut Session) -> anyhow::Re
     let Session { sources, diags, .. } = session;
     let front = manifest::parse(&input.name, &input.bytes, sources, diags)
         .and_then(|manifest| resolve::resolve(manifest, &files, diags))
-        .and_then(|resolved| check::check(&resolved, diags))
-        .and_then(|checked| plan::plan(&checked, diags).map(|plan| Front { checked, plan, path: path.to_path_buf() }));
+        .and_then(|resolved| {
+            let checked = check::check(&resolved, diags)?;
+            let rows = kernels::check(&resolved, &checked, judge.kernels, diags);
+            Some((checked, rows))
+        })
+        .and_then(|(checked, rows)| {
+            plan::plan(&checked, diags).map(|plan| Front { checked, plan, path: path.to_path_buf(), rows })
+        });
     let Some(front) = front else { return Ok(None) };
     let beyond = front.plan.beyond_this_release();
     if !beyond.is_empty() {

@@ -4,12 +4,14 @@
 //! May fail with: everything, as [`Exit`] says.
 
 pub mod args;
+mod btf;
 mod check;
 mod compile;
 mod docs;
 mod explain;
 mod front;
 mod init;
+mod inspect;
 mod install;
 mod io;
 mod keygen;
@@ -68,6 +70,7 @@ pub fn main() -> ExitCode {
         Command::Lock(args) => lock::run(&args, &mut session),
         Command::Install(args) => install::run(&args, &mut session),
         Command::Verify(args) => verify::run(&args, &mut session),
+        Command::Inspect(args) => inspect::run(&args, &mut session),
         Command::Explain(args) => explain::run(&args, &mut session),
         Command::Schema { kind } => docs::schema(kind),
         Command::Man { dir } => docs::man(&dir),

@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// Largest file with bundles, in bytes: base64 of some of the largest bundles.
-const FILE_MAX_BYTES: usize = 16 * 1024 * 1024;
+pub(super) const FILE_MAX_BYTES: usize = 16 * 1024 * 1024;
 
 /// Names of files in directories that are read whatever they begin with.
 const EXTENSIONS: [&str; 5] = ["bundle", "yaml", "yml", "json", "ign"];

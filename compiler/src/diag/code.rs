@@ -72,6 +72,8 @@ codes! {
     Construct = "NB0207", "an object needs what loaders on nodes do not do";
     /// A section of a kind that nodebpf does not attach.
     NoHook = "NB0208", "a program belongs to no hook of nodebpf";
+    /// A file that `inspect` does not know.
+    NotInspectable = "NB0209", "a file is nothing that inspect shows";
 
     /// A name against its rules.
     BadName = "NB0301", "a name is not allowed";
@@ -198,6 +200,12 @@ codes! {
     ArchitectureMissing = "NB0354", "an architecture has no object";
     /// Tail calls behind a dispatcher.
     TailCalls = "NB0355", "an XDP program behind a dispatcher makes tail calls";
+    /// A type or field that the kernel of `--btf` does not have.
+    KernelLacks = "NB0356", "a kernel lacks a type or field";
+    /// A function, hook or tracepoint that the kernel of `--btf` does not have.
+    NoTarget = "NB0357", "a kernel lacks the place of an attachment";
+    /// A file of `--btf` without types of a kernel.
+    NotKernelBtf = "NB0358", "a file is not the BTF of a kernel";
     /// A map that cannot be made.
     MapRefused = "NB0380", "a map cannot be made on a node";
     /// A selector that needs the network.

@@ -53,6 +53,7 @@ pub struct Relocation {
 
 /// A symbol.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "four independent facts of a file format")]
 pub struct Symbol<'a> {
     /// Name; empty for sections.
     pub name: &'a str,

@@ -6,7 +6,7 @@
 
 use super::{
     btf::{BtfError, TypeId},
-    elf::Elf,
+    elf::{Elf, Section},
     types::Types,
 };
 
@@ -98,9 +98,9 @@ impl<'a> Ext<'a> {
             for records in &table.sections {
                 let name = types.bytes(records.section).unwrap_or_default();
                 let section = elf.sections.iter().find(|section| section.is_code() && section.name.as_bytes() == name);
-                let size =
-                    section.map(|section| section.size()).ok_or(BtfError(".BTF.ext names a section without code"))?;
-                let inside = |record: &Record<'_>| u64::from(record.offset()) < size && record.offset() % 8 == 0;
+                let size = section.map(Section::size).ok_or(BtfError(".BTF.ext names a section without code"))?;
+                let inside =
+                    |record: &Record<'_>| u64::from(record.offset()) < size && record.offset().is_multiple_of(8);
                 if !records.records.iter().all(inside) || !records.records.is_sorted_by_key(Record::offset) {
                     return Err(BtfError("a record of .BTF.ext belongs to no instruction"));
                 }

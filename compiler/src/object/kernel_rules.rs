@@ -87,8 +87,7 @@ fn meta(types: &Types<'_>, found: &Type<'_>) -> Verdict {
     match found.kind() {
         kind::INT => plain().and_then(|()| int(found)),
         kind::PTR | kind::VOLATILE | kind::CONST | kind::RESTRICT => plain().and(nameless()).and(refers()),
-        kind::TYPEDEF => plain().and(named()).and(refers()),
-        kind::TYPE_TAG if name.is_empty() => Err("has no text"),
+        kind::TYPE_TAG | kind::DECL_TAG if name.is_empty() => Err("has no text"),
         kind::TYPE_TAG => plain().and(refers()),
         kind::ARRAY => plain().and(nameless()).and_then(|()| array(found)),
         kind::STRUCT | kind::UNION => perhaps_named().and_then(|()| composite(types, found)),
@@ -101,13 +100,11 @@ fn meta(types: &Types<'_>, found: &Type<'_>) -> Verdict {
         kind::FUNC_PROTO => nameless(),
         kind::VAR if found.extra() > 1 => Err("has a linkage that is neither static nor global"),
         kind::VAR if found.word == 0 => Err("has no type"),
-        kind::VAR => plain().and(named()).and(refers()),
+        kind::TYPEDEF | kind::VAR => plain().and(named()).and(refers()),
         kind::DATASEC => section(found, name),
         kind::FLOAT if !matches!(found.word, 2 | 4 | 8 | 12 | 16) => Err("has a size that no float has"),
-        kind::FLOAT => plain(),
-        kind::DECL_TAG if name.is_empty() => Err("has no text"),
         kind::DECL_TAG if found.extra().cast_signed() < -1 => Err("means a component that cannot be"),
-        kind::DECL_TAG => plain(),
+        kind::FLOAT | kind::DECL_TAG => plain(),
         _ => Err("is of a kind that is unknown"),
     }
 }
@@ -191,6 +188,7 @@ fn meaning(types: &Types<'_>, id: TypeId, found: &Type<'_>) -> Verdict {
         kind::PTR => exists(found.word).and_then(|()| pointer(types, found.word)),
         kind::TYPEDEF | kind::VOLATILE | kind::CONST | kind::RESTRICT | kind::TYPE_TAG => {
             exists(found.word)?;
+            pointer(types, found.word)?;
             // To void and to forward declarations is fine; what has a size must have one that can be told.
             acyclic(types, id, 0)
         }
@@ -198,14 +196,14 @@ fn meaning(types: &Types<'_>, id: TypeId, found: &Type<'_>) -> Verdict {
             let (element, index, _) = found.array().ok_or("is cut off")?;
             exists(element).and(exists(index))?;
             acyclic(types, id, 0)?;
-            let regular = |id: TypeId| {
-                let int = types.get(types.strip(id));
-                int.int().is_some_and(|int| int.offset == 0 && u32::from(int.bits).is_power_of_two() && int.bits >= 8)
-            };
-            if !regular(index) {
+            if !is_regular(types, index) {
                 return Err("has an index that is no integer");
             }
-            types.size(id).map(|_| ()).ok_or("has elements without size, or too many")
+            let is_int = types.get(types.strip(element)).kind() == kind::INT;
+            if is_int && !is_regular(types, element) {
+                return Err("has integers as elements that do not fill their bytes");
+            }
+            size(types, id).map(|_| ()).ok_or("has elements without size, or too many")
         }
         kind::STRUCT | kind::UNION => {
             acyclic(types, id, 0)?;
@@ -225,7 +223,7 @@ fn meaning(types: &Types<'_>, id: TypeId, found: &Type<'_>) -> Verdict {
         }
         kind::VAR => {
             exists(found.word)?;
-            types.size(found.word).map(|_| ()).ok_or("has a type without size")
+            size(types, found.word).map(|_| ()).ok_or("has a type without size")
         }
         kind::DATASEC => found.variables().try_for_each(|(variable, _, size)| {
             let is_variable = variable <= types.last() && types.get(variable).kind() == kind::VAR;
@@ -242,14 +240,42 @@ fn meaning(types: &Types<'_>, id: TypeId, found: &Type<'_>) -> Verdict {
     }
 }
 
-/// A pointer may point to anything that is a type of a value, and to functions.
-fn pointer(types: &Types<'_>, to: TypeId) -> Verdict {
-    match types.get(types.strip(to)).kind() {
-        kind::VAR | kind::DATASEC | kind::FUNC | kind::DECL_TAG => {
-            Err("points to something that is no type of a value")
+/// Size of a value; `None` for what is no type of a value, or has none.
+fn size(types: &Types<'_>, id: TypeId) -> Option<u32> {
+    let mut inner = types.strip(id);
+    for _ in 0..MAX_DEPTH {
+        match types.get(inner).array() {
+            Some((element, _, _)) => inner = types.strip(element),
+            None => break,
         }
-        _ => Ok(()),
     }
+    let is_value = id <= types.last() && !matches!(types.get(inner).kind(), kind::VAR | kind::DATASEC);
+    types.size(id).filter(|_| is_value)
+}
+
+/// A pointer may point to anything that is a type; pointers to pointers have an end.
+fn pointer(types: &Types<'_>, to: TypeId) -> Verdict {
+    let mut id = to;
+    for _ in 0..MAX_DEPTH {
+        let found = types.get(id);
+        id = match found.kind() {
+            // To a function the kernel takes it or not, by the order of the types.
+            kind::VAR | kind::DATASEC | kind::FUNC | kind::DECL_TAG => {
+                return Err("points to something that is no type of a value");
+            }
+            kind::ARRAY => found.array().map_or(0, |(element, _, _)| element),
+            kind::PTR | kind::TYPEDEF | kind::VOLATILE | kind::CONST | kind::RESTRICT | kind::TYPE_TAG => found.word,
+            _ => return Ok(()),
+        };
+    }
+    Err("is nested too deep, or in itself")
+}
+
+/// Whether `id` is an integer that fills its bytes: `btf_type_int_is_regular`.
+fn is_regular(types: &Types<'_>, id: TypeId) -> bool {
+    let found = types.get(types.strip(id));
+    let fills = |int: super::types::Int| int.offset == 0 && u32::from(int.bits) == found.word * 8;
+    matches!(found.word, 1 | 2 | 4 | 8 | 16) && found.int().is_some_and(fills)
 }
 
 /// Values that hold themselves have no end. Pointers end the search.
@@ -298,7 +324,7 @@ fn acyclic_member(types: &Types<'_>, outer: TypeId, first: TypeId) -> Verdict {
 }
 
 fn fits(types: &Types<'_>, found: &Type<'_>, member: &super::types::Member) -> Verdict {
-    let size = types.size(member.type_id).ok_or("has a member without size")?;
+    let size = size(types, member.type_id).ok_or("has a member without size")?;
     let inner = types.get(types.strip(member.type_id));
     let bits = if member.bit_size == 0 { u64::from(size) * 8 } else { u64::from(member.bit_size) };
     let bits = match inner.int() {
@@ -308,7 +334,10 @@ fn fits(types: &Types<'_>, found: &Type<'_>, member: &super::types::Member) -> V
     if member.bit_size != 0 && !matches!(inner.kind(), kind::INT | kind::ENUM | kind::ENUM64) {
         return Err("has a bitfield that is neither integer nor enum");
     }
-    if member.bit_size == 0 && inner.kind() != kind::INT && member.bit_offset % 8 != 0 {
+    if found.flag() && inner.kind() == kind::INT && !is_regular(types, member.type_id) {
+        return Err("has a bitfield of integers that do not fill their bytes");
+    }
+    if member.bit_size == 0 && (found.flag() || inner.kind() != kind::INT) && !member.bit_offset.is_multiple_of(8) {
         return Err("has a member that starts inside a byte");
     }
     if (u64::from(member.bit_offset) + bits).div_ceil(8) > u64::from(found.word) {
@@ -318,7 +347,7 @@ fn fits(types: &Types<'_>, found: &Type<'_>, member: &super::types::Member) -> V
 }
 
 fn prototype(types: &Types<'_>, found: &Type<'_>) -> Verdict {
-    let sized = |id: TypeId| id <= types.last() && types.size(id).is_some();
+    let sized = |id: TypeId| size(types, id).is_some();
     // A result of void is fine, also `const void`.
     if found.word > types.last() || !(sized(found.word) || types.strip(found.word) == 0) {
         return Err("returns something without size");

@@ -46,7 +46,9 @@ fn used(functions: &[Function], wanted: &BTreeSet<&str>) -> Vec<bool> {
     let is_wanted = |function: &Function| function.is_program && wanted.contains(function.name.as_str());
     let roots = functions.iter().enumerate().filter(|(_, function)| is_wanted(function)).map(|(index, _)| index);
     let mut used = vec![false; functions.len()];
-    code::reachable(functions, roots).into_iter().for_each(|index| used[index] = true);
+    for index in code::reachable(functions, roots) {
+        used[index] = true;
+    }
     used
 }
 

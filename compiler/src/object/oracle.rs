@@ -6,7 +6,10 @@
 
 use std::{collections::HashSet, os::fd::RawFd};
 
-use aya_obj::{Object, btf::BtfFeatures};
+use aya_obj::{
+    Object,
+    btf::{Btf, BtfFeatures},
+};
 
 use super::kernel_rules;
 
@@ -14,7 +17,7 @@ use super::kernel_rules;
 pub(super) fn check(bytes: &[u8]) -> Result<(), String> {
     let mut object = Object::parse(bytes).map_err(|error| text(&error))?;
     let features = BtfFeatures::new(true, true, true, true, true, true, true, true);
-    let btf = object.fixup_and_sanitize_btf(&features).map_err(|error| text(&error))?.map(|btf| btf.to_bytes());
+    let btf = object.fixup_and_sanitize_btf(&features).map_err(|error| text(&error))?.map(Btf::to_bytes);
     if let Some(blob) = btf {
         kernel_rules::check(&blob).map_err(|why| format!("kernel: BPF_BTF_LOAD refuses its BTF: {why}"))?;
     }

@@ -39,9 +39,9 @@ const MAX_CHAIN: usize = 32;
 /// All types of an object or a kernel.
 #[derive(Clone, Debug)]
 pub struct Types<'a> {
-    types: &'a [u8],
+    table: &'a [u8],
     strings: &'a [u8],
-    /// Where type `n + 1` stands in `types`.
+    /// Where type `n + 1` stands in `table`.
     offsets: Vec<u32>,
 }
 
@@ -239,7 +239,7 @@ impl<'a> Types<'a> {
             offsets.push(u32::try_from(at).map_err(|_| BtfError("it is larger than 4 GiB"))?);
             at += 12 + rest;
         }
-        Ok(Self { types, strings, offsets })
+        Ok(Self { table: types, strings, offsets })
     }
 
     /// Type `id`; 0 and what points outside is `void`.
@@ -247,7 +247,7 @@ impl<'a> Types<'a> {
         let Some(&at) = (id as usize).checked_sub(1).and_then(|index| self.offsets.get(index)) else {
             return Type::VOID;
         };
-        let bytes = &self.types[at as usize..];
+        let bytes = &self.table[at as usize..];
         let (info, rest) = (word(bytes, 1), &bytes[12..]);
         let kind = u8::try_from(info >> 24 & 0x1f).expect("invariant: masked to five bits");
         let length = rest_length(kind, (info & 0xffff) as usize).unwrap_or(0);

@@ -84,7 +84,9 @@ impl<'a> File<'a> {
         let mut header = *self.elf.header;
         header.e_shoff = U64::new(LittleEndian, bytes.len() as u64);
         bytes[..size_of_val(&header)].copy_from_slice(pod::bytes_of(&header));
-        headers.iter().for_each(|header| bytes.extend(pod::bytes_of(header)));
+        for header in &headers {
+            bytes.extend(pod::bytes_of(header));
+        }
         bytes
     }
 

@@ -45,6 +45,8 @@ pub(crate) fn workdir() -> tempfile::TempDir {
         ("bpf/prebuilt/xdp_pass.bpf.o", "xdp_pass.bpf.o"),
         ("compiler/tests/objects/badmaps.bpf.o", "badmaps.bpf.o"),
         ("compiler/tests/objects/hooks.bpf.o", "hooks.bpf.o"),
+        ("compiler/tests/objects/core_ambiguous.bpf.o", "core_ambiguous.bpf.o"),
+        ("compiler/tests/objects/core_local.bpf.o", "core_local.bpf.o"),
         ("compiler/tests/objects/mixed.bpf.o", "mixed.bpf.o"),
         ("compiler/tests/objects/odd.bpf.o", "odd.bpf.o"),
         ("compiler/tests/objects/chain.bpf.o", "chain.bpf.o"),
@@ -58,7 +60,14 @@ pub(crate) fn workdir() -> tempfile::TempDir {
     ] {
         fs::copy(root.join(from), directory.path().join(to)).unwrap_or_else(|error| panic!("{from}: {error}"));
     }
+    fs::write(directory.path().join("kernel.btf"), kernel_btf()).unwrap();
     directory
+}
+
+/// Types of the imaginary kernel of `core_kernel.bpf.c`, as a node would have them in `/sys/kernel/btf/vmlinux`.
+pub(crate) fn kernel_btf() -> Vec<u8> {
+    let object = fs::read(crate_dir().join("tests/objects/core_kernel.bpf.o")).unwrap();
+    nodebpf::object::elf::read(&object).unwrap().data(".BTF").unwrap().to_vec()
 }
 
 /// Copies the files of a case, not its expectations.

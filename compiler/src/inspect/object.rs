@@ -1,0 +1,230 @@
+//! What an object holds.
+
+use nodeplan::{digest::Sha256Digest, hook::Hook};
+use serde::Serialize;
+
+use super::variables::{self, Variable};
+use crate::{
+    object::{
+        self, ObjectError, ObjectFacts, ProgramFacts, helpers,
+        map::MapFacts,
+        parts::Parts,
+        section::{Target, Usage},
+    },
+    relocate::{self, Kernel},
+};
+
+/// An object.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Object {
+    /// Digest of the file.
+    pub sha256: String,
+    /// Its size.
+    pub bytes: usize,
+    /// Licence; absent if it names none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub licence: Option<String>,
+    /// Whether it has BTF.
+    pub btf: bool,
+    /// Whether BTF tells C lines.
+    pub lines: bool,
+    /// Programs, by section and offset.
+    pub programs: Vec<Program>,
+    /// Maps, by name.
+    pub maps: Vec<Map>,
+    /// Global variables, by section and offset.
+    pub globals: Vec<Variable>,
+    /// Why nodebpf would refuse it, whichever program is used.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<String>,
+}
+
+/// A program.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Program {
+    /// C function.
+    pub name: String,
+    /// ELF section.
+    pub section: String,
+    /// Kind of program, in bpftool's words; absent if libbpf does not know the section.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    pub program_type: Option<&'static str>,
+    /// Hook of nodebpf; absent if there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hook: Option<&'static str>,
+    /// What the section names: a function, tracepoint, attach type.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// Whether it may sleep.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub sleepable: bool,
+    /// Instructions, with those of the functions it calls.
+    pub instructions: u64,
+    /// Functions it calls.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub functions: Vec<String>,
+    /// Helpers it calls.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub helpers: Vec<String>,
+    /// CO-RE relocations.
+    pub relocations: usize,
+    /// Why nodebpf would refuse it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<String>,
+    /// For each kernel of `--btf`, what it lacks.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub kernels: Vec<OnKernel>,
+}
+
+/// A program on a kernel.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OnKernel {
+    /// Name of the kernel's file.
+    pub kernel: String,
+    /// What it lacks, in C's words.
+    pub lacks: Vec<String>,
+    /// What it lacks, where the program seems to ask first.
+    pub perhaps_unreachable: Vec<String>,
+}
+
+/// A map.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Map {
+    /// C variable.
+    pub name: String,
+    /// Type, in bpftool's words.
+    #[serde(rename = "type")]
+    pub map_type: &'static str,
+    /// Type of its keys.
+    pub key: String,
+    /// Size of a key.
+    pub key_bytes: u32,
+    /// Type of its values.
+    pub value: String,
+    /// Size of a value.
+    pub value_bytes: u32,
+    /// Most entries; bytes of a ring buffer.
+    pub max_entries: u32,
+    /// Bytes of all keys and values, per-CPU values for the CPUs that were named.
+    pub memory_bytes: u64,
+}
+
+/// Looks at an object.
+pub fn inspect(bytes: &[u8], cpus: u32, kernels: &[Kernel<'_>]) -> Result<Object, ObjectError> {
+    let facts = object::read(bytes)?;
+    let parts = Parts::read(bytes)?;
+    let programs = facts.programs.iter().map(|program| read_program(program, &facts, &parts, kernels)).collect();
+    let mut refused: Vec<_> = facts.constructs.iter().map(|construct| format!("it needs {construct}")).collect();
+    if !facts.has_btf {
+        refused.push("it has no BTF".to_owned());
+    }
+    if facts.licence.as_deref().is_none_or(str::is_empty) {
+        refused.push("it has no licence".to_owned());
+    }
+    Ok(Object {
+        sha256: Sha256Digest::of(bytes).to_string(),
+        bytes: bytes.len(),
+        licence: facts.licence.clone(),
+        btf: facts.has_btf,
+        lines: facts.has_lines,
+        programs,
+        maps: facts.maps.iter().map(|map| read_map(map, cpus)).collect(),
+        globals: parts.types.as_ref().map(|types| variables::read(types, &parts.elf)).unwrap_or_default(),
+        refused,
+    })
+}
+
+fn read_program(facts: &ProgramFacts, object: &ObjectFacts, parts: &Parts<'_>, kernels: &[Kernel<'_>]) -> Program {
+    let mut refused = Vec::new();
+    let (hook, target) = match facts.kind.as_ref().map(|section| &section.usage) {
+        Ok(Usage::Hook(hook, target)) => (Some(*hook), target.text()),
+        Ok(Usage::Refused(what)) => {
+            refused.push(format!("it is {what}"));
+            (None, String::new())
+        }
+        Err(error) => {
+            refused.push(error.to_string());
+            (None, String::new())
+        }
+    };
+    refused.extend(facts.constructs.iter().map(|construct| format!("it needs {construct}")));
+    let gpl = object.licence.as_deref().is_some_and(|licence| helpers::GPL_LICENCES.contains(&licence));
+    if !gpl && hook.is_some_and(helpers::hook_is_gpl_only) {
+        refused.push("its hook needs a GPL-compatible licence".to_owned());
+    }
+    let name = |id: &u32| helpers::name(*id).unwrap_or_else(|| format!("helper {id}"));
+    let needs_gpl = facts.helpers.keys().filter(|id| !gpl && helpers::is_gpl_only(**id));
+    refused.extend(needs_gpl.map(|id| format!("{} needs a GPL-compatible licence", name(id))));
+    let section = facts.kind.as_ref().ok();
+    Program {
+        name: facts.name.clone(),
+        section: facts.section.clone(),
+        program_type: section.map(|section| section.program_type.name()),
+        hook: hook.map(Hook::as_str),
+        target: Some(target).filter(|target| !target.is_empty()),
+        sleepable: section.is_some_and(|section| section.sleepable),
+        instructions: facts.instructions,
+        functions: facts.functions.clone(),
+        helpers: facts.helpers.keys().map(name).collect(),
+        relocations: facts.relocations,
+        refused,
+        kernels: kernels.iter().map(|kernel| on_kernel(facts, parts, kernel)).collect(),
+    }
+}
+
+fn on_kernel(facts: &ProgramFacts, parts: &Parts<'_>, kernel: &Kernel<'_>) -> OnKernel {
+    let mut found = OnKernel { kernel: kernel.name.clone(), lacks: Vec::new(), perhaps_unreachable: Vec::new() };
+    found.lacks.extend(missing_target(facts, kernel));
+    for lack in relocate::lacks(parts, &facts.name, kernel) {
+        let list = if lack.perhaps_unreachable { &mut found.perhaps_unreachable } else { &mut found.lacks };
+        list.push(lack.what);
+    }
+    found
+}
+
+/// What the section names and the kernel does not have.
+fn missing_target(facts: &ProgramFacts, kernel: &Kernel<'_>) -> Option<String> {
+    let Usage::Hook(hook, Target::Name(name)) = &facts.kind.as_ref().ok()?.usage else { return None };
+    let has = match hook {
+        Hook::Fentry | Hook::Fexit => kernel.has_function(name),
+        Hook::Lsm => kernel.has_lsm_hook(name),
+        Hook::BtfTracepoint => kernel.has_tracepoint(name),
+        Hook::Xdp
+        | Hook::Tc
+        | Hook::Cgroup
+        | Hook::Tracepoint
+        | Hook::RawTracepoint
+        | Hook::Kprobe
+        | Hook::Kretprobe => true,
+    };
+    (!has).then(|| format!("{hook} {name}"))
+}
+
+fn read_map(facts: &MapFacts, cpus: u32) -> Map {
+    Map {
+        name: facts.name.clone(),
+        map_type: facts.map_type.name(),
+        key: facts.key.c_type.clone(),
+        key_bytes: facts.key.size,
+        value: facts.value.c_type.clone(),
+        value_bytes: facts.value.size,
+        max_entries: facts.max_entries,
+        memory_bytes: memory(facts, cpus),
+    }
+}
+
+/// Bytes of all keys and values; without what the kernel adds to each entry. Per-CPU values are rounded up to 8 bytes:
+/// linux `kernel/bpf/arraymap.c` and `hashtab.c`. A ring buffer's size is in bytes: `kernel/bpf/ringbuf.c`.
+fn memory(facts: &MapFacts, cpus: u32) -> u64 {
+    let entries = u64::from(facts.max_entries);
+    if matches!(facts.map_type.name(), "ringbuf" | "user_ringbuf") {
+        return entries;
+    }
+    let value = u64::from(facts.value.size);
+    let values = if facts.map_type.is_per_cpu() { value.next_multiple_of(8) * u64::from(cpus) } else { value };
+    entries.saturating_mul(u64::from(facts.key.size) + values)
+}

@@ -1,0 +1,93 @@
+//! Kernel: the types of one kernel, found by name.
+//!
+//! In:   content of a node's `/sys/kernel/btf/vmlinux`. Out: [`Kernel`]. May fail with: [`BtfError`].
+
+use std::collections::HashMap;
+
+use crate::object::{
+    btf::{BtfError, TypeId},
+    types::{Types, kind},
+};
+
+/// A kernel's types.
+#[derive(Debug)]
+pub struct Kernel<'a> {
+    /// How people call it: the file's name.
+    pub name: String,
+    /// Its types.
+    pub types: Types<'a>,
+    /// Ids by name without flavour, rising.
+    by_name: HashMap<&'a str, Vec<TypeId>>,
+}
+
+impl<'a> Kernel<'a> {
+    /// Reads a BTF blob.
+    pub fn parse(name: String, blob: &'a [u8]) -> Result<Self, BtfError> {
+        let types = Types::parse(blob)?;
+        let mut by_name: HashMap<&str, Vec<TypeId>> = HashMap::with_capacity(types.last() as usize / 2);
+        for (id, found) in types.iter().filter(|(_, found)| found.name != 0) {
+            by_name.entry(essential(types.string(found.name))).or_default().push(id);
+        }
+        if types.last() == 0 {
+            return Err(BtfError("it has no types"));
+        }
+        Ok(Self { name, types, by_name })
+    }
+
+    /// All types whose name without flavour is that of `name`.
+    pub fn named(&self, name: &str) -> &[TypeId] {
+        self.by_name.get(essential(name)).map_or(&[], Vec::as_slice)
+    }
+
+    fn has(&self, name: &str, wanted: u8) -> bool {
+        self.named(name).iter().any(|id| self.types.get(*id).kind() == wanted && self.types.name(*id) == name)
+    }
+
+    /// Whether it has a function `name` that is not inlined everywhere.
+    pub fn has_function(&self, name: &str) -> bool {
+        self.has(name, kind::FUNC)
+    }
+
+    /// Whether BPF programs can be attached to the security hook `name`: linux `kernel/bpf/bpf_lsm.c`.
+    pub fn has_lsm_hook(&self, name: &str) -> bool {
+        self.has_function(&format!("bpf_lsm_{name}"))
+    }
+
+    /// Whether it has the tracepoint `name` with typed arguments: linux `include/trace/bpf_probe.h`.
+    pub fn has_tracepoint(&self, name: &str) -> bool {
+        self.has(&format!("btf_trace_{name}"), kind::TYPEDEF)
+    }
+}
+
+/// A name without its flavour: `task_struct___old` means `task_struct`. Source: libbpf `src/relo_core.c`,
+/// `bpf_core_essential_name_len`: three underscores that neither begin the name nor stand beside a fourth.
+pub fn essential(name: &str) -> &str {
+    let bytes = name.as_bytes();
+    let is_flavour = |at: usize| {
+        bytes[at..].starts_with(b"___") && bytes[at - 1] != b'_' && bytes.get(at + 3).is_some_and(|next| *next != b'_')
+    };
+    match (1..bytes.len()).rev().find(|at| is_flavour(*at)) {
+        Some(at) => &name[..at],
+        None => name,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flavours_are_cut_off() {
+        for (name, wanted) in [
+            ("task_struct", "task_struct"),
+            ("task_struct___old", "task_struct"),
+            ("a___b___c", "a___b"),
+            ("___x", "___x"),
+            ("a____b", "a____b"),
+            ("a___", "a___"),
+            ("", ""),
+        ] {
+            assert_eq!(essential(name), wanted, "case: {name}");
+        }
+    }
+}
