@@ -160,7 +160,7 @@ fn judge(program: &Program, place: &Place, feature: Feature, releases: &[OcpVers
         } else {
             Diagnostic::warning(code, format!("`{name}` needs {feature}; whether OpenShift {of} has it is not known"))
                 .at(place.span, format_args!("this {hook} needs it"))
-                .help("try it on one node: `nodebpf-loader selftest` says what its kernel has")
+                .help("try it on one node of a canary pool; `nodebpf-loader status` there says what was missing")
         };
         diags.push(diagnostic.note(format!("source: {}", table::has(*first, feature).1)));
     }
