@@ -21,7 +21,7 @@ use nodeplan::{bundle::Unverified, plan::NodePlan, sorted::SortedMap, statement,
 /// A kind of input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
-    /// A manifest; half of the time its first lines make it a policy.
+    /// A manifest or a policy.
     Manifest,
     /// A BPF object.
     Object,

@@ -62,7 +62,8 @@ fn compile(args: &CompileArgs, session: &mut Session) -> anyhow::Result<Vec<Outp
     let front = front::load(&args.manifest, rules.as_ref(), session)?;
     let keys = read_keys(&args.keys, session)?;
     let Some(front) = front else { return Ok(Vec::new()) };
-    front::platform(&front, &args.target, session);
+    let releases = front::releases(&args.target, session);
+    front::platform(&front, &releases, session);
     let pools = lower::pools(&front.checked, &args.pools, &mut session.diags);
     if let (Some(rules), false) = (&rules, keys.is_empty()) {
         check_signers(&keys, &front, rules, session);

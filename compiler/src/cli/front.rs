@@ -4,6 +4,7 @@
 //! May fail with: `NB01xx` to `NB04xx`, and I/O.
 
 use nodeplan::{
+    applies::OcpVersion,
     limits,
     plan::NodePlan,
     trust::{Trust, TrustDocument},
@@ -43,9 +44,16 @@ pub(super) fn rules(
     }
 }
 
+/// The releases of `--ocp`, with what is to be said about them; once per run.
+pub(super) fn releases(target: &TargetArgs, session: &mut Session) -> Vec<OcpVersion> {
+    let releases = platform::target::releases(&target.ocp);
+    platform::check_releases(&releases, &mut session.diags);
+    releases
+}
+
 /// Judges a manifest by the releases it is for.
-pub(super) fn platform(front: &Front, target: &TargetArgs, session: &mut Session) {
-    platform::check(&front.plan, &front.checked, &platform::target::releases(&target.ocp), &mut session.diags);
+pub(super) fn platform(front: &Front, releases: &[OcpVersion], session: &mut Session) {
+    platform::check(&front.plan, &front.checked, releases, &mut session.diags);
 }
 
 /// A problem was reported; there is nothing to go on with.

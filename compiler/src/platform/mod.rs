@@ -10,4 +10,4 @@ mod helpers;
 pub mod table;
 pub mod target;
 
-pub use check::check;
+pub use check::{check, check_releases};
