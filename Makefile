@@ -13,9 +13,9 @@ demo:
 test:
 	$(CARGO) xtask test
 
-# The tests of every day: no virtual machines.
+# The tests of every day: no virtual machines, no fuzzing.
 check:
-	$(CARGO) xtask test --no-vm
+	$(CARGO) xtask test --no-vm --no-fuzz
 
 # Both release binaries, in target/dist/.
 dist:

@@ -188,7 +188,7 @@ for name in sys.argv[1:]:
         print(json.dumps(document, sort_keys=True))
 ";
 
-/// PyYAML reads YAML 1.1, as Kubernetes tools do; ruamel.yaml reads 1.2. Both must find what was meant.
+/// `PyYAML` reads YAML 1.1, as Kubernetes tools do; ruamel.yaml reads 1.2. Both must find what was meant.
 #[test]
 fn both_versions_of_yaml_read_equal_documents() {
     let directory = project();

@@ -12,7 +12,7 @@ use support::{MANIFEST, fail, project, stderr, stdout, succeed};
 /// A manifest with `count` programs that are not in the object.
 fn many_problems(count: usize) -> String {
     let program = |n| format!("    - {{name: nothing_{n}, object: drop_frag_needed.bpf.o}}\n");
-    let programs: String = (0..count).map(program).collect();
+    let programs = (0..count).map(program).collect::<Vec<_>>().concat();
     let (head, _) = MANIFEST.split_once("    - name").unwrap();
     head.to_owned() + &programs
 }
@@ -131,7 +131,7 @@ fn snippets_of_odd_texts_point_at_the_right_place() {
 #[test]
 fn very_long_lines_are_cut() {
     let directory = project();
-    let pools: String = (0..9000).map(|n| format!("p{n}, ")).collect();
+    let pools = (0..9000).map(|n| format!("p{n}, ")).collect::<Vec<_>>().concat();
     // Among them one whose other party is far away on the same line.
     let long = format!("pools: [{pools}BAD, {}, p0]", "b".repeat(40_000));
     let long = MANIFEST.replace("pools: [worker, edge]", &long);

@@ -29,14 +29,17 @@ const CRASHES_MAX: u64 = 20;
 static PLACE: Mutex<String> = Mutex::new(String::new());
 
 pub(crate) fn run(options: &Options) -> ExitCode {
+    if options.file.is_none() && options.only.is_none() && !options.worker {
+        return watch(options);
+    }
     let seeds = options.target.seeds();
     if let Some(file) = &options.file {
         return one(options.target, &seeds, &fs::read(file).unwrap_or_default());
     }
     if let Some(n) = options.only {
-        return one(options.target, &seeds, &options.target.input(&seeds, options.seed, n));
+        return one(options.target, &seeds, &input(&seeds, options.seed, n));
     }
-    if options.worker { work(options, &seeds) } else { watch(options, &seeds) }
+    work(options, &seeds)
 }
 
 /// Tries one input where a panic may be seen as it is.
@@ -47,10 +50,10 @@ fn one(target: Target, seeds: &Seeds, input: &[u8]) -> ExitCode {
 }
 
 /// Starts workers until the time is up: one that dies took its input with it, and the next starts behind that.
-fn watch(options: &Options, seeds: &Seeds) -> ExitCode {
+fn watch(options: &Options) -> ExitCode {
     let started = Instant::now();
     let name = options.target.name();
-    println!("{name}: seed {}, {} seconds, {} sound inputs", options.seed, options.seconds, seeds.files.len());
+    println!("{name}: seed {}, {} seconds", options.seed, options.seconds);
     if let Err(error) = fs::create_dir_all(&options.crashes) {
         eprintln!("making `{}`: {error}", options.crashes.display());
         return ExitCode::from(3);
@@ -75,7 +78,7 @@ fn watch(options: &Options, seeds: &Seeds) -> ExitCode {
             Ok(_) => {
                 failed = true;
                 let n = read_progress(&progress);
-                report(options, n, "the process died", &options.target.input(seeds, options.seed, n));
+                report(options, n, "the process died", &input(&options.target.seeds(), options.seed, n));
                 from = n + 1;
             }
             Err(error) => {
@@ -111,7 +114,7 @@ fn work(options: &Options, seeds: &Seeds) -> ExitCode {
         if progress.write_at(&n.to_le_bytes(), 0).is_err() {
             return ExitCode::from(3);
         }
-        let input = options.target.input(seeds, options.seed, n);
+        let input = input(seeds, options.seed, n);
         let began = Instant::now();
         match panic::catch_unwind(AssertUnwindSafe(|| options.target.run(seeds, &input))) {
             Ok(true) => sound += 1,
@@ -127,9 +130,10 @@ fn work(options: &Options, seeds: &Seeds) -> ExitCode {
         }
         n += 1;
     }
-    println!("{name}: {} inputs, {sound} of them sound, {crashes} crashes", n - options.from);
+    let (count, files) = (n - options.from, seeds.files.len());
+    println!("{name}: {count} inputs made of {files} files, {sound} of them sound, {crashes} crashes");
     // A target that takes everything or nothing is not fuzzed, whatever its figures say.
-    if n - options.from > 1000 && (sound == 0 || sound == n - options.from) {
+    if count > 1000 && (sound == 0 || sound == count) {
         println!("{name}: the target does not look at its input");
         return ExitCode::FAILURE;
     }
@@ -150,9 +154,7 @@ fn report(options: &Options, n: u64, why: &str, input: &[u8]) {
     println!("{name}: input {n}: {why}\n  kept: {kept}\n  again: cargo xtask fuzz --target {name} --file {kept}");
 }
 
-impl Target {
-    /// Input `n` of a run with this seed.
-    pub(crate) fn input(self, seeds: &Seeds, seed: u64, n: u64) -> Vec<u8> {
-        mutate::input(&seeds.files, seeds.words, &mut Random::of(seed, n))
-    }
+/// Input `n` of a run with this seed.
+fn input(seeds: &Seeds, seed: u64, n: u64) -> Vec<u8> {
+    mutate::input(&seeds.files, seeds.words, &mut Random::of(seed, n))
 }

@@ -21,7 +21,7 @@ use nodeplan::{bundle::Unverified, plan::NodePlan, sorted::SortedMap, statement,
 /// A kind of input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
-    /// A manifest; half of the time its first lines make it a policy.
+    /// A manifest or a policy.
     Manifest,
     /// A BPF object.
     Object,
@@ -183,7 +183,8 @@ impl Target {
     /// Everything sound that this repository has of the kind.
     pub(crate) fn seeds(self) -> Seeds {
         let all = below(&root());
-        let of = |ending: &str| all.iter().filter(|path| path.to_string_lossy().ends_with(ending)).cloned();
+        let of =
+            |ending: &'static str| all.iter().filter(move |path| path.to_string_lossy().ends_with(ending)).cloned();
         let read = |path: PathBuf| fs::read(&path).ok();
         let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
         let objects: BTreeMap<_, _> = of(".bpf.o").filter_map(|path| Some((name(&path)?, read(path)?))).collect();

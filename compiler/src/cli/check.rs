@@ -18,7 +18,7 @@ pub(super) fn run(args: &CheckArgs, session: &mut Session) -> anyhow::Result<Exi
             rules: rules.as_ref(),
             moment: front::moment(args.rules.at),
             pools: &[],
-            releases: front::releases(&args.target),
+            releases: front::releases(&args.target, session),
             kernels: &kernels,
         };
         let rows: Vec<_> =

@@ -67,7 +67,7 @@ fn compile(args: &CompileArgs, session: &mut Session) -> anyhow::Result<Option<V
         rules: rules.as_ref(),
         moment: front::moment(args.rules.at),
         pools: &args.pools,
-        releases: front::releases(&args.target),
+        releases: front::releases(&args.target, session),
         kernels: &kernels,
     };
     let fronts = front::load(&args.manifests, &judge, session)?;

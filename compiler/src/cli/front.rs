@@ -73,9 +73,11 @@ pub(super) struct Judge<'a> {
     pub(super) kernels: &'a [Kernel<'a>],
 }
 
-/// The releases of `--ocp`.
-pub(super) fn releases(target: &TargetArgs) -> Vec<OcpVersion> {
-    platform::target::releases(&target.ocp)
+/// The releases of `--ocp`, with what is to be said about them; once per run.
+pub(super) fn releases(target: &TargetArgs, session: &mut Session) -> Vec<OcpVersion> {
+    let releases = platform::target::releases(&target.ocp);
+    platform::check_releases(&releases, &mut session.diags);
+    releases
 }
 
 /// A problem was reported; there is nothing to go on with.

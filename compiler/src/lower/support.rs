@@ -19,9 +19,21 @@ use crate::{
 /// Longest name of a Kubernetes object, in bytes: apimachinery `pkg/util/validation`, `DNS1123SubdomainMaxLength`.
 const NAME_MAX_BYTES: usize = 253;
 
-/// Suffixes of units that Ignition takes: ignition `config/validate/unit.go`.
-const SUFFIXES: [&str; 11] =
-    ["automount", "device", "mount", "path", "scope", "service", "slice", "snapshot", "socket", "swap", "target"];
+/// Suffixes of units that Ignition takes: ignition `config/v3_2/types/unit.go`, `validateName`.
+const SUFFIXES: [&str; 12] = [
+    "automount",
+    "device",
+    "mount",
+    "path",
+    "scope",
+    "service",
+    "slice",
+    "snapshot",
+    "socket",
+    "swap",
+    "target",
+    "timer",
+];
 
 /// Ignition versions that are taken. Ours are all 3.2.0; what others merge by hand may say more.
 const VERSIONS: [&str; 5] = ["3.0.0", "3.1.0", "3.2.0", "3.3.0", "3.4.0"];
@@ -98,7 +110,7 @@ rules! {
         "MCO pkg/controller/common/reconcile.go";
     /// A path with `..`, `//` or without `/`.
     PathUnclean: Unparsable, "must be an absolute path without `.`, `..`, `//` and `/` at its end",
-        "ignition config/v3_2/types/path.go";
+        "ignition config/v3_2/types/path.go, validatePath";
     /// A path on a file system that is read-only on nodes.
     PathReadOnly: Tripwire, "must lie where nodes can write: /etc, /var, /usr/local, /opt, /home, /root, /srv or /mnt",
         "MCO pkg/daemon/file_writers.go writes it; RHCOS mounts /usr read-only";
@@ -106,10 +118,10 @@ rules! {
     PathForce: Forbidden, "must not be /run/machine-config-daemon-force",
         "MCO pkg/controller/common/reconcile.go";
     /// Two entries for one path.
-    PathTwice: Unparsable, "must stand once", "ignition config/v3_2/types/storage.go";
+    PathTwice: Unparsable, "must stand once", "ignition config/validate/validate.go, ErrDuplicate";
     /// Missing, or with special bits.
     Mode: Unparsable, "must be a mode of permission bits, 0 to 511 (0777)",
-        "ignition config/v3_4/types/mode.go; spec 3.2 strips special bits silently";
+        "MCO refuses more in configs of 3.4 (\"cannot exceed 0777\"), and strips it silently from those of 3.2";
     /// An owner other than root.
     Owner: Tripwire, "must not be there: files belong to root, other names are looked up on each node",
         "MCO pkg/daemon/file_writers.go";
@@ -127,18 +139,18 @@ rules! {
         "ignition config/v3_2/types/verification.go; the operator never compares it, first boots do";
     /// Overwriting left to the default.
     Overwrite: Tripwire, "must be true: without it a first boot refuses a file that the image has",
-        "ignition internal/exec/util/file.go";
+        "ignition internal/exec/stages/files/filesystemEntries.go, removePathOnOverwrite";
     /// A unit that systemd does not know.
     UnitName: Unparsable, "must be a unit name with a suffix such as `.service`",
-        "ignition config/validate/unit.go";
+        "ignition config/v3_2/types/unit.go, validateName";
     /// Two entries for one unit.
-    UnitTwice: Unparsable, "must stand once", "ignition config/v3_2/types/systemd.go";
+    UnitTwice: Unparsable, "must stand once", "ignition config/validate/validate.go, ErrDuplicate";
     /// `enabled` on a unit that cannot be.
     UnitInstall: Tripwire, "must be there: `enabled` has no effect without it",
-        "ignition config/validate/unit.go, ValidateInstallSection";
+        "ignition config/shared/validations/unit.go, ValidateInstallSection (a warning there)";
     /// Text that is no unit.
     UnitText: Unparsable, "must be lines of `[Section]`, `Key=value` and comments",
-        "go-systemd unit/deserialize.go";
+        "ignition config/shared/parse, ParseUnitContents";
 }
 
 /// One thing that would be refused. Shown as what was found.
@@ -325,7 +337,7 @@ fn unit<'a>(unit: &'a Value, at: &str, seen: &mut BTreeSet<&'a str>, found: &mut
     let field = |name: &str| format!("{at}.{name}");
     let sound = name.rsplit_once('.').is_some_and(|(stem, suffix)| {
         let plain = stem.bytes().all(|b| b.is_ascii_alphanumeric() || b":_.@\\-".contains(&b));
-        !stem.is_empty() && plain && name.len() <= 255 && (SUFFIXES.contains(&suffix) || suffix == "timer")
+        !stem.is_empty() && plain && name.len() <= 255 && SUFFIXES.contains(&suffix)
     });
     found.unless(sound, Rule::UnitName, field("name"), unit.get("name"));
     found.unless(seen.insert(name), Rule::UnitTwice, field("name"), unit.get("name"));

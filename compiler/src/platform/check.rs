@@ -18,7 +18,6 @@ pub fn check(plan: &NodePlan, checked: &Checked, wanted: &[OcpVersion], diags: &
     let range = plan.applies_to.ocp.as_ref();
     let place = checked.applies_to_spans.ocp.unwrap_or(checked.stream.span);
     let mut releases = wanted.to_vec();
-    outside(&releases, diags);
     if let Some(range) = range {
         let known: Vec<_> = table::releases().collect();
         let asked = if wanted.is_empty() { &known } else { wanted };
@@ -30,9 +29,12 @@ pub fn check(plan: &NodePlan, checked: &Checked, wanted: &[OcpVersion], diags: &
     releases.retain(|release| (OLDEST..=NEWEST).contains(release));
     kernels(plan.applies_to.kernel.as_ref(), &releases, checked, diags);
     features(plan, checked, &releases, diags);
-    if !wanted.is_empty() {
-        disruption(&releases, diags);
-    }
+}
+
+/// Judges what was asked for with `--ocp`, whatever the manifests: once per run.
+pub fn check_releases(releases: &[OcpVersion], diags: &mut Diagnostics) {
+    outside(releases, diags);
+    disruption(releases, diags);
 }
 
 /// Releases that the table does not have.
@@ -156,7 +158,7 @@ fn judge(program: &Program, place: &Place, feature: Feature, releases: &[OcpVers
         } else {
             Diagnostic::warning(code, format!("`{name}` needs {feature}; whether OpenShift {of} has it is not known"))
                 .at(place.span, format_args!("this {hook} needs it"))
-                .help("try it on one node: `nodebpf-loader selftest` says what its kernel has")
+                .help("try it on one node of a canary pool; `nodebpf-loader status` there says what was missing")
         };
         diags.push(diagnostic.note(format!("source: {}", table::has(*first, feature).1)));
     }

@@ -9,4 +9,4 @@ mod check;
 pub mod table;
 pub mod target;
 
-pub use check::check;
+pub use check::{check, check_releases};
