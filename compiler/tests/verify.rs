@@ -140,7 +140,7 @@ fn expiry_is_told_before_it_comes() {
         let text = stderr(&succeed(dir, &format!("verify --trust trust.json {bundle}{args}")));
         assert_eq!(text.is_empty(), want.is_none(), "case {args}: {text}");
         assert!(text.contains(want.unwrap_or_default()), "case {args}: {text}");
-        let exit = if want.is_some() { 1 } else { 0 };
+        let exit = i32::from(want.is_some());
         let args = format!("verify --trust trust.json {bundle}{args} --strict");
         assert_eq!(support::nodebpf(dir, &args.split(' ').collect::<Vec<_>>()).status.code(), Some(exit), "{args}");
     }
