@@ -219,9 +219,9 @@ fn sizes_are_bounded_before_anything_is_believed() {
             let bytes = zeros(len);
             let mut members: Vec<(&str, &[u8])> = vec![(STATEMENT_MEMBER, b"x")];
             if member == STATEMENT_MEMBER {
-                members[0].1 = &bytes
+                members[0].1 = &bytes;
             } else {
-                members.push((member, &bytes))
+                members.push((member, &bytes));
             }
             archive_of(&members)
         };

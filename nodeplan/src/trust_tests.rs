@@ -147,7 +147,7 @@ fn a_document_says_no_more_than_its_format() {
         document.owners.values_mut().next().unwrap()
     }
     let cases: [(&str, Change); 5] = [
-        ("another hook", |d| drop(owner(d).hooks.insert(Hook::Lsm, HookRule { band: None }))),
+        ("another hook", |d| assert_eq!(owner(d).hooks.insert(Hook::Lsm, HookRule { band: None }), None)),
         ("kubelet", |d| owner(d).may_close = true),
         ("programs", |d| owner(d).limits.programs = Some(1)),
         ("map bytes", |d| owner(d).limits.map_bytes = Some(1)),
