@@ -9,7 +9,24 @@ use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Stdio};
 use nodeplan::{bundle::Unverified, trust::Trust};
 use support::{MANIFEST, POLICY, command, fail, node_files, nodebpf, project, stderr, stdout, succeed};
 
-const COMMANDS: [&str; 9] = ["", "keygen", "trust", "trust build", "check", "compile", "install", "verify", "explain"];
+const COMMANDS: [&str; 16] = [
+    "",
+    "keygen",
+    "trust",
+    "trust build",
+    "check",
+    "compile",
+    "install",
+    "verify",
+    "explain",
+    "sign",
+    "trust sign",
+    "trust add-key",
+    "trust revoke",
+    "trust floor",
+    "trust rotate-root",
+    "trust show",
+];
 
 fn listing(directory: &Path) -> Vec<String> {
     let mut names: Vec<_> =

@@ -24,6 +24,8 @@ fn repository() -> tempfile::TempDir {
     succeed(dir, "install --pool worker --trust trust.json --loader loader -o repo/install");
     let bundle = node_files(&fs::read(dir.join("repo/pools").join(CONFIG)).unwrap()).remove(0).1;
     fs::write(dir.join("repo/netops-frag.bundle"), bundle).unwrap();
+    let other = "spec: {config: {storage: {files: [{path: /etc/cron.d/nodebpf/x}, {path: etc}]}}}";
+    fs::write(dir.join("repo/other.yaml"), other).unwrap();
     fs::write(dir.join("repo/README.md"), "# text").unwrap();
     fs::write(dir.join("repo/chart.yaml"), "{{- if .Values.x }}\n").unwrap();
     fs::create_dir_all(dir.join("repo/.git")).unwrap();
@@ -50,8 +52,8 @@ fn a_directory_is_gone_through() {
             "repo/pools/99-worker-nodebpf-stream-netops-frag.yaml",
         ]
     );
-    // README, chart, and the two MachineConfigs of `install`.
-    assert_eq!(stderr(&output), "bundles verified: 4, refused: 0; files without bundles: 4\n");
+    // README, chart, a MachineConfig of others, and the two MachineConfigs of `install`.
+    assert_eq!(stderr(&output), "bundles verified: 4, refused: 0; files without bundles: 5\n");
     let again = succeed(directory.path(), "verify --trust trust.json repo");
     assert_eq!(stdout(&again), text);
 }
@@ -71,7 +73,7 @@ fn json_says_the_same() {
     assert_eq!(first["signers"].as_array().unwrap().len(), 1);
     assert_eq!(report["refused"][0]["code"], "NB1101");
     assert_eq!(report["refused"][0]["file"], "repo/other.bundle");
-    assert_eq!(report["skipped"], 4);
+    assert_eq!(report["skipped"], 5);
 }
 
 #[test]
@@ -98,6 +100,12 @@ fn one_bad_file_fails_the_gate() {
         ("another stream's file", "x.yaml", config.replace("netops-frag.bundle", "netops-x.bundle").into(), "NB1111"),
         ("no bundle's name", "x.yaml", config.replace("netops-frag.bundle", "x.bundle.bak").into(), "is not named"),
         ("a path in disguise", "x.yaml", config.replace("/etc/nodebpf", "/etc/./nodebpf").into(), "another spelling"),
+        (
+            "another path in disguise",
+            "x.yaml",
+            config.replace("/etc/nodebpf", "/etc/x/..//nodebpf").into(),
+            "another spelling",
+        ),
         ("appended", "x.yaml", config.replace("mode: 420", "mode: 420\n        append: [{}]").into(), "is appended to"),
         ("not YAML", "x.yaml", format!("{config}\n\t[").into(), "neither"),
         ("an extra member", "netops-frag.bundle", extra.encode(), "does not belong there"),
@@ -140,7 +148,7 @@ fn expiry_is_told_before_it_comes() {
         let text = stderr(&succeed(dir, &format!("verify --trust trust.json {bundle}{args}")));
         assert_eq!(text.is_empty(), want.is_none(), "case {args}: {text}");
         assert!(text.contains(want.unwrap_or_default()), "case {args}: {text}");
-        let exit = if want.is_some() { 1 } else { 0 };
+        let exit = i32::from(want.is_some());
         let args = format!("verify --trust trust.json {bundle}{args} --strict");
         assert_eq!(support::nodebpf(dir, &args.split(' ').collect::<Vec<_>>()).status.code(), Some(exit), "{args}");
     }

@@ -196,3 +196,122 @@ fn members_are_exactly_the_statements() {
     assert!(matches!(open(&unsorted, &trust), Err(Refusal::Member(_))));
     assert!(matches!(open(&archive::encode(&[]), &trust), Err(Refusal::Missing(_))));
 }
+
+fn archive_of(members: &[(&str, &[u8])]) -> Vec<u8> {
+    archive::encode(&members.iter().map(|(name, bytes)| Member { name, bytes }).collect::<Vec<_>>())
+}
+
+#[test]
+fn sizes_are_bounded_before_anything_is_believed() {
+    let zeros = |len: usize| vec![0u8; len];
+    let id = TestKey::new(1).public().id();
+    let (signature, object) = (format!("signatures/{id}.sig"), statement::object_member(&Sha256Digest::of(b"object")));
+    let whole = zeros(limits::BUNDLE_MAX_BYTES + 1);
+    assert!(matches!(Unverified::decode(&whole), Err(Refusal::TooLarge { .. })));
+    assert!(!matches!(Unverified::decode(&whole[1..]), Err(Refusal::TooLarge { .. })), "the limit itself is allowed");
+    let cases: [(&str, &str, usize); 3] = [
+        ("statement", STATEMENT_MEMBER, limits::STATEMENT_MAX_BYTES),
+        ("signature", &signature, limits::SIGNATURE_MAX_BYTES),
+        ("object", &object, limits::OBJECT_MAX_BYTES),
+    ];
+    for (name, member, max) in cases {
+        let bundle = |len: usize| {
+            let bytes = zeros(len);
+            let mut members: Vec<(&str, &[u8])> = vec![(STATEMENT_MEMBER, b"x")];
+            if member == STATEMENT_MEMBER {
+                members[0].1 = &bytes;
+            } else {
+                members.push((member, &bytes));
+            }
+            archive_of(&members)
+        };
+        assert!(Unverified::decode(&bundle(max)).is_ok(), "case {name}: the limit itself is allowed");
+        let refusal = Unverified::decode(&bundle(max + 1)).unwrap_err();
+        assert!(matches!(refusal, Refusal::MemberTooLarge { len, .. } if len == max + 1), "case {name}: {refusal}");
+    }
+    let ids: Vec<String> = (0..limits::BUNDLE_MAX_MEMBERS)
+        .map(|n| format!("signatures/{}.sig", Sha256Digest::of(&n.to_le_bytes())))
+        .collect();
+    let mut members: Vec<(&str, &[u8])> = vec![(STATEMENT_MEMBER, b"x")];
+    members.extend(ids.iter().map(|id| (id.as_str(), b"".as_slice())));
+    members[1..].sort_unstable();
+    assert!(matches!(
+        Unverified::decode(&archive_of(&members)),
+        Err(Refusal::Archive(archive::ArchiveError::TooManyMembers(limits::BUNDLE_MAX_MEMBERS)))
+    ));
+    members.pop();
+    assert!(Unverified::decode(&archive_of(&members)).is_ok(), "the limit itself is allowed");
+}
+
+#[test]
+fn members_stand_in_one_order_each_once() {
+    let key = TestKey::new(1);
+    let trust = trust_in(&[&key], 1);
+    let parts = signed(&[&key], |_| ());
+    let signature = format!("signatures/{}.sig", key.public().id());
+    let object = statement::object_member(&Sha256Digest::of(b"object"));
+    let (s, g, o) = (
+        (STATEMENT_MEMBER, parts.statement.as_slice()),
+        (signature.as_str(), parts.signatures.values().next().unwrap().as_slice()),
+        (object.as_str(), b"object".as_slice()),
+    );
+    assert!(open(&archive_of(&[s, g, o]), &trust).is_ok());
+    for (name, members) in [
+        ("objects first", vec![s, o, g]),
+        ("signature twice", vec![s, g, g, o]),
+        ("object twice", vec![s, g, o, o]),
+        ("statement twice", vec![s, s, g, o]),
+        ("statement last", vec![g, o, s]),
+        ("a name of nobody", vec![s, g, o, ("readme", b"x")]),
+        ("a signature of nobody", vec![s, g, ("signatures/x.sig", b"x"), o]),
+        ("an upper-case id", vec![s, (&*format!("signatures/{}.sig", "A".repeat(64)), g.1), o]),
+    ] {
+        let refusal = open(&archive_of(&members), &trust).unwrap_err();
+        assert!(matches!(refusal, Refusal::Member(_)), "case {name}: {refusal}");
+    }
+}
+
+#[test]
+fn inspection_compares_objects_and_no_signature() {
+    let key = TestKey::new(1);
+    let sound = signed(&[&key], |_| ());
+    let inspect = |parts: &Parts| Unverified::decode(&parts.encode()).unwrap().inspect();
+    assert_eq!(inspect(&Parts { signatures: SortedMap::new(), ..sound.clone() }).unwrap().bytes(), sound.statement);
+    let mut swapped = sound.clone();
+    swapped.objects.values_mut().for_each(|object| *object = b"other".to_vec());
+    assert!(matches!(inspect(&swapped), Err(Refusal::Digest { .. })));
+    assert!(matches!(inspect(&Parts { objects: SortedMap::new(), ..sound.clone() }), Err(Refusal::Missing(_))));
+    assert!(matches!(inspect(&Parts { statement: b"{}".to_vec(), ..sound }), Err(Refusal::Statement(_))));
+}
+
+#[test]
+fn a_verified_bundle_says_who_and_what() {
+    let (a, b, stranger) = (TestKey::new(1), TestKey::new(2), TestKey::new(3));
+    let parts = signed(&[&a, &b, &stranger], |_| ());
+    let verified = open(&parts.encode(), &trust_in(&[&a, &b], 1)).unwrap();
+    assert_eq!(verified.statement_digest(), Sha256Digest::of(&parts.statement));
+    assert_eq!(*verified.signers(), SortedSet::from([a.public().id(), b.public().id()]), "strangers do not count");
+}
+
+#[test]
+fn audiences_must_meet() {
+    let key = TestKey::new(1);
+    let cases: [(&str, &[&str], &[&str], bool); 6] = [
+        ("none and none", &[], &[], true),
+        ("the same", &["prod"], &["prod"], true),
+        ("one of several", &["prod", "stage"], &["dev", "stage"], true),
+        ("another", &["prod"], &["stage"], false),
+        ("a bundle for all on a node with one", &[], &["prod"], false),
+        ("a bundle for some on a node with none", &["prod"], &[], false),
+    ];
+    let names = |list: &[&str]| list.iter().map(|name| (*name).try_into().unwrap()).collect::<Vec<_>>();
+    for (case, bundle, node, want) in cases {
+        let mut trust = trust_in(&[&key], 1);
+        trust.audiences = names(node);
+        let got = open(&signed(&[&key], |plan| plan.audience = names(bundle)).encode(), &trust);
+        assert_eq!(got.is_ok(), want, "case: {case}");
+        if !want {
+            assert_eq!(got.unwrap_err().code(), Code::Audience, "case: {case}");
+        }
+    }
+}

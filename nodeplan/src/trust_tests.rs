@@ -70,3 +70,114 @@ fn documents_are_checked() {
     overlapping.owners.insert("security".try_into().unwrap(), other);
     assert!(matches!(overlapping.check(), Err(DocumentError::Overlap { .. })));
 }
+
+/// The chain of one document, whatever its check would say.
+fn file(document: &TrustDocument, keys: &[&TestKey]) -> Vec<u8> {
+    encode_chain(vec![envelope(document, keys)])
+}
+
+#[test]
+fn one_key_signs_once() {
+    let (a, b) = (TestKey::new(1), TestKey::new(2));
+    let document = with_roots(1, &[&a, &b], 2);
+    let mut twice = envelope(&document, &[&a]);
+    twice.signatures.push(twice.signatures[0].clone());
+    let refused = Trust::parse(&encode_chain(vec![twice]));
+    assert!(matches!(refused, Err(TrustError::Threshold { valid: 1, threshold: 2, .. })), "{refused:?}");
+    // Under another key's id, a good signature is no signature.
+    let mut borrowed = envelope(&document, &[&a]);
+    let mut second = borrowed.signatures[0].clone();
+    second.keyid = b.public().id();
+    borrowed.signatures.push(second);
+    let refused = Trust::parse(&encode_chain(vec![borrowed]));
+    assert!(matches!(refused, Err(TrustError::Threshold { valid: 1, .. })), "{refused:?}");
+    let message = Envelope::to_sign(&document);
+    let added = envelope(&document, &[&a]).with_signature(b.public().id(), &b.sign(&message));
+    assert!(Trust::parse(&encode_chain(vec![added.clone()])).is_ok());
+    let again = added.clone().with_signature(b.public().id(), &b.sign(&message));
+    assert_eq!(encode_chain(vec![again]), encode_chain(vec![added.clone()]), "a key's signature is there once");
+    assert_eq!(added.signatures().unwrap().len(), 2);
+    assert_eq!(added.open().unwrap(), (document, message));
+}
+
+#[test]
+fn documents_with_useless_roots_are_refused() {
+    let (a, b) = (TestKey::new(1), TestKey::new(2));
+    for (name, keys, threshold) in
+        [("nobody must sign", vec![&a], 0), ("more than there are", vec![&a], 2), ("one key twice", vec![&a, &a], 1)]
+    {
+        let parsed = Trust::parse(&file(&with_roots(1, &keys, threshold), &[&a, &b]));
+        assert!(matches!(parsed, Err(TrustError::Document(_))), "case {name}: {parsed:?}");
+    }
+}
+
+#[test]
+fn other_formats_and_payloads_are_refused() {
+    let key = TestKey::new(1);
+    for (major, minor) in [(1, 2), (2, 0), (0, 9)] {
+        let mut document = with_roots(1, &[&key], 1);
+        document.format = FormatVersion { major, minor };
+        let parsed = Trust::parse(&file(&document, &[&key]));
+        assert!(matches!(parsed, Err(TrustError::Format(_))), "format {major}.{minor}: {parsed:?}");
+    }
+    let mut other = envelope(&with_roots(1, &[&key], 1), &[&key]);
+    other.payload_type = "application/vnd.in-toto+json".to_owned();
+    assert!(matches!(Trust::parse(&encode_chain(vec![other])), Err(TrustError::PayloadType(_))));
+    for (name, change) in [
+        ("payload", (|e: &mut Envelope| e.payload.push('!')) as fn(&mut Envelope)),
+        ("signature", |e: &mut Envelope| e.signatures[0].sig.push('!')),
+    ] {
+        let mut bad = envelope(&with_roots(1, &[&key], 1), &[&key]);
+        change(&mut bad);
+        assert_eq!(Trust::parse(&encode_chain(vec![bad])), Err(TrustError::Base64), "case: {name}");
+    }
+}
+
+#[test]
+fn a_document_says_no_more_than_its_format() {
+    let key = TestKey::new(1);
+    let plain = || {
+        let mut document = trust_in(&[&key], 1);
+        document.format = TRUST_FORMAT_1_0;
+        document
+    };
+    assert_eq!(plain().check(), Ok(()));
+    type Change = fn(&mut TrustDocument);
+    fn owner(document: &mut TrustDocument) -> &mut OwnerTrust {
+        document.owners.values_mut().next().unwrap()
+    }
+    let cases: [(&str, Change); 5] = [
+        ("another hook", |d| assert_eq!(owner(d).hooks.insert(Hook::Lsm, HookRule { band: None }), None)),
+        ("kubelet", |d| owner(d).may_close = true),
+        ("programs", |d| owner(d).limits.programs = Some(1)),
+        ("map bytes", |d| owner(d).limits.map_bytes = Some(1)),
+        ("reserved", |d| d.reserved_interfaces = vec!["eth1".to_owned().try_into().unwrap()]),
+    ];
+    for (name, change) in cases {
+        let mut document = plain();
+        change(&mut document);
+        assert!(matches!(document.check(), Err(DocumentError::FormatTooLow { .. })), "case: {name}");
+        document.format = TRUST_FORMAT;
+        assert_eq!(document.check(), Ok(()), "case: {name}");
+    }
+    for (name, hook, band) in [("no band", Hook::Xdp, None), ("a band for nothing", Hook::Lsm, Some("[1,2]"))] {
+        let mut document = trust_in(&[&key], 1);
+        let band = band.map(|band| json::parse(band.as_bytes(), 99).unwrap());
+        owner(&mut document).hooks.insert(hook, HookRule { band });
+        assert!(matches!(document.check(), Err(DocumentError::Band { .. })), "case: {name}");
+    }
+}
+
+/// `authorize` is also asked by the compiler, without a bundle that filtered the keys before.
+#[test]
+fn revoked_keys_do_not_count_wherever_it_is_asked() {
+    let (a, b) = (TestKey::new(1), TestKey::new(2));
+    let plan = crate::plan::tests::sample(b"object");
+    let signers = SortedSet::from([a.public().id(), b.public().id()]);
+    let mut trust = trust_in(&[&a, &b], 2);
+    assert_eq!(trust.authorize(&plan, &signers), Ok(()));
+    trust.revoked_keys.insert(a.public().id());
+    assert!(matches!(trust.authorize(&plan, &signers), Err(PolicyRefusal::Signers { valid: 1, threshold: 2, .. })));
+    let strangers = SortedSet::from([TestKey::new(3).public().id()]);
+    assert!(matches!(trust.authorize(&plan, &strangers), Err(PolicyRefusal::Signers { valid: 0, .. })));
+}

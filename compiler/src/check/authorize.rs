@@ -135,13 +135,10 @@ fn explain(
                 })
         }
         PolicyRefusal::Signers { owner, .. } => {
-            let missing: Vec<_> = still_to_sign(trust, owner, |id| signers.contains(&id))
-                .map(|id| format!("key {id} has not signed"))
-                .collect();
             let diagnostic = Diagnostic::error(Code::WrongSigner, refusal).at(checked.owner.span, "");
-            missing
-                .iter()
-                .fold(diagnostic, |diagnostic, line| diagnostic.note(line))
+            still_to_sign(trust, owner, |id| signers.contains(&id))
+                .map(|id| format!("key {id} has not signed"))
+                .fold(diagnostic, Diagnostic::note)
                 .help("let their holders run `nodebpf sign MANIFEST --key private.pem`, or give `--key` here")
         }
         PolicyRefusal::Stream { owner, .. } => Diagnostic::error(Code::ForeignStream, refusal)

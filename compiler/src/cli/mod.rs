@@ -20,6 +20,8 @@ mod session;
 mod sign;
 mod signatures;
 mod trust;
+mod trust_edit;
+mod trust_sign;
 mod verify;
 mod write;
 
@@ -63,7 +65,15 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Command::Init(args) => init::run(&args),
         Command::Keygen(args) => keygen::run(&args),
-        Command::Trust { command: TrustCommand::Build(args) } => trust::build(&args, &mut session),
+        Command::Trust { command } => match command {
+            TrustCommand::Build(args) => trust::build(&args, &mut session),
+            TrustCommand::Sign(args) => trust_sign::run(&args, &mut session),
+            TrustCommand::AddKey(args) => trust_edit::add_key(&args, &mut session),
+            TrustCommand::Revoke(args) => trust_edit::revoke(&args, &mut session),
+            TrustCommand::Floor(args) => trust_edit::floor(&args, &mut session),
+            TrustCommand::RotateRoot(args) => trust_edit::rotate_root(&args, &mut session),
+            TrustCommand::Show(args) => trust::show(&args, &mut session),
+        },
         Command::Check(args) => check::run(&args, &mut session),
         Command::Sign(args) => sign::run(&args, &mut session),
         Command::Compile(args) => compile::run(&args, &mut session),

@@ -279,12 +279,11 @@ fn add(
     let (mut added, mut fresh) = (SortedMap::new(), Vec::new());
     for key in by.public() {
         let old = ours.iter().find(|file| store::key_of(&file.name) == Some(key.id()));
-        match old.filter(|file| key.verify(&message, &file.bytes).is_ok()) {
-            Some(_) => session.say(&format!("key {} has signed this already; nothing changes", key.id())),
-            None => {
-                added.extend(new.get(&key.id()).map(|signature| (key.id(), signature.clone())));
-                fresh.push(key.id());
-            }
+        if old.is_some_and(|file| key.verify(&message, &file.bytes).is_ok()) {
+            session.say(&format!("key {} has signed this already; nothing changes", key.id()));
+        } else {
+            added.extend(new.get(&key.id()).map(|signature| (key.id(), signature.clone())));
+            fresh.push(key.id());
         }
         signed.insert(key.id());
     }

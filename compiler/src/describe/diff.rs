@@ -5,9 +5,9 @@
 
 use std::fmt;
 
-use nodeplan::plan::NodePlan;
+use nodeplan::{plan::NodePlan, trust::TrustDocument};
 
-use super::{Fact, facts};
+use super::{Fact, facts, trust};
 
 /// One difference.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,7 +41,16 @@ impl fmt::Display for Change {
 
 /// All differences; empty for equal plans, and for equal plans only.
 pub fn changes(old: &NodePlan, new: &NodePlan) -> Vec<Change> {
-    let (old, new) = (with_subjects(facts(old)), with_subjects(facts(new)));
+    between(facts(old), facts(new))
+}
+
+/// All differences of two trust documents.
+pub fn trust_changes(old: &TrustDocument, new: &TrustDocument) -> Vec<Change> {
+    between(trust::facts(old), trust::facts(new))
+}
+
+fn between(old: Vec<Fact>, new: Vec<Fact>) -> Vec<Change> {
+    let (old, new) = (with_subjects(old), with_subjects(new));
     let twin = |facts: &[Fact], fact: &Fact| {
         facts.iter().find(|other| other.about == fact.about && other.what == fact.what).cloned()
     };

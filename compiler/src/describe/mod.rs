@@ -7,6 +7,7 @@
 //! changes are the difference of two sets of facts; so nothing can be shown that would not also be compared.
 
 pub mod diff;
+pub mod trust;
 
 use nodeplan::{
     digest::{Sha256Digest, to_hex},

@@ -90,8 +90,7 @@ fn items(document: &Value) -> Vec<&Value> {
 
 fn carried(path: &str, file: &Value) -> Result<Option<Carried>, String> {
     let Some(rest) = path.strip_prefix(OUR_DIRECTORY) else {
-        // `/etc/./nodebpf/…` is another spelling of the same place.
-        let ours = Path::new(path).components().any(|part| part.as_os_str() == "nodebpf") && path.starts_with("/etc");
+        let ours = normal(path).starts_with(OUR_DIRECTORY);
         return if ours { Err("is another spelling of a path of nodebpf".to_owned()) } else { Ok(None) };
     };
     if file.get("append").and_then(Value::as_array).is_some_and(|parts| !parts.is_empty()) {
@@ -109,6 +108,19 @@ fn carried(path: &str, file: &Value) -> Result<Option<Carried>, String> {
         Some(name) => Ok(Some(Carried { stream: Some(name.to_owned()), bytes })),
         None => Err("is not named `<stream>.bundle`; nodes would not read it".to_owned()),
     }
+}
+
+/// A path as the kernel would walk it, links aside: `/etc//./x/../nodebpf/` is `/etc/nodebpf/`.
+fn normal(path: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    format!("/{}/", parts.join("/"))
 }
 
 /// Content of an Ignition file entry, decompressed and compared with its verification hash.

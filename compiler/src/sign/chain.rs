@@ -9,7 +9,7 @@ use nodeplan::{
     trust::{Envelope, KeySet, Trust, TrustDocument, decode_chain, encode_chain},
 };
 
-use super::{Signer, signatures};
+use super::{Signer, pending::Pending, signatures};
 use crate::diag::{Code, Diagnostic, Diagnostics};
 
 /// Bytes of the trust file that follows `old` with `document`; `None` if an error was reported.
@@ -19,6 +19,39 @@ pub fn extend(
     root_keys: &[&dyn Signer],
     diags: &mut Diagnostics,
 ) -> Option<Vec<u8>> {
+    let chain = longer(document, old, root_keys, true, diags)?;
+    let bytes = encode_chain(chain);
+    if let Err(error) = Trust::parse(&bytes) {
+        diags.push(Diagnostic::error(Code::BadTrust, format!("the new trust file would be refused: {error}")));
+        return None;
+    }
+    Some(bytes)
+}
+
+/// Like [`extend`], for a version that may lack signatures of root keys.
+pub fn begin(
+    document: &TrustDocument,
+    old: Option<&[u8]>,
+    root_keys: &[&dyn Signer],
+    diags: &mut Diagnostics,
+) -> Option<Pending> {
+    let mut chain = longer(document, old, root_keys, false, diags)?;
+    let newest = chain.pop()?;
+    Pending::new(chain, newest)
+        .map_err(|error| {
+            diags.push(Diagnostic::error(Code::BadTrust, format!("the new trust file would be refused: {error}")));
+        })
+        .ok()
+}
+
+/// The chain of `old` and `document`, signed by `root_keys`; by enough of them, if `all` must have signed.
+fn longer(
+    document: &TrustDocument,
+    old: Option<&[u8]>,
+    root_keys: &[&dyn Signer],
+    all: bool,
+    diags: &mut Diagnostics,
+) -> Option<Vec<Envelope>> {
     let before = diags.error_count();
     let old = match old {
         Some(bytes) => Some((read_old(bytes, diags)?, bytes)),
@@ -30,9 +63,9 @@ pub fn extend(
         && previous == document
     {
         // Nothing changed: the file stays as it is, signatures included.
-        return Some(bytes.to_vec());
+        return decode_chain(bytes).ok();
     }
-    check_roots(document, previous, root_keys, diags);
+    check_roots(document, previous, root_keys, all, diags);
     if diags.error_count() > before {
         return None;
     }
@@ -41,12 +74,7 @@ pub fn extend(
         None => Vec::new(),
     };
     chain.push(Envelope::new(document, &signatures(&Envelope::to_sign(document), root_keys)));
-    let bytes = encode_chain(chain);
-    if let Err(error) = Trust::parse(&bytes) {
-        diags.push(Diagnostic::error(Code::BadTrust, format!("the new trust file would be refused: {error}")));
-        return None;
-    }
-    Some(bytes)
+    Some(chain)
 }
 
 fn read_old(bytes: &[u8], diags: &mut Diagnostics) -> Option<Trust> {
@@ -65,6 +93,7 @@ fn check_roots(
     document: &TrustDocument,
     previous: Option<&TrustDocument>,
     root_keys: &[&dyn Signer],
+    all: bool,
     diags: &mut Diagnostics,
 ) {
     let ids: SortedSet<KeyId> = root_keys.iter().map(|key| key.public().id()).collect();
@@ -97,7 +126,7 @@ fn check_roots(
     }
     let new = document.roots.as_ref().map(|set| (set, document.version));
     let old = old_roots.zip(previous.map(|previous| previous.version));
-    for (set, version) in old.into_iter().chain(new) {
+    for (set, version) in old.into_iter().chain(new).filter(|_| all) {
         enough(set, version, &ids, diags);
     }
     if document.roots.is_none() && previous.is_none() {
@@ -115,7 +144,8 @@ fn enough(set: &KeySet, version: u64, ids: &SortedSet<KeyId>, diags: &mut Diagno
         let message = format!("{valid} of the root keys of version {version} are given; {} must sign", set.threshold);
         diags.push(
             Diagnostic::error(Code::RootKeys, message)
-                .help("give `--root-key FILE` for each private root key, those of the old version too"),
+                .help("give `--root-key FILE` for each private root key, those of the old version too")
+                .help("or `--pending`, and let their holders run `nodebpf trust sign` one after another"),
         );
     }
 }

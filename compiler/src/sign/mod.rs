@@ -5,7 +5,9 @@
 
 pub mod carrier;
 pub mod chain;
+pub mod edit;
 pub mod key;
+pub mod pending;
 pub mod store;
 
 use nodeplan::sorted::SortedMap;
@@ -31,6 +33,6 @@ pub fn bundle(statement: &[u8], objects: &SortedMap<Sha256Digest, Vec<u8>>, sign
     Parts { statement: statement.to_vec(), signatures: signatures(&message, signers), objects: objects.clone() }
 }
 
-fn signatures(message: &[u8], signers: &[&dyn Signer]) -> SortedMap<KeyId, Vec<u8>> {
+pub(crate) fn signatures(message: &[u8], signers: &[&dyn Signer]) -> SortedMap<KeyId, Vec<u8>> {
     signers.iter().map(|signer| (signer.public().id(), signer.sign(message))).collect()
 }
