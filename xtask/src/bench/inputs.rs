@@ -21,8 +21,8 @@ pub(super) fn ten_objects(folder: &Path) -> Result<()> {
                       machineconfiguration.openshift.io/role: worker\nstorage:\n  files:\n"
         .to_owned();
     for n in 0..10 {
-        let (name, file) = (format!("xdp_pas{n}"), format!("pass{n}.bpf.o"));
-        files::write(&folder.join(&file), object(&name)?)?;
+        let (name, file) = (format!("xdp_pas{n}_a"), format!("pass{n}.bpf.o"));
+        files::write(&folder.join(&file), object(n)?)?;
         let _ = writeln!(
             manifest,
             "    - name: {name}\n      object: {file}\n      attach: [{{xdp: {{interfaces: [{{name: \"ens*\"}}], priority: {}}}}}]",
@@ -37,13 +37,12 @@ pub(super) fn ten_objects(folder: &Path) -> Result<()> {
     files::write(&folder.join("butane.bu"), butane)
 }
 
-/// A thousand streams with ten programs each, all of one object, and the policy that permits them.
+/// A thousand streams with ten programs each, of ten objects, and the policy that permits them.
 pub(super) fn thousand_manifests(folder: &Path) -> Result<Vec<String>> {
     files::empty_folder(folder)?;
     key(folder)?;
     for n in 0..10 {
-        let name = format!("xdp_pas{n}");
-        files::write(&folder.join(format!("{name}.o")), renamed(&name)?)?;
+        files::write(&folder.join(format!("pass{n}.bpf.o")), renamed(n)?)?;
     }
     let mut names = Vec::new();
     for stream in 0..1000 {
@@ -52,7 +51,7 @@ pub(super) fn thousand_manifests(folder: &Path) -> Result<Vec<String>> {
             // Each stream has an interface of its own: ten programs are what one takes.
             let _ = writeln!(
                 text,
-                "    - name: xdp_pas{n}\n      object: xdp_pas{n}.o\n      attach: [{{xdp: {{interfaces: [{{name: e{stream}}}], priority: {}}}}}]",
+                "    - name: xdp_pas{n}_a\n      object: pass{n}.bpf.o\n      attach: [{{xdp: {{interfaces: [{{name: e{stream}}}], priority: {}}}}}]",
                 500 + n
             );
         }
@@ -81,22 +80,23 @@ fn key(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The smallest program under another name of equal length.
-fn renamed(name: &str) -> Result<Vec<u8>> {
+/// Copy `n` of a small program: its functions and its map have names of their own, of the same length.
+fn renamed(n: usize) -> Result<Vec<u8>> {
     let mut object = files::read(&run::root().join("bpf/prebuilt/xdp_pass.bpf.o"))?;
-    let old = b"xdp_pass";
-    for at in 0..object.len() {
-        if object[at..].starts_with(old) {
-            object[at..at + old.len()].copy_from_slice(name.as_bytes());
+    for (old, new) in [("xdp_pass", format!("xdp_pas{n}")), ("packets", format!("packet{n}"))] {
+        for at in 0..object.len() {
+            if object[at..].starts_with(old.as_bytes()) {
+                object[at..at + old.len()].copy_from_slice(new.as_bytes());
+            }
         }
     }
     Ok(object)
 }
 
 /// The same with noise behind it, which no section names and gzip cannot shrink.
-fn object(name: &str) -> Result<Vec<u8>> {
-    let mut object = renamed(name)?;
-    let mut state = name.bytes().fold(0x9e37_79b9_7f4a_7c15_u64, |state, byte| state.rotate_left(8) ^ u64::from(byte));
+fn object(n: usize) -> Result<Vec<u8>> {
+    let mut object = renamed(n)?;
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64 ^ n as u64;
     while object.len() < OBJECT_BYTES {
         state ^= state << 13;
         state ^= state >> 7;
