@@ -34,6 +34,7 @@ pub mod priority;
 pub mod report;
 pub mod sorted;
 pub mod statement;
+pub mod text;
 pub mod time;
 pub mod trust;
 pub mod xdp;

@@ -41,6 +41,9 @@ const LOADER_FLAGS: &[&str] = &[
     "-Cllvm-args=-max-store-memset=2",
     "-Cllvm-args=-max-store-memmove=2",
     "-Cllvm-args=-tail-merge-size=2",
+    // Without it LLVM does not see that code which only frees memory does nothing
+    // (docs/adr/0012-memory-that-is-never-freed.md).
+    "-Cllvm-args=-sink-common-insts=false",
     "-Cllvm-args=-tail-merge-threshold=5000",
     "-Cforce-unwind-tables=no",
     // SHA-256 in a loop instead of unrolled, and only once.
