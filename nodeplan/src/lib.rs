@@ -36,6 +36,7 @@ pub mod report;
 pub mod selector;
 pub mod sorted;
 pub mod statement;
+pub mod text;
 pub mod time;
 pub mod trust;
 pub mod xdp;

@@ -401,7 +401,7 @@ impl TrustDocument {
         }
         let list = |items: &[Audience]| match items {
             [] => "none".to_owned(),
-            items => items.iter().map(Audience::as_str).collect::<Vec<_>>().join(", "),
+            items => crate::text::join(&mut items.iter().map(Audience::as_str), ", "),
         };
         Err(PolicyRefusal::Audience { bundle: list(&plan.audience), node: list(&self.audiences) })
     }

@@ -7,7 +7,7 @@ use std::{
     time::SystemTime,
 };
 
-use nodeplan::{json, report::Exit, time::Timestamp};
+use nodeplan::{json, report::Exit, text, time::Timestamp};
 
 use crate::{
     apply::{self, CannotRun},
@@ -83,7 +83,9 @@ fn parse(args: impl Iterator<Item = OsString>) -> Result<(Command, PathBuf), Str
         ("status", []) => Command::Status { json: false },
         ("status", ["--json"]) => Command::Status { json: true },
         ("version", []) => Command::Version,
-        ("apply" | "status" | "version", _) => return Err(format!("{command} does not take {}", options.join(" "))),
+        ("apply" | "status" | "version", _) => {
+            return Err(format!("{command} does not take {}", text::join(&mut options.iter().copied(), " ")));
+        }
         _ => return Err(format!("unknown command `{command}`; there are apply, status and version")),
     };
     Ok((command, root))

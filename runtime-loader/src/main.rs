@@ -1,6 +1,11 @@
 //! `nodebpf-loader`: verifies node plans at boot and attaches their eBPF programs.
 
+mod arena;
+
 use std::process::ExitCode;
+
+#[global_allocator]
+static ARENA: arena::Arena = arena::Arena::new();
 
 fn main() -> ExitCode {
     ExitCode::from(nodebpf_loader::cli::run(std::env::args_os().skip(1)).code())

@@ -9,6 +9,7 @@ use nodeplan::{
     name::{IfName, StreamName},
     plan::NodePlan,
     report::{AttachmentReport, Code, REPORT_VERSION, Reason, Report, StreamReport, StreamState, TrustReport},
+    text,
 };
 
 use crate::{
@@ -138,7 +139,7 @@ fn stream_report(snapshot: &Snapshot, name: &StreamName, stream: &Stream) -> Str
         let looked = !snapshot.interfaces.is_empty(); // every network namespace has `lo`
         if report.state == StreamState::Attached && looked && !absent.is_empty() {
             report.state = StreamState::Pending;
-            let message = format!("no interface matches {}", absent.join(", "));
+            let message = format!("no interface matches {}", text::join(&mut absent.iter().map(String::as_str), ", "));
             report.reason = Some(Reason { code: Code::InterfaceAbsent, message });
         }
     }
@@ -192,40 +193,49 @@ fn lost(one: &mut StreamReport) {
 /// The report as a table for people.
 pub fn table(report: &Report) -> String {
     let heads = ["STREAM", "REV", "STATE", "HOOK", "INTERFACE", "MODE", "PRIO", "PROGRAM", "ID"];
-    let mut rows = vec![heads.map(String::from).to_vec()];
+    let mut rows = vec![heads.map(str::to_owned)];
     for one in &report.streams {
         let revision = one.revision.map_or("-".to_owned(), |revision| revision.to_string());
-        let head = [one.stream.to_string(), revision, one.state.as_str().to_owned()];
+        let mut row = ["-"; 9].map(str::to_owned);
+        row[0] = one.stream.to_string();
+        row[1] = revision;
+        one.state.as_str().clone_into(&mut row[2]);
         if one.attachments.is_empty() {
-            rows.push([&head[..], &["-"; 6].map(String::from)].concat());
+            rows.push(row);
             continue;
         }
         for place in &one.attachments {
-            let id = place.program_id.map_or("-".to_owned(), |id| id.to_string());
-            let (mode, priority) = (place.mode.as_str().to_owned(), place.priority.to_string());
-            let tail = [place.hook.clone(), place.interface.to_string(), mode, priority, place.program.to_string(), id];
-            rows.push([&head[..], &tail].concat());
+            let mut row = row.clone();
+            row[3].clone_from(&place.hook);
+            row[4] = place.interface.to_string();
+            place.mode.as_str().clone_into(&mut row[5]);
+            row[6] = place.priority.to_string();
+            row[7] = place.program.to_string();
+            if let Some(id) = place.program_id {
+                row[8] = id.to_string();
+            }
+            rows.push(row);
         }
     }
-    let mut text = align(&rows);
+    let mut out = align(&rows);
     for one in &report.streams {
         if let Some(reason) = &one.reason {
-            let _ = writeln!(text, "{}: {} {}", one.stream, reason.code.as_str(), reason.message);
+            let _ = writeln!(out, "{}: {} {}", one.stream, reason.code.as_str(), reason.message);
         }
         for (counter, value) in &one.counters {
-            let _ = writeln!(text, "{}: {counter} {value}", one.stream);
+            let _ = writeln!(out, "{}: {counter} {value}", one.stream);
         }
     }
     for problem in &report.problems {
-        let _ = writeln!(text, "node: {} {}", problem.code.as_str(), problem.message);
+        let _ = writeln!(out, "node: {} {}", problem.code.as_str(), problem.message);
     }
     if let Some(reason) = &report.trust.reason {
-        let _ = writeln!(text, "trust: {} {}", reason.code.as_str(), reason.message);
+        let _ = writeln!(out, "trust: {} {}", reason.code.as_str(), reason.message);
     }
-    text
+    out
 }
 
-fn align(rows: &[Vec<String>]) -> String {
+fn align(rows: &[[String; 9]]) -> String {
     let mut widths = [0; 9];
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {
@@ -266,10 +276,10 @@ pub fn log_streams(report: &Report) {
         if let Some(revision) = one.revision {
             let _ = write!(line, " revision={revision}");
         }
-        let places: Vec<&str> =
-            one.attachments.iter().filter(|place| place.attached).map(|place| place.interface.as_str()).collect();
+        let mut places = one.attachments.iter().filter(|place| place.attached).map(|place| place.interface.as_str());
+        let places = text::join(&mut places, ",");
         if !places.is_empty() {
-            let _ = write!(line, " xdp={}", places.join(","));
+            let _ = write!(line, " xdp={places}");
         }
         if let Some(reason) = &one.reason {
             let message = reason.message.replace('\\', "\\\\").replace('"', "\\\"");
@@ -291,7 +301,10 @@ pub fn last_useful_lines(log: &str) -> String {
     let says = |line: &&str| !line.starts_with(|c: char| c.is_ascii_digit() || c == ';');
     let mut lines: Vec<&str> = log.lines().rev().filter(useful).take(2).take_while(says).collect();
     lines.reverse();
-    if lines.is_empty() { "the verifier gave no reason".to_owned() } else { lines.join("; ") }
+    match &lines[..] {
+        [] => "the verifier gave no reason".to_owned(),
+        lines => text::join(&mut lines.iter().copied(), "; "),
+    }
 }
 
 #[cfg(test)]

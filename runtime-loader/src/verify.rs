@@ -13,6 +13,7 @@ use nodeplan::{
     name::StreamName,
     plan::NodePlan,
     report::{Code, Reason, TrustReport},
+    text,
     time::Timestamp,
     trust::Trust,
 };
@@ -158,8 +159,8 @@ pub fn gate(plan: &NodePlan, node: &Node) -> Result<(), (Code, String)> {
     }
     let here = Architecture::from_machine(&node.machine);
     if !applies.architectures.is_empty() && !here.is_some_and(|here| applies.architectures.contains(&here)) {
-        let wanted: Vec<_> = applies.architectures.iter().map(|arch| arch.as_str()).collect();
-        return Err((Code::NotApplicable, format!("machine {} is not {}", node.machine, wanted.join(" or "))));
+        let wanted = text::join(&mut applies.architectures.iter().map(|arch| arch.as_str()), " or ");
+        return Err((Code::NotApplicable, format!("machine {} is not {wanted}", node.machine)));
     }
     match plan.expires {
         Some(expires) if node.now > expires => Err((Code::Expired, format!("expired at {expires}"))),

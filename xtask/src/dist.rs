@@ -25,8 +25,9 @@ use crate::{
     setup::{self, MUSL, Tool},
 };
 
-/// Largest loader, gzipped: base64 makes a third more of it, and `oc apply` keeps a copy of at most 256 KiB.
-const LOADER_LIMIT_BYTES: usize = 200 * 1024;
+/// Largest loader, gzipped: what it has, and 2 % more. It lies in etcd three times and more, and `oc apply` keeps a copy
+/// of at most 256 KiB of its base64. The goal is 140 KiB (143,360 bytes) with all hooks: lower this with every gain.
+const LOADER_LIMIT_BYTES: usize = 149_500;
 
 /// Flags of the loader and of the standard library below it.
 const LOADER_FLAGS: &[&str] = &[
@@ -41,6 +42,9 @@ const LOADER_FLAGS: &[&str] = &[
     "-Cllvm-args=-max-store-memset=2",
     "-Cllvm-args=-max-store-memmove=2",
     "-Cllvm-args=-tail-merge-size=2",
+    // Without it LLVM does not see that code which only frees memory does nothing
+    // (docs/adr/0012-memory-that-is-never-freed.md).
+    "-Cllvm-args=-sink-common-insts=false",
     "-Cllvm-args=-tail-merge-threshold=5000",
     "-Cforce-unwind-tables=no",
     // SHA-256 in a loop instead of unrolled, and only once.

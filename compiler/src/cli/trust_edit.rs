@@ -60,7 +60,7 @@ fn read(path: &Path, session: &mut Session) -> anyhow::Result<Option<Policy>> {
     );
     let text = String::from_utf8(input.bytes.clone()).ok();
     let (Some(document), Some(raw), Some(text)) = (document, raw, text) else { return Ok(None) };
-    Ok(Some(Policy { path: path.to_path_buf(), input, text, raw, document }))
+    Ok(Some(Policy { path: path.to_path_buf(), input, text, raw, document: document.trust }))
 }
 
 impl Policy {
@@ -74,7 +74,7 @@ impl Policy {
             policy::parse(&self.input.name, text.as_bytes(), &files, &mut sources, &mut diags)
         };
         let text = edit::apply(&self.text, &self.raw, edit, wanted.version);
-        let Some(text) = text.filter(|text| says(text).as_ref() == Some(&wanted)) else {
+        let Some(text) = text.filter(|text| says(text).is_some_and(|policy| policy.trust == wanted)) else {
             let message = format!("`{}` has no place where this can be written safely", shown(&self.input.name));
             session.diags.push(
                 Diagnostic::error(Code::EditByHand, message)
@@ -202,7 +202,7 @@ fn revoked(what: &str, document: &TrustDocument) -> anyhow::Result<Revoked> {
     if let Ok(key) = public_from_pem(&bytes) {
         return Ok(Revoked::Key(key.id()));
     }
-    let statements = carrier::bundles(path, &bytes).ok().into_iter().flatten().filter_map(|carried| {
+    let statements = carrier::bundles(path, &bytes, &mut |_| ()).ok().into_iter().flatten().filter_map(|carried| {
         Unverified::decode(&carried.bytes).ok().map(|bundle| Sha256Digest::of(&bundle.parts().statement))
     });
     let mut statements: Vec<_> = statements.collect();
