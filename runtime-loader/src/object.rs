@@ -25,10 +25,16 @@ use nodeplan::{
     plan::Map,
 };
 
-use crate::kernel::{CallError, Kernel, LoadError, MapSpec, ProgSpec};
+use crate::{
+    kernel::{CallError, Kernel, Kind, LoadError, MapSpec, ProgSpec},
+    maps::{self, Kept},
+};
 
 /// `BPF_F_XDP_HAS_FRAGS`, linux `include/uapi/linux/bpf.h`.
 pub const F_XDP_HAS_FRAGS: u32 = 1 << 5;
+
+/// `BPF_F_SLEEPABLE`.
+const F_SLEEPABLE: u32 = 1 << 4;
 
 const MAP_TYPE_HASH: u32 = 1;
 const MAP_TYPE_ARRAY: u32 = 2;
@@ -36,8 +42,8 @@ const MAP_TYPE_ARRAY: u32 = 2;
 /// Most bytes of keys and values of one map, on one CPU. Ours: a map is allocated before kubelet runs.
 const MAP_MAX_BYTES: u64 = 64 * 1024 * 1024;
 
-/// Map types whose values are descriptors that somebody must fill in: hash and array of maps, program array.
-const UNSUPPORTED_MAP_TYPES: &[(u32, &str)] = &[(3, "prog_array"), (12, "array_of_maps"), (13, "hash_of_maps")];
+/// Map types whose values are descriptors that somebody must fill in: hash and array of maps.
+const UNSUPPORTED_MAP_TYPES: &[(u32, &str)] = &[(12, "array_of_maps"), (13, "hash_of_maps")];
 
 /// Why an object is not in the kernel.
 #[derive(Debug)]
@@ -89,15 +95,26 @@ impl KernelBtf {
     fn get(&self) -> Result<&Btf, ObjectError> {
         self.0.get_or_init(|| Btf::from_sys_fs().map_err(|error| error.to_string())).as_ref().map_err(elf)
     }
+
+    /// Id of the kernel's function `name`.
+    pub fn function(&self, name: &str) -> Result<u32, ObjectError> {
+        self.get()?.id_by_type_name_kind(name, BtfKind::Func).map_err(elf)
+    }
+
+    /// Id of the kernel's type definition `name`; tracepoints have one called `btf_trace_NAME`.
+    pub fn typedef(&self, name: &str) -> Result<u32, ObjectError> {
+        self.get()?.id_by_type_name_kind(name, BtfKind::Typedef).map_err(elf)
+    }
 }
 
-/// What an extension replaces while it is loaded.
-#[derive(Clone, Copy, Debug)]
-pub struct Target<'a> {
-    /// A loaded dispatcher.
-    pub prog: BorrowedFd<'a>,
-    /// BTF id of one of its functions.
-    pub function: u32,
+/// What is wanted of an object.
+pub struct Request<'a> {
+    /// Programs by C name, and what they become.
+    pub programs: &'a [(&'a ProgramName, Kind<'a>)],
+    /// What the plan says about maps.
+    pub maps: &'a SortedMap<MapName, Map>,
+    /// State maps of what ran before.
+    pub kept: Kept<'a>,
 }
 
 /// An object taken apart, its BTF ready for the kernel.
@@ -139,25 +156,28 @@ impl Image {
         btf.id_by_type_name_kind(name, BtfKind::Func).map_err(elf)
     }
 
-    /// Loads the programs `wanted` and all maps. With a `target` they become extensions of it, else XDP programs.
+    /// Loads the programs wanted and all maps, and fills the slots of program arrays.
     pub fn load(
         mut self,
         kernel: &Kernel,
         kernel_btf: &KernelBtf,
-        wanted: &[&ProgramName],
-        maps: &SortedMap<MapName, Map>,
-        target: Option<Target<'_>>,
+        request: &Request<'_>,
     ) -> Result<Loaded, ObjectError> {
         let btf = self.load_btf(kernel)?;
         if self.object.has_btf_relocations() {
             self.object.relocate_btf(kernel_btf.get()?).map_err(elf)?;
         }
-        let map_fds = self.create_maps(kernel, btf.as_ref().map(OwnedFd::as_fd), maps)?;
+        let map_fds = self.create_maps(kernel, btf.as_ref().map(OwnedFd::as_fd), request)?;
         self.relocate(&map_fds)?;
         let mut programs = SortedMap::new();
-        for name in wanted {
-            let program = self.load_program(kernel, name, btf.as_ref().map(OwnedFd::as_fd), target)?;
+        for (name, kind) in request.programs {
+            let program = self.load_program(kernel, name, btf.as_ref().map(OwnedFd::as_fd), *kind)?;
             programs.insert((*name).clone(), program);
+        }
+        for (name, fd) in &map_fds {
+            if let Some(said) = maps::said(request.maps, name) {
+                maps::fill_slots(kernel, fd.as_fd(), &said.slots, &programs)?;
+            }
         }
         Ok(Loaded { maps: map_fds, programs })
     }
@@ -180,14 +200,18 @@ impl Image {
         &self,
         kernel: &Kernel,
         btf: Option<BorrowedFd<'_>>,
-        plan: &SortedMap<MapName, Map>,
+        request: &Request<'_>,
     ) -> Result<SortedMap<String, OwnedFd>, ObjectError> {
         let mut fds = SortedMap::new();
         // Sorted, so that two runs make the same calls in the same order.
         let sorted: SortedMap<&String, &ObjMap> = self.object.maps.iter().collect();
         for (name, map) in sorted {
-            let fd = create_map(kernel, btf, name, map)?;
-            let said = MapName::try_from(name.as_str()).ok().and_then(|name| plan.get(&name));
+            let said = maps::said(request.maps, name);
+            let size = said.and_then(|said| said.max_entries).unwrap_or_else(|| map.max_entries());
+            let mut fd = create_map(kernel, btf, name, map, size)?;
+            if said.is_some_and(|said| said.persist) {
+                fd = maps::kept(kernel, request.kept, name, fd)?;
+            }
             if let Some(said) = said.filter(|said| said.is_config()) {
                 fill(kernel, name, &fd, map, &said.entries)?;
             }
@@ -211,23 +235,29 @@ impl Image {
         kernel: &Kernel,
         name: &ProgramName,
         btf: Option<BorrowedFd<'_>>,
-        target: Option<Target<'_>>,
+        kind: Kind<'_>,
     ) -> Result<OwnedFd, ObjectError> {
         let program = self
             .object
             .programs
             .get(name.as_str())
             .ok_or_else(|| ObjectError::Elf(format!("the object has no program `{name}`")))?;
-        let ProgramSection::Xdp { frags, .. } = program.section else {
-            return Err(ObjectError::Elf(format!("program `{name}` is not in section `xdp` or `xdp.frags`")));
+        let flags = match program.section {
+            // Extensions carry no flags of their own: the dispatcher does.
+            ProgramSection::Xdp { frags, .. } => if frags && kind.target.is_none() { F_XDP_HAS_FRAGS } else { 0 },
+            _ if kind.target.is_some() || kind.prog_type == Kind::XDP.prog_type => {
+                return Err(ObjectError::Elf(format!("program `{name}` is not in section `xdp` or `xdp.frags`")));
+            }
+            ProgramSection::Lsm { sleepable: true, .. }
+            | ProgramSection::FEntry { sleepable: true, .. }
+            | ProgramSection::FExit { sleepable: true, .. } => F_SLEEPABLE,
+            _ => 0,
         };
         let function = self
             .object
             .functions
             .get(&program.function_key())
             .ok_or_else(|| ObjectError::Elf(format!("program `{name}` has no instructions")))?;
-        // Extensions carry no flags of their own: the dispatcher does.
-        let flags = if frags && target.is_none() { F_XDP_HAS_FRAGS } else { 0 };
         let spec = ProgSpec {
             name: name.as_str(),
             insns: &instruction_bytes(function),
@@ -236,17 +266,23 @@ impl Image {
             btf,
             func_info: (&function.func_info.func_info_bytes(), function.func_info_rec_size),
             line_info: (&function.line_info.line_info_bytes(), function.line_info_rec_size),
-            extends: target.map(|target| (target.prog, target.function)),
+            kind,
         };
         kernel.prog_load(&spec).map_err(|error| ObjectError::Program { program: name.to_string(), error })
     }
 }
 
-fn create_map(kernel: &Kernel, btf: Option<BorrowedFd<'_>>, name: &str, map: &ObjMap) -> Result<OwnedFd, ObjectError> {
+fn create_map(
+    kernel: &Kernel,
+    btf: Option<BorrowedFd<'_>>,
+    name: &str,
+    map: &ObjMap,
+    max_entries: u32,
+) -> Result<OwnedFd, ObjectError> {
     if let Some((_, kind)) = UNSUPPORTED_MAP_TYPES.iter().find(|(number, _)| *number == map.map_type()) {
         return Err(ObjectError::Elf(format!("map `{name}` is a {kind}, which this loader does not fill")));
     }
-    let bytes = u64::from(map.max_entries()) * (u64::from(map.key_size()) + u64::from(map.value_size()));
+    let bytes = u64::from(max_entries) * (u64::from(map.key_size()) + u64::from(map.value_size()));
     if bytes > MAP_MAX_BYTES {
         return Err(ObjectError::Elf(format!("map `{name}` takes {bytes} bytes; {MAP_MAX_BYTES} are allowed")));
     }
@@ -261,7 +297,7 @@ fn create_map(kernel: &Kernel, btf: Option<BorrowedFd<'_>>, name: &str, map: &Ob
         map_type: map.map_type(),
         key_size: map.key_size(),
         value_size: map.value_size(),
-        max_entries: map.max_entries(),
+        max_entries,
         flags: map.map_flags(),
         extra: map.map_extra(),
         btf: types,

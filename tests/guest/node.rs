@@ -150,14 +150,20 @@ impl Node {
     /// Writes a stream's bundle.
     pub(crate) fn ship(&self, stream: &Stream) -> Result<Sha256Digest> {
         let object = fs::read(format!("/objects/{}", stream.object)).context("reading the object")?;
-        let statement = statement::encode(&stream.plan(&object)?);
+        let plan = stream.plan(&object)?;
+        self.ship_plan(&plan, vec![object])
+    }
+
+    /// Writes the bundle of a plan.
+    pub(crate) fn ship_plan(&self, plan: &NodePlan, objects: Vec<Vec<u8>>) -> Result<Sha256Digest> {
+        let statement = statement::encode(plan);
         let signature: Signature = self.key.sign(&bundle::to_sign(&statement));
         let parts = Parts {
             signatures: SortedMap::from([(self.public()?.id(), signature.to_der().as_bytes().to_vec())]),
-            objects: SortedMap::from([(Sha256Digest::of(&object), object)]),
+            objects: objects.into_iter().map(|object| (Sha256Digest::of(&object), object)).collect(),
             statement,
         };
-        fs::write(Self::bundle(stream.name), parts.encode()).context("writing the bundle")?;
+        fs::write(Self::bundle(plan.stream.as_str()), parts.encode()).context("writing the bundle")?;
         Ok(Sha256Digest::of(&parts.statement))
     }
 
@@ -174,7 +180,7 @@ impl Node {
     /// Runs the loader in this process, with a kernel that may fail.
     pub(crate) fn apply_with(&self, kernel: &Kernel) -> Result<(Report, Exit)> {
         let release = fs::read_to_string("/proc/sys/kernel/osrelease").context("reading the kernel's release")?;
-        let node = verify::Node { kernel: release.trim().to_owned(), machine: "x86_64".to_owned(), now: self.now };
+        let node = verify::Node { kernel: release.trim().to_owned(), machine: "x86_64".to_owned(), ocp: None, now: self.now };
         apply::apply(kernel, &Paths::new(Path::new(ROOT)), &node).map_err(|error| anyhow!("{error}"))
     }
 
@@ -263,6 +269,11 @@ impl Snapshot {
             std::thread::sleep(std::time::Duration::from_millis(10));
         }
         bail!("the kernel holds other things than before: {:?}, before {self:?}", Self::take()?)
+    }
+
+    /// All pins.
+    pub(crate) fn pins(&self) -> &BTreeSet<String> {
+        &self.pins
     }
 
     /// Whether no pin is there.

@@ -22,8 +22,8 @@ use super::{
     observe::Programs,
 };
 use crate::{
-    kernel::{CallError, Kernel, SwapError},
-    object::{F_XDP_HAS_FRAGS, Image, KernelBtf, ObjectError, Target},
+    kernel::{CallError, Kernel, Kind, SwapError},
+    object::{F_XDP_HAS_FRAGS, Image, KernelBtf, ObjectError, Request},
 };
 
 /// Keeps the object 8-byte aligned, as the ELF reader wants it.
@@ -81,7 +81,8 @@ impl Dispatcher {
         let image = Image::parse(object, HashMap::from([("conf", (&bytes[..], true))]))?;
         let slots = (0..config.slots.len()).map(|i| image.function(&format!("prog{i}"))).collect::<Result<_, _>>()?;
         let main = ProgramName::try_from("xdp_dispatcher").expect("invariant: a constant name");
-        let mut loaded = image.load(kernel, kernel_btf, &[&main], &SortedMap::new(), None)?;
+        let request = Request { programs: &[(&main, Kind::XDP)], maps: &SortedMap::new(), kept: &|_| None };
+        let mut loaded = image.load(kernel, kernel_btf, &request)?;
         let fd = loaded.programs.remove(&main).expect("invariant: load returns what was wanted");
         let id = kernel.prog_info(fd.as_fd())?.id;
         Ok(Self { fd, id, slots })
@@ -95,15 +96,16 @@ impl Dispatcher {
     }
 
     /// Its first slot, as something to be extended.
-    pub fn target(&self) -> Target<'_> {
-        Target { prog: self.fd.as_fd(), function: self.slots[0] }
+    pub fn target(&self) -> Kind<'_> {
+        Kind::extension(self.fd.as_fd(), self.slots[0])
     }
 
     /// Whether this kernel can replace functions of programs at all: loads the smallest possible extension.
     pub fn probe_extension(&self, kernel: &Kernel, kernel_btf: &KernelBtf) -> Result<(), ObjectError> {
         let image = Image::parse(&PLAIN.0, HashMap::new())?;
         let name = ProgramName::try_from("xdp_pass").expect("invariant: a constant name");
-        image.load(kernel, kernel_btf, &[&name], &SortedMap::new(), Some(self.target())).map(drop)
+        let request = Request { programs: &[(&name, self.target())], maps: &SortedMap::new(), kept: &|_| None };
+        image.load(kernel, kernel_btf, &request).map(drop)
     }
 }
 

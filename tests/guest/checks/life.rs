@@ -284,7 +284,12 @@ fn one_fails_alone(_: &mut Ctx) -> Result<()> {
 }
 
 /// Makes every call of one run fail in turn. After each: done, or as before (ids included).
-fn every_fault(ctx: &Ctx, node: &Node, prepare: impl Fn() -> Result<()>, reset: impl Fn() -> Result<()>) -> Result<()> {
+pub(super) fn every_fault(
+    ctx: &Ctx,
+    node: &Node,
+    prepare: impl Fn() -> Result<()>,
+    reset: impl Fn() -> Result<()>,
+) -> Result<()> {
     let (mut n, mut strict) = (0, 0);
     loop {
         prepare()?;
@@ -325,7 +330,7 @@ fn every_fault(ctx: &Ctx, node: &Node, prepare: impl Fn() -> Result<()>, reset: 
     }
 }
 
-fn clear(node: &Node) -> Result<()> {
+pub(super) fn clear(node: &Node) -> Result<()> {
     let _ = fs::remove_file(Node::bundle("drop"));
     node.apply_expecting(Exit::Done)?;
     ensure!(!Snapshot::take()?.has_pins(), "pins are left: {:?}", Snapshot::take()?);
