@@ -22,15 +22,15 @@ use nodeplan::{
     digest::Sha256Digest,
     name::StreamName,
     plan::Program,
-    report::{Code, Exit, Reason, Report},
+    report::{Code, Exit, Reason, Report, StreamState},
     trust::Trust,
 };
 
 use crate::{
     converge,
     kernel::{BPFFS, CallError, Kernel, Kind},
-    object::{Image, KernelBtf, Loaded, ObjectError, Request},
     maps,
+    object::{Image, KernelBtf, Loaded, ObjectError, Request},
     paths::{self, Paths},
     program, read, report,
     state::{self, Version},
@@ -90,8 +90,13 @@ pub fn apply(kernel: &Kernel, paths: &Paths, node: &Node) -> Result<(Report, Exi
     let mut streams = stream::decide(bundles, running);
     refuse(kernel, &trust, &mut streams).map_err(|error| cannot_run(error.to_string()))?;
     let kernel_btf = KernelBtf::default();
-    let mut loader =
-        Load { kernel, kernel_btf: &kernel_btf, paths, here: Architecture::from_machine(&node.machine), template: None };
+    let mut loader = Load {
+        kernel,
+        kernel_btf: &kernel_btf,
+        paths,
+        here: Architecture::from_machine(&node.machine),
+        template: None,
+    };
     for (name, stream) in &mut streams {
         loader.load(name, stream, trust.as_ref().ok());
     }
@@ -140,7 +145,7 @@ fn lock(paths: &Paths) -> Result<fs::File, CannotRun> {
     }
 }
 
-/// Refuses what only the node can tell: see [`Interfaces::refuse`](crate::select::Interfaces::refuse).
+/// Refuses or puts off what only the node can tell: see [`Interfaces::refuse`](crate::select::Interfaces::refuse).
 fn refuse(
     kernel: &Kernel,
     trust: &Result<Trust, Reason>,
@@ -156,6 +161,12 @@ fn refuse(
         };
         if let Some(reason) = interfaces.refuse(plan, reserved) {
             stream.fail(reason);
+        } else if interfaces.without_primary(plan) && !stream.before.is_empty() {
+            // Routes come and go while a network is set up again; programs do not.
+            let message = "no default route says which interface is `primary`; what runs is left alone".to_owned();
+            stream.goal = Goal::Keep;
+            stream.state = StreamState::Pending;
+            stream.reason = Some(Reason { code: Code::InterfaceAbsent, message });
         }
     }
     Ok(())

@@ -23,10 +23,10 @@ fn word(bytes: &[u8], at: usize) -> Option<u32> {
 /// Words after the three of every type, by kind: linux `include/uapi/linux/btf.h`.
 fn more_words(kind: u32, count: usize) -> usize {
     match kind {
-        1 | 14 | 17 => 1,          // INT, VAR, DECL_TAG
-        3 => 3,                    // ARRAY
+        1 | 14 | 17 => 1,             // INT, VAR, DECL_TAG
+        3 => 3,                       // ARRAY
         4 | 5 | 15 | 19 => count * 3, // STRUCT, UNION, DATASEC, ENUM64
-        6 | 13 => count * 2,       // ENUM, FUNC_PROTO
+        6 | 13 => count * 2,          // ENUM, FUNC_PROTO
         _ => 0,
     }
 }

@@ -257,7 +257,11 @@ fn discard(kernel: &Kernel, staged: Vec<(&Place, Staged)>, trash: &mut Vec<PathB
 }
 
 /// Every interface, or the name of one that changed while it was looked at.
-fn observe_all(kernel: &Kernel, interfaces: &Interfaces, streams: &Streams) -> Call<Result<(Vec<Place>, Programs), String>> {
+fn observe_all(
+    kernel: &Kernel,
+    interfaces: &Interfaces,
+    streams: &Streams,
+) -> Call<Result<(Vec<Place>, Programs), String>> {
     let mut programs = Programs::new();
     let mut places = Vec::new();
     for interface in &interfaces.all {
@@ -272,16 +276,13 @@ fn observe_all(kernel: &Kernel, interfaces: &Interfaces, streams: &Streams) -> C
     Ok(Ok((places, programs)))
 }
 
-fn wanted_on(
-    kernel: &Kernel,
-    interfaces: &Interfaces,
-    streams: &Streams,
-    interface: &Interface,
-) -> Call<Vec<Wanted>> {
+fn wanted_on(kernel: &Kernel, interfaces: &Interfaces, streams: &Streams, interface: &Interface) -> Call<Vec<Wanted>> {
     let mut wanted = Vec::new();
     for (name, stream) in streams {
         let Goal::Run(target) = &stream.goal else { continue };
-        for (program, xdp) in attachments(&target.plan).filter(|(_, xdp)| interfaces.selects(&xdp.interfaces, interface)) {
+        for (program, xdp) in
+            attachments(&target.plan).filter(|(_, xdp)| interfaces.selects(&xdp.interfaces, interface))
+        {
             let Some(loaded) = target.version.programs.get(program) else { continue };
             let mask = xdp.proceed_on.mask() | ALWAYS_PROCEED;
             let member = observe::describe(kernel, &loaded.fd, u32::from(xdp.priority.get()), mask, 0)?;

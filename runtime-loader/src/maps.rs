@@ -50,9 +50,8 @@ pub fn kept(kernel: &Kernel, kept: Kept<'_>, name: &str, new: OwnedFd) -> Call<O
 
 /// Whether two maps are equal in type, sizes, flags, and the types of keys and values.
 pub fn same_shape(kernel: &Kernel, a: &MapInfo, b: &MapInfo) -> Call<bool> {
-    let plain = |info: &MapInfo| {
-        (info.map_type, info.key_size, info.value_size, info.max_entries, info.flags, info.extra)
-    };
+    let plain =
+        |info: &MapInfo| (info.map_type, info.key_size, info.value_size, info.max_entries, info.flags, info.extra);
     if plain(a) != plain(b) || (a.btf[0] == 0) != (b.btf[0] == 0) {
         return Ok(false);
     }

@@ -27,12 +27,12 @@ pub fn missing(message: String) -> Reason {
 /// `enum bpf_prog_type` for a place in a cgroup.
 fn cgroup_program(attach_type: CgroupAttachType) -> u32 {
     match attach_type.number() {
-        0 | 1 => 8,             // CGROUP_SKB
-        2 | 12 | 13 | 34 => 9,  // CGROUP_SOCK
-        3 => 13,                // SOCK_OPS
-        18 => 23,               // CGROUP_SYSCTL
-        21 | 22 => 25,          // CGROUP_SOCKOPT
-        _ => 18,                // CGROUP_SOCK_ADDR
+        0 | 1 => 8,            // CGROUP_SKB
+        2 | 12 | 13 | 34 => 9, // CGROUP_SOCK
+        3 => 13,               // SOCK_OPS
+        18 => 23,              // CGROUP_SYSCTL
+        21 | 22 => 25,         // CGROUP_SOCKOPT
+        _ => 18,               // CGROUP_SOCK_ADDR
     }
 }
 
@@ -85,10 +85,7 @@ fn kind_of(program: &Program, btf: &KernelBtf) -> Result<Option<Kind<'static>>, 
 
 /// The programs of an object and what they become. One that only tail calls reach is of the kind of the others in its
 /// object, because the kernel lets no call lead to another kind.
-pub fn kinds<'a>(
-    programs: &[&'a Program],
-    btf: &KernelBtf,
-) -> Result<Vec<(&'a ProgramName, Kind<'static>)>, Reason> {
+pub fn kinds<'a>(programs: &[&'a Program], btf: &KernelBtf) -> Result<Vec<(&'a ProgramName, Kind<'static>)>, Reason> {
     let mut kinds = Vec::new();
     let mut called = Vec::new();
     for program in programs {
@@ -115,8 +112,12 @@ pub fn features(kernel: &Kernel, plan: &NodePlan) -> Result<(), Reason> {
         match attachment {
             Attachment::Tc(_) => {
                 // Interface 1 is `lo`, in every network namespace.
-                if let Err(error) = kernel.tcx_list(1, TCX_INGRESS) {
-                    return Err(missing(format!("this kernel has no TCX: {error}")));
+                match kernel.tcx_list(1, TCX_INGRESS) {
+                    Err(error) if error.errno == libc::EINVAL => {
+                        return Err(missing(format!("this kernel has no TCX: {error}")));
+                    }
+                    Err(error) => return Err(Reason { code: Code::Kernel, message: error.to_string() }),
+                    Ok(_) => {}
                 }
             }
             Attachment::Lsm(_) => {

@@ -92,6 +92,11 @@ impl Interfaces {
         absent.map(|selector| format!("`{selector}`")).collect()
     }
 
+    /// Whether a plan asks for the uplink and no default route says which one that is.
+    pub fn without_primary(&self, plan: &NodePlan) -> bool {
+        self.primary.is_empty() && selectors(plan).any(|selector| selector.target == Target::Primary)
+    }
+
     /// What only the node can tell of a plan: a reserved interface that a selector means, or one that a program would
     /// run on twice.
     pub fn refuse(&self, plan: &NodePlan, reserved: &[IfGlob]) -> Option<Reason> {
@@ -112,7 +117,8 @@ impl Interfaces {
                     }
                     let place = attachment.place();
                     if places.contains(&place) {
-                        let message = format!("program `{}` would run twice at {place} of `{}`", program.name, one.name);
+                        let message =
+                            format!("program `{}` would run twice at {place} of `{}`", program.name, one.name);
                         return Some(Reason { code: Code::Order, message });
                     }
                     places.push(place);
@@ -146,9 +152,7 @@ fn step(all: &[Interface], ifindex: u32) -> Vec<u32> {
     let down = match one.kind.as_str() {
         "vlan" => ids(&|other| other.ifindex == one.lower),
         "bond" | "team" => ids(&|other| other.master == ifindex),
-        "openvswitch" => {
-            ids(&|other| other.kind != "openvswitch" && other.mac == one.mac && switch(other.master))
-        }
+        "openvswitch" => ids(&|other| other.kind != "openvswitch" && other.mac == one.mac && switch(other.master)),
         _ => Vec::new(),
     };
     if down.is_empty() { vec![ifindex] } else { down }
@@ -211,7 +215,8 @@ mod tests {
 
     #[test]
     fn selectors() {
-        let mut all = node(&[("lo", "", 0, 0, 0), ("ens3", "", 0, 4, 7), ("ens4", "", 0, 4, 7), ("bond0", "bond", 0, 0, 7)]);
+        let mut all =
+            node(&[("lo", "", 0, 0, 0), ("ens3", "", 0, 4, 7), ("ens4", "", 0, 4, 7), ("bond0", "bond", 0, 0, 7)]);
         all[1].permanent_mac = Some([2, 0, 0, 0, 0, 1]);
         let drivers = ["", "mlx5_core", "ice", ""].map(str::to_owned).to_vec();
         let interfaces = Interfaces { all, primary: vec![2, 3], drivers };

@@ -180,7 +180,8 @@ impl Node {
     /// Runs the loader in this process, with a kernel that may fail.
     pub(crate) fn apply_with(&self, kernel: &Kernel) -> Result<(Report, Exit)> {
         let release = fs::read_to_string("/proc/sys/kernel/osrelease").context("reading the kernel's release")?;
-        let node = verify::Node { kernel: release.trim().to_owned(), machine: "x86_64".to_owned(), ocp: None, now: self.now };
+        let node =
+            verify::Node { kernel: release.trim().to_owned(), machine: "x86_64".to_owned(), ocp: None, now: self.now };
         apply::apply(kernel, &Paths::new(Path::new(ROOT)), &node).map_err(|error| anyhow!("{error}"))
     }
 

@@ -150,13 +150,7 @@ impl Kernel {
     }
 
     /// Puts `new` in the place of `old`, in one step.
-    pub fn link_update(
-        &self,
-        what: &str,
-        link: BorrowedFd<'_>,
-        new: BorrowedFd<'_>,
-        old: BorrowedFd<'_>,
-    ) -> Call<()> {
+    pub fn link_update(&self, what: &str, link: BorrowedFd<'_>, new: BorrowedFd<'_>, old: BorrowedFd<'_>) -> Call<()> {
         let (link_fd, new_prog_fd, old_prog_fd) = (raw_fd(link), raw_fd(new), raw_fd(old));
         let mut attr = attr::LinkUpdate { link_fd, new_prog_fd, flags: F_REPLACE, old_prog_fd };
         self.bpf((attr::LINK_UPDATE, "BPF_LINK_UPDATE"), what, &mut attr).map(drop)

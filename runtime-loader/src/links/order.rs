@@ -52,7 +52,9 @@ pub fn position(
     if low > high {
         let message = format!(
             "program `{}` would have to run before `{}` and after `{}`, which runs later: by priority or by anchor",
-            rank.2, list[high].name, list[low - 1].name
+            rank.2,
+            list[high].name,
+            list[low - 1].name
         );
         return Err(Reason { code: Code::Order, message });
     }

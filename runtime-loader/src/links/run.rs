@@ -340,5 +340,7 @@ fn number_in(path: &str) -> Option<u64> {
 pub fn tracefs_id(at: &TracepointAttachment) -> Result<u64, Reason> {
     let places = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
     let id = places.iter().find_map(|root| number_in(&format!("{root}/events/{}/{}/id", at.category, at.name)));
-    id.ok_or_else(|| missing(format!("this kernel has no tracepoint `{}/{}`, or tracefs is absent", at.category, at.name)))
+    id.ok_or_else(|| {
+        missing(format!("this kernel has no tracepoint `{}/{}`, or tracefs is absent", at.category, at.name))
+    })
 }

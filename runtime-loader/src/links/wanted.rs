@@ -139,10 +139,7 @@ mod tests {
             (r#"{"cgroup":{"path":"/a.slice/b-c_d","attachType":"connect4"}}"#, "cgroup,connect4,:a%2eslice:b-c_d_p"),
             (r#"{"tracepoint":{"category":"sched","name":"sched_switch"}}"#, "tracepoint,sched:sched_switch_p"),
             (r#"{"kprobe":{"function":"tcp_connect","offset":16}}"#, "kprobe,tcp_connect+0x10_p"),
-            (
-                &long,
-                &format!("cgroup,connect4,:{}~7c09747a59ad45f2_p", "x".repeat(PLACE_MAX_BYTES - 17 - 17)),
-            ),
+            (&long, &format!("cgroup,connect4,:{}~7c09747a59ad45f2_p", "x".repeat(PLACE_MAX_BYTES - 17 - 17))),
         ] {
             let attachment: Attachment = json::parse(text.as_bytes(), 999).unwrap();
             let program = ProgramName::try_from("p").unwrap();

@@ -71,7 +71,14 @@ fn every_hook(trust: &mut TrustDocument) {
 type Program<'a> = (&'a str, String, &'a str);
 
 /// Ships a stream with these programs; `more` goes to the plan.
-fn ship(node: &Node, name: &str, revision: u32, object: &str, programs: &[Program], more: &str) -> Result<Sha256Digest> {
+fn ship(
+    node: &Node,
+    name: &str,
+    revision: u32,
+    object: &str,
+    programs: &[Program],
+    more: &str,
+) -> Result<Sha256Digest> {
     let bytes = fs::read(format!("/objects/{object}")).context("reading the object")?;
     let sha256 = Sha256Digest::of(&bytes);
     let programs: Vec<String> = programs
@@ -390,7 +397,7 @@ fn cgroup_waits(_: &mut Ctx) -> Result<()> {
 }
 
 fn trigger() -> Result<()> {
-    ensure!(Command::new("ip").arg("-V").status().context("starting ip")?.success(), "ip");
+    ensure!(Command::new("ip").arg("-V").output().context("starting ip")?.status.success(), "ip");
     thread::sleep(Duration::from_millis(1));
     Ok(())
 }
@@ -593,6 +600,17 @@ fn selectors(ctx: &mut Ctx) -> Result<()> {
         let state = if want.is_empty() { StreamState::Pending } else { StreamState::Attached };
         ensure!(stream(&report, "drop")?.state == state, "{selector}: {report:?}");
     }
+    // Without a default route nobody knows the uplink: what runs stays.
+    ship(&node, "drop", 6, object, &[("xdp_pass_a", xdp_on(r#"{"primary":true}"#), "")], "")?;
+    node.apply_expecting(Exit::Done)?;
+    let before = Snapshot::take_settled()?;
+    ip("route del default")?;
+    let report = node.apply_expecting(Exit::Done)?;
+    let waiting = stream(&report, "drop")?;
+    ensure!(waiting.state == StreamState::Pending, "{waiting:?}");
+    before.expect_again().context("without a default route")?;
+    ip("route add default via 192.0.2.1 dev bond0.7")?;
+    ensure!(apply_attached(&node, "drop")?.len() == 2, "the uplink is known again");
     node.trust(|trust| {
         every_hook(trust);
         trust.reserved_interfaces = vec!["up*".try_into().expect("a glob")];
@@ -618,9 +636,7 @@ fn ship_all(node: &Node, revision: u32, priority: u16) -> Result<()> {
     let bytes = [fs::read(format!("/objects/{OBJECT}"))?, fs::read("/objects/xdp_pass.bpf.o")?];
     let [hooks, xdp] = [Sha256Digest::of(&bytes[0]), Sha256Digest::of(&bytes[1])];
     let program = |name: &str, sha256: Sha256Digest, attach: &str| {
-        format!(
-            r#"{{"name":"{name}","object":{{"sha256":"{sha256}","sourceSha256":"{sha256}"}},"attach":[{attach}]}}"#
-        )
+        format!(r#"{{"name":"{name}","object":{{"sha256":"{sha256}","sourceSha256":"{sha256}"}},"attach":[{attach}]}}"#)
     };
     let mut programs = vec![
         program("cg_connect4", hooks, &cgroup_at("connect4")),
