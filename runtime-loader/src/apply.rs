@@ -257,8 +257,13 @@ impl Load<'_> {
         let globals = programs.iter().flat_map(|program| program.globals.iter());
         let globals = globals.map(|(name, value)| (name.as_str(), (value.as_bytes(), true))).collect();
         let kept = |map: &str| {
-            let pins = stream.before.iter().map(|version| version.dir.join("maps").join(map));
-            pins.filter_map(|pin| kernel.open_pin(&pin).ok()).next()
+            for version in &stream.before {
+                match kernel.open_pin(&version.dir.join("maps").join(map)) {
+                    Err(error) if error.errno == libc::ENOENT => {}
+                    found => return found.map(Some),
+                }
+            }
+            Ok(None)
         };
         let request = Request { programs: &kinds, maps: &verified.plan().maps, kept: &kept };
         let image = Image::parse(verified.object(digest), globals);

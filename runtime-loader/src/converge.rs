@@ -168,13 +168,15 @@ fn round(kernel: &Kernel, kernel_btf: &KernelBtf, streams: &Streams, trash: &mut
         }
     }
     // First what can be taken back without a trace.
-    if let Err((name, reason)) = links::advance(kernel, &interfaces, streams)? {
+    if let Err((name, reason)) = links::advance(kernel, &interfaces, streams) {
         discard(kernel, staged, trash);
         return Ok(Round::Blame(name, reason));
     }
     let outcome = commit(kernel, streams, &steps, staged, trash);
-    if matches!(outcome, Round::Done) {
-        links::retire(kernel, &interfaces, streams)?;
+    if matches!(outcome, Round::Done)
+        && let Err((name, reason)) = links::retire(kernel, &interfaces, streams)
+    {
+        return Ok(Round::Blame(name, reason));
     }
     Ok(outcome)
 }

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Finds the map of a name in what ran before.
-pub type Kept<'a> = &'a dyn Fn(&str) -> Option<OwnedFd>;
+pub type Kept<'a> = &'a dyn Fn(&str) -> Call<Option<OwnedFd>>;
 
 /// What the plan says about the map `name`.
 pub fn said<'a>(maps: &'a SortedMap<MapName, Map>, name: &str) -> Option<&'a Map> {
@@ -43,7 +43,7 @@ pub fn fill_slots(
 
 /// The state map of what ran before if it has the shape of the new one, else the new one.
 pub fn kept(kernel: &Kernel, kept: Kept<'_>, name: &str, new: OwnedFd) -> Call<OwnedFd> {
-    let Some(old) = kept(name) else { return Ok(new) };
+    let Some(old) = kept(name)? else { return Ok(new) };
     let same = same_shape(kernel, &kernel.map_info(old.as_fd())?, &kernel.map_info(new.as_fd())?)?;
     Ok(if same { old } else { new })
 }

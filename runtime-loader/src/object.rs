@@ -244,13 +244,8 @@ impl Image {
             .ok_or_else(|| ObjectError::Elf(format!("the object has no program `{name}`")))?;
         let flags = match program.section {
             // Extensions carry no flags of their own: the dispatcher does.
-            ProgramSection::Xdp { frags, .. } => {
-                if frags && kind.target.is_none() {
-                    F_XDP_HAS_FRAGS
-                } else {
-                    0
-                }
-            }
+            ProgramSection::Xdp { frags: true, .. } if kind.target.is_none() => F_XDP_HAS_FRAGS,
+            ProgramSection::Xdp { .. } => 0,
             _ if kind.target.is_some() || kind.prog_type == Kind::XDP.prog_type => {
                 return Err(ObjectError::Elf(format!("program `{name}` is not in section `xdp` or `xdp.frags`")));
             }

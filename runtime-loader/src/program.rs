@@ -136,8 +136,8 @@ pub fn features(kernel: &Kernel, plan: &NodePlan) -> Result<(), Reason> {
     Ok(())
 }
 
-/// The programs that have an object for this node's architecture, or the one that has none.
+/// A program that has no object for this node's architecture.
 pub fn without_object(plan: &NodePlan, here: Option<Architecture>) -> Option<&ProgramName> {
-    let has = |program: &&Program| !here.is_some_and(|here| program.object.get(here).is_some());
-    plan.programs.iter().find(has).map(|program| &program.name)
+    let lacks = |program: &&Program| here.is_none_or(|here| program.object.get(here).is_none());
+    plan.programs.iter().find(lacks).map(|program| &program.name)
 }

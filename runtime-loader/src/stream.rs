@@ -102,30 +102,27 @@ impl Stream {
             StreamState::Refused => self.reason.as_ref().is_some_and(refuses),
             _ => false,
         };
-        match failed {
-            true => {
-                self.state = StreamState::Degraded;
-                self.goal = Goal::Keep;
-                let first = self.reason.as_ref().map(|first| format!("{}; then ", first.message)).unwrap_or_default();
-                let message = format!("{first}{}: {}", reason.code.as_str(), reason.message);
-                self.reason = Some(Reason { code: Code::Undo, message });
-            }
-            false => {
-                let ran = match &self.goal {
-                    Goal::Run(target) => Some(target.statement),
-                    Goal::Load(_) | Goal::Keep | Goal::End => None,
-                };
-                self.state = if refuses(&reason) { StreamState::Refused } else { StreamState::Failed };
-                self.goal = match (&self.goal, self.fallback()) {
-                    (Goal::Load(_) | Goal::End, _) => Goal::Keep,
-                    (_, Some(before)) if Some(before.statement) != ran => Goal::Run(Box::new(before)),
-                    (Goal::Run(_), None) => Goal::End,
-                    // The version that ran already: what is attached of it stays so.
-                    (_, _) => Goal::Keep,
-                };
-                self.reason = Some(reason);
-            }
+        if failed {
+            self.state = StreamState::Degraded;
+            self.goal = Goal::Keep;
+            let first = self.reason.as_ref().map(|first| format!("{}; then ", first.message)).unwrap_or_default();
+            let message = format!("{first}{}: {}", reason.code.as_str(), reason.message);
+            self.reason = Some(Reason { code: Code::Undo, message });
+            return;
         }
+        let ran = match &self.goal {
+            Goal::Run(target) => Some(target.statement),
+            Goal::Load(_) | Goal::Keep | Goal::End => None,
+        };
+        self.state = if refuses(&reason) { StreamState::Refused } else { StreamState::Failed };
+        self.goal = match (&self.goal, self.fallback()) {
+            (Goal::Load(_) | Goal::End, _) => Goal::Keep,
+            (_, Some(before)) if Some(before.statement) != ran => Goal::Run(Box::new(before)),
+            (Goal::Run(_), None) => Goal::End,
+            // The version that ran already: what is attached of it stays so.
+            (_, _) => Goal::Keep,
+        };
+        self.reason = Some(reason);
     }
 }
 

@@ -43,6 +43,13 @@ const KPROBE_TYPE: &str = "/sys/bus/event_source/devices/kprobe/type";
 #[derive(Debug, Default)]
 struct Ours(Vec<(u32, Rank)>);
 
+/// A result, or the stream that has to fail and why.
+type Blamed<T> = Result<T, (StreamName, Reason)>;
+
+fn blame(stream: &StreamName, error: &CallError) -> (StreamName, Reason) {
+    (stream.clone(), Reason { code: Code::Kernel, message: error.to_string() })
+}
+
 /// A pinned link.
 struct Found {
     fd: OwnedFd,
@@ -70,7 +77,7 @@ fn rank(stream: &StreamName, wanted: &Wanted<'_>) -> Option<Rank> {
 
 impl Ours {
     /// Our links that stay or are to be taken over, and those of streams that are left alone.
-    fn find(kernel: &Kernel, interfaces: &Interfaces, streams: &Streams) -> Call<Self> {
+    fn find(kernel: &Kernel, interfaces: &Interfaces, streams: &Streams) -> Blamed<Self> {
         let mut ours = Self::default();
         for (name, stream) in streams {
             let (plan, target): (&NodePlan, _) = match &stream.goal {
@@ -84,7 +91,8 @@ impl Ours {
             for wanted in wanted(plan, interfaces) {
                 let Some(rank) = rank(name, &wanted) else { continue };
                 for version in target.into_iter().chain(&stream.before) {
-                    if let Some(info) = alive(kernel, &version.dir, &wanted.pin)? {
+                    let found = alive(kernel, &version.dir, &wanted.pin).map_err(|error| blame(name, &error))?;
+                    if let Some(info) = found {
                         ours.0.push((info.id, rank));
                         break;
                     }
@@ -101,7 +109,7 @@ impl Ours {
 
 /// Attaches and updates what the streams want. What is in the way of it stays until [`retire`], or until the pins of
 /// its version go.
-pub fn advance(kernel: &Kernel, interfaces: &Interfaces, streams: &Streams) -> Call<Result<(), (StreamName, Reason)>> {
+pub fn advance(kernel: &Kernel, interfaces: &Interfaces, streams: &Streams) -> Blamed<()> {
     let mut ours = Ours::find(kernel, interfaces, streams)?;
     for (name, stream) in streams {
         let Goal::Run(target) = &stream.goal else { continue };
@@ -114,27 +122,27 @@ pub fn advance(kernel: &Kernel, interfaces: &Interfaces, streams: &Streams) -> C
                 for pin in &made {
                     let _ = kernel.unpin(pin);
                 }
-                return Ok(Err((name.clone(), reason)));
+                return Err((name.clone(), reason));
             }
         }
     }
-    Ok(Ok(()))
+    Ok(())
 }
 
 /// Removes links that are not wanted any more in the version that runs, and pins of links that lead nowhere.
-pub fn retire(kernel: &Kernel, interfaces: &Interfaces, streams: &Streams) -> Call<()> {
-    for stream in streams.values() {
+pub fn retire(kernel: &Kernel, interfaces: &Interfaces, streams: &Streams) -> Blamed<()> {
+    for (stream_name, stream) in streams {
         let Goal::Run(target) = &stream.goal else { continue };
         let dir = target.version.dir.join("links");
         let wanted = wanted(&target.plan, interfaces);
-        for name in kernel.names(&dir)? {
+        for name in kernel.names(&dir).map_err(|error| blame(stream_name, &error))? {
             // Second pins of XDP links begin with the index of their interface.
             let stays = match name.split_once('_').and_then(|(ifindex, _)| ifindex.parse::<u32>().ok()) {
                 Some(ifindex) => interfaces.all.iter().any(|one| one.ifindex == ifindex),
                 None => wanted.iter().any(|wanted| wanted.pin == name),
             };
             if !stays {
-                kernel.unpin(&dir.join(&name))?;
+                kernel.unpin(&dir.join(&name)).map_err(|error| blame(stream_name, &error))?;
             }
         }
     }
