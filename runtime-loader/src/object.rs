@@ -115,6 +115,8 @@ pub struct Request<'a> {
     pub maps: &'a SortedMap<MapName, Map>,
     /// State maps of what ran before.
     pub kept: Kept<'a>,
+    /// What the programs that extensions call become where the kernel takes no XDP programs for that.
+    pub called: Option<Kind<'a>>,
 }
 
 /// An object taken apart, its BTF ready for the kernel.
@@ -176,7 +178,19 @@ impl Image {
         }
         for (name, fd) in &map_fds {
             if let Some(said) = maps::said(request.maps, name) {
-                maps::fill_slots(kernel, fd.as_fd(), &said.slots, &programs)?;
+                match (maps::fill_slots(kernel, fd.as_fd(), &said.slots, &programs), request.called) {
+                    // 6.1 demands equal attach types of both ends of a tail call, and counts an extension's for none;
+                    // 6.12 counts those of its target. Seen on 6.1.192 and 6.12.117.
+                    (Err(ObjectError::Call(error)), Some(kind)) if error.errno == libc::EINVAL => {
+                        for slot in &said.slots {
+                            let program =
+                                self.load_program(kernel, &slot.program, btf.as_ref().map(OwnedFd::as_fd), kind)?;
+                            programs.insert(slot.program.clone(), program);
+                        }
+                        maps::fill_slots(kernel, fd.as_fd(), &said.slots, &programs)?;
+                    }
+                    (filled, _) => filled?,
+                }
             }
         }
         Ok(Loaded { maps: map_fds, programs })

@@ -95,8 +95,9 @@ impl Snapshot {
             {
                 continue;
             }
-            // What cannot be looked at is not known to run.
-            let link = links::alive(kernel, dir, &wanted.pin).ok().flatten();
+            // Once more if it fails; what cannot be looked at is not known to run.
+            let look = || links::alive(kernel, dir, &wanted.pin);
+            let link = look().or_else(|_| look()).ok().flatten();
             let attached = link.is_some_and(|link| Some(link.prog_id) == id(wanted.program));
             let mut one = report(wanted.program, wanted.attachment, attached);
             if let links::Place::Tcx { interface, ifindex, .. } = wanted.place {

@@ -81,7 +81,8 @@ impl Dispatcher {
         let image = Image::parse(object, HashMap::from([("conf", (&bytes[..], true))]))?;
         let slots = (0..config.slots.len()).map(|i| image.function(&format!("prog{i}"))).collect::<Result<_, _>>()?;
         let main = ProgramName::try_from("xdp_dispatcher").expect("invariant: a constant name");
-        let request = Request { programs: &[(&main, Kind::XDP)], maps: &SortedMap::new(), kept: &|_| Ok(None) };
+        let request =
+            Request { programs: &[(&main, Kind::XDP)], maps: &SortedMap::new(), kept: &|_| Ok(None), called: None };
         let mut loaded = image.load(kernel, kernel_btf, &request)?;
         let fd = loaded.programs.remove(&main).expect("invariant: load returns what was wanted");
         let id = kernel.prog_info(fd.as_fd())?.id;
@@ -104,7 +105,8 @@ impl Dispatcher {
     pub fn probe_extension(&self, kernel: &Kernel, kernel_btf: &KernelBtf) -> Result<(), ObjectError> {
         let image = Image::parse(&PLAIN.0, HashMap::new())?;
         let name = ProgramName::try_from("xdp_pass").expect("invariant: a constant name");
-        let request = Request { programs: &[(&name, self.target())], maps: &SortedMap::new(), kept: &|_| Ok(None) };
+        let request =
+            Request { programs: &[(&name, self.target())], maps: &SortedMap::new(), kept: &|_| Ok(None), called: None };
         image.load(kernel, kernel_btf, &request).map(drop)
     }
 }
