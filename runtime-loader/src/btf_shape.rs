@@ -98,3 +98,45 @@ impl<'a> Types<'a> {
         Some(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// BTF with these types (words) and strings.
+    fn btf(types: &[u32], strings: &[u8]) -> Vec<u8> {
+        let types: Vec<u8> = types.iter().flat_map(|word| word.to_ne_bytes()).collect();
+        let sizes = [types.len(), types.len(), strings.len()].map(|len| u32::try_from(len).unwrap());
+        let words = [0x1_eb9f, 24, 0, sizes[0], sizes[1], sizes[2]];
+        let header = words.iter().flat_map(|word| word.to_ne_bytes());
+        header.chain(types.iter().copied()).chain(strings.iter().copied()).collect()
+    }
+
+    #[test]
+    fn types_are_equal_by_name_size_and_members() {
+        let strings = b"\0int\0pair\0a\0b\0alias\0";
+        let int = |bits: u32| [1, 1 << 24, bits / 8, bits];
+        let alias = [14, 8 << 24, 1];
+        // struct pair { int a; int b; }, its second member by its name or by another one.
+        let pair = |second: u32| [5, 4 << 24 | 2, 8, 10, 1, 0, second, 2, 32];
+        let of = |second, bits| btf(&[&int(bits)[..], &alias, &pair(second)].concat(), strings);
+        let (same, other_name, other_size) = (of(12, 32), of(10, 32), of(12, 64));
+        let shape = |bytes: &[u8], id| Types::of(bytes).shape(id);
+        assert!(shape(&same, 3).is_some());
+        assert_eq!(shape(&same, 3), shape(&of(12, 32), 3));
+        assert_eq!(shape(&same, 1), shape(&same, 2), "an alias is what it stands for");
+        assert_ne!(shape(&same, 3), shape(&other_name, 3));
+        assert_ne!(shape(&same, 3), shape(&other_size, 3));
+        assert_eq!(shape(&same, 4), None);
+    }
+
+    #[test]
+    fn damaged_bytes_are_no_panic() {
+        // struct loop { struct loop x; struct loop y; }: what a kernel would refuse.
+        let bytes = btf(&[1, 4 << 24 | 2, 8, 1, 1, 0, 1, 1, 0], b"\0x\0");
+        assert_eq!(Types::of(&bytes).shape(1), None);
+        for len in 0..bytes.len() {
+            let _ = Types::of(&bytes[..len]).shape(1);
+        }
+    }
+}
