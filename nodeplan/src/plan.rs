@@ -457,27 +457,10 @@ impl NodePlan {
     /// the compiler warns of it.
     pub fn beyond_this_release(&self) -> Vec<String> {
         let mut beyond = Vec::new();
-        for attachment in self.programs.iter().flat_map(|program| &program.attach) {
-            if !matches!(attachment, Attachment::Xdp(_)) {
-                beyond.push(format!("hook {}", attachment.hook()));
-            }
-            for selector in attachment.interfaces().iter().filter(|one| !matches!(one.target, Target::Name(_))) {
-                beyond.push(format!("selector {}", selector.kind()));
-            }
-        }
         for (said, what) in [
             (self.stage == Stage::Early, "stage early"),
             (self.failure_policy == FailurePolicy::Closed, "failurePolicy closed"),
             (self.rollback_floor.is_some(), "rollbackFloor"),
-            (self.applies_to.ocp.is_some(), "appliesTo.ocp"),
-            (self.programs.iter().any(|program| !program.globals.is_empty()), "globals"),
-            (
-                self.programs.iter().any(|program| !matches!(program.object, Objects::One(_))),
-                "objects per architecture",
-            ),
-            (self.maps.values().any(|map| !map.slots.is_empty()), "tail-call slots"),
-            (self.maps.values().any(|map| map.persist), "state maps"),
-            (self.maps.values().any(|map| map.max_entries.is_some()), "maxEntries"),
         ] {
             if said {
                 beyond.push(what.to_owned());

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use crate::{
     digest::Sha256Digest,
+    hook::Hook,
     json,
     name::{CounterName, IfName, OwnerName, ProgramName, StreamName},
     plan::{FormatVersion, Intent, Revision},
@@ -14,7 +15,7 @@ use crate::{
 };
 
 /// Version of [`Report`].
-pub const REPORT_VERSION: FormatVersion = FormatVersion { major: 1, minor: 0 };
+pub const REPORT_VERSION: FormatVersion = FormatVersion { major: 1, minor: 1 };
 
 macro_rules! codes {
     ($($(#[$doc:meta])* $name:ident = $text:literal, $title:literal;)*) => {
@@ -86,6 +87,10 @@ codes! {
     TooManyPrograms = "NB1305", "the interface has too many XDP programs";
     /// The other XDP mode is in use.
     ModeConflict = "NB1306", "the interface runs XDP in the other mode";
+    /// Priorities and anchors contradict each other, or a program would run twice at one place.
+    Order = "NB1307", "the order at a place cannot be met";
+    /// No such cgroup.
+    CgroupAbsent = "NB1308", "the cgroup is absent";
     /// The verifier.
     Verifier = "NB1401", "the verifier refused a program";
     /// Any other call.
@@ -265,21 +270,28 @@ pub struct StreamReport {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AttachmentReport {
-    /// Hook; `xdp`.
-    pub hook: String,
+    /// Hook.
+    pub hook: Hook,
+    /// Place for people, such as `tc ingress` or `tracepoint sched/sched_switch`; absent in reports of version 1.0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
     /// Program.
     pub program: ProgramName,
     /// Id of the loaded program, if attached.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub program_id: Option<u32>,
-    /// Interface.
-    pub interface: IfName,
+    /// Interface, on hooks of interfaces.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interface: Option<IfName>,
     /// Its index.
-    pub ifindex: u32,
-    /// Native or skb.
-    pub mode: XdpMode,
-    /// Place in the chain.
-    pub priority: Priority,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ifindex: Option<u32>,
+    /// Native or skb, on XDP.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mode: Option<XdpMode>,
+    /// Place in the order, on hooks that have one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub priority: Option<Priority>,
     /// Whether it runs now.
     pub attached: bool,
 }
@@ -318,6 +330,7 @@ json::decode_struct!(StreamReport {
 });
 json::decode_struct!(AttachmentReport {
     hook: "hook",
+    place: "place",
     program: "program",
     program_id: "programId",
     interface: "interface",

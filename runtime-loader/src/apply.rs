@@ -7,7 +7,7 @@ use nodeplan::sorted::SortedMap;
 use std::{
     fmt, fs, io,
     os::{
-        fd::AsRawFd,
+        fd::{AsFd, AsRawFd},
         unix::fs::{OpenOptionsExt, PermissionsExt},
     },
     path::Path,
@@ -17,17 +17,22 @@ use std::{
 };
 
 use nodeplan::{
+    applies::Architecture,
     bundle::Verified,
+    digest::Sha256Digest,
     name::StreamName,
-    report::{Code, Exit, Reason, Report},
+    plan::Program,
+    report::{Code, Exit, Reason, Report, StreamState},
+    trust::Trust,
 };
 
 use crate::{
     converge,
-    kernel::{BPFFS, Kernel},
-    object::{Image, KernelBtf, ObjectError},
+    kernel::{BPFFS, CallError, Kernel, Kind},
+    maps,
+    object::{Image, KernelBtf, Loaded, ObjectError, Request},
     paths::{self, Paths},
-    read, report,
+    program, read, report,
     state::{self, Version},
     stream::{self, Goal, Stream, Target},
     verify::{self, Node},
@@ -83,8 +88,19 @@ pub fn apply(kernel: &Kernel, paths: &Paths, node: &Node) -> Result<(Report, Exi
         report::log(3, &format!("{} {}", problem.code.as_str(), problem.message));
     }
     let mut streams = stream::decide(bundles, running);
+    refuse(kernel, &trust, &mut streams).map_err(|error| cannot_run(error.to_string()))?;
     let kernel_btf = KernelBtf::default();
-    load(kernel, &kernel_btf, paths, &mut streams);
+    let mut loader = Load {
+        kernel,
+        kernel_btf: &kernel_btf,
+        paths,
+        here: Architecture::from_machine(&node.machine),
+        template: None,
+    };
+    for (name, stream) in &mut streams {
+        loader.load(name, stream, trust.as_ref().ok());
+    }
+    drop(loader);
     for leftover in converge::converge(kernel, &kernel_btf, &mut streams) {
         report::log(4, &format!("{} left behind: {leftover}", Code::Undo.as_str()));
     }
@@ -129,12 +145,47 @@ fn lock(paths: &Paths) -> Result<fs::File, CannotRun> {
     }
 }
 
-/// Loads every version that is to run and does not yet. Nothing of it is attached.
-fn load(kernel: &Kernel, kernel_btf: &KernelBtf, paths: &Paths, streams: &mut SortedMap<StreamName, Stream>) {
-    let mut template = None;
-    for (name, stream) in streams {
-        let Goal::Load(verified) = &stream.goal else { continue };
-        match load_one(kernel, kernel_btf, paths, &mut template, name, verified) {
+/// Refuses or puts off what only the node can tell: see [`Interfaces::refuse`](crate::select::Interfaces::refuse).
+fn refuse(
+    kernel: &Kernel,
+    trust: &Result<Trust, Reason>,
+    streams: &mut SortedMap<StreamName, Stream>,
+) -> Result<(), CallError> {
+    let reserved = trust.as_ref().map_or(&[][..], |trust| &trust.document().reserved_interfaces);
+    let interfaces = converge::interfaces(kernel, streams)?;
+    for stream in streams.values_mut() {
+        let plan = match &stream.goal {
+            Goal::Run(target) => &target.plan,
+            Goal::Load(verified) => verified.plan(),
+            Goal::Keep | Goal::End => continue,
+        };
+        if let Some(reason) = interfaces.refuse(plan, reserved) {
+            stream.fail(reason);
+        } else if interfaces.without_primary(plan) && !stream.before.is_empty() {
+            // Routes come and go while a network is set up again; programs do not.
+            let message = "no default route says which interface is `primary`; what runs is left alone".to_owned();
+            stream.goal = Goal::Keep;
+            stream.state = StreamState::Pending;
+            stream.reason = Some(Reason { code: Code::InterfaceAbsent, message });
+        }
+    }
+    Ok(())
+}
+
+/// Loads versions that are to run and do not yet. Nothing of them is attached.
+struct Load<'a> {
+    kernel: &'a Kernel,
+    kernel_btf: &'a KernelBtf,
+    paths: &'a Paths,
+    here: Option<Architecture>,
+    /// What extensions are loaded against: once, and only if there is one.
+    template: Option<Dispatcher>,
+}
+
+impl Load<'_> {
+    fn load(&mut self, name: &StreamName, stream: &mut Stream, trust: Option<&Trust>) {
+        let Goal::Load(verified) = &stream.goal else { return };
+        match self.load_one(name, stream, verified, trust) {
             Ok(version) => {
                 let (statement, plan) = (verified.statement_digest(), Rc::clone(verified.plan()));
                 stream.goal = Goal::Run(Box::new(Target { statement, plan, version }));
@@ -147,45 +198,94 @@ fn load(kernel: &Kernel, kernel_btf: &KernelBtf, paths: &Paths, streams: &mut So
                 let first = stream.before.is_empty();
                 let dir = if first { paths::stream_pins(name) } else { paths::staged_pins(name) };
                 if !left {
-                    let _ = kernel.remove_dir(&dir);
+                    let _ = self.kernel.remove_dir(&dir);
                 }
                 stream.fail(reason);
             }
         }
     }
+
+    fn load_one(
+        &mut self,
+        name: &StreamName,
+        stream: &Stream,
+        verified: &Verified,
+        trust: Option<&Trust>,
+    ) -> Result<Version, Reason> {
+        let plan = verified.plan();
+        program::features(self.kernel, plan)?;
+        let mut loaded = Vec::new();
+        for digest in plan.objects() {
+            let here = |one: &&Program| {
+                self.here.and_then(|here| one.object.get(here)).is_some_and(|object| object.sha256 == digest)
+            };
+            let programs: Vec<&Program> = plan.programs.iter().filter(here).collect();
+            if !programs.is_empty() {
+                loaded.push(self.load_object(name, stream, verified, &digest, &programs)?);
+            }
+        }
+        let max = trust.and_then(|trust| trust.document().owners.get(&plan.owner)?.limits.map_bytes);
+        if let Some(max) = max {
+            within(self.kernel, &loaded, max)?;
+        }
+        state::stage(self.kernel, name, loaded, plan)
+            .map_err(|error| Reason { code: Code::Kernel, message: error.to_string() })
+    }
+
+    fn load_object(
+        &mut self,
+        name: &StreamName,
+        stream: &Stream,
+        verified: &Verified,
+        digest: &Sha256Digest,
+        programs: &[&Program],
+    ) -> Result<Loaded, Reason> {
+        let (kernel, btf) = (self.kernel, self.kernel_btf);
+        let mut kinds = program::kinds(programs, btf)?;
+        if kinds.iter().any(|(_, kind)| kind.prog_type == Kind::EXTENSION) && self.template.is_none() {
+            let loaded = Dispatcher::template(kernel, btf)
+                .map_err(|error| Reason { code: code_of(&error), message: format!("dispatcher: {error}") })?;
+            self.template = Some(loaded);
+        }
+        let template = self.template.as_ref();
+        for (_, kind) in &mut kinds {
+            if let Some(template) = template.filter(|_| kind.prog_type == Kind::EXTENSION) {
+                *kind = template.target();
+            }
+        }
+        // Variables are the object's: the compiler sees to it that its programs agree on them.
+        let globals = programs.iter().flat_map(|program| program.globals.iter());
+        let globals: Vec<_> = globals.map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+        let kept = |map: &str| {
+            for version in &stream.before {
+                match kernel.open_pin(&version.dir.join("maps").join(map)) {
+                    Err(error) if error.errno == libc::ENOENT => {}
+                    found => return found.map(Some),
+                }
+            }
+            Ok(None)
+        };
+        let called = template.map(|_| Kind { attach_type: 0, ..Kind::XDP });
+        let request = Request { programs: &kinds, maps: &verified.plan().maps, kept: &kept, called };
+        let image = Image::parse(verified.object(digest), &globals);
+        let result = image.and_then(|image| image.load(kernel, btf, &request));
+        result.map_err(|error| load_reason(kernel, btf, self.paths, template, name, &error))
+    }
 }
 
-fn load_one(
-    kernel: &Kernel,
-    kernel_btf: &KernelBtf,
-    paths: &Paths,
-    template: &mut Option<Dispatcher>,
-    stream: &StreamName,
-    verified: &Verified,
-) -> Result<Version, Reason> {
-    let plan = verified.plan();
-    let template = if let Some(template) = template {
-        template
-    } else {
-        let loaded = Dispatcher::template(kernel, kernel_btf)
-            .map_err(|error| Reason { code: code_of(&error), message: format!("dispatcher: {error}") })?;
-        template.insert(loaded)
-    };
-    let mut loaded = Vec::new();
-    for digest in plan.objects() {
-        let wanted: Vec<_> = plan
-            .programs
-            .iter()
-            .filter(|one| one.object.all().iter().any(|object| object.sha256 == digest))
-            .map(|one| &one.name)
-            .collect();
-        let image = Image::parse(verified.object(&digest), &[]);
-        let result =
-            image.and_then(|image| image.load(kernel, kernel_btf, &wanted, &plan.maps, Some(template.target())));
-        loaded.push(result.map_err(|error| load_reason(kernel, kernel_btf, paths, template, stream, &error))?);
+/// Whether the maps take no more than the owner may.
+fn within(kernel: &Kernel, loaded: &[Loaded], max: u64) -> Result<(), Reason> {
+    let mut bytes = 0u64;
+    for fd in loaded.iter().flat_map(|object| &object.maps).map(|(_, fd)| fd) {
+        let info = kernel.map_info(fd.as_fd());
+        let info = info.map_err(|error| Reason { code: Code::Kernel, message: error.to_string() })?;
+        bytes = bytes.saturating_add(maps::memory(&info));
     }
-    state::stage(kernel, stream, loaded, plan)
-        .map_err(|error| Reason { code: Code::Kernel, message: error.to_string() })
+    if bytes > max {
+        let message = format!("its maps take {bytes} bytes here; its owner may take {max}");
+        return Err(Reason { code: Code::Policy, message });
+    }
+    Ok(())
 }
 
 fn code_of(error: &ObjectError) -> Code {
@@ -201,14 +301,16 @@ fn load_reason(
     kernel: &Kernel,
     kernel_btf: &KernelBtf,
     paths: &Paths,
-    template: &Dispatcher,
+    template: Option<&Dispatcher>,
     stream: &StreamName,
     error: &ObjectError,
 ) -> Reason {
     let ObjectError::Program { program, error: refused } = error else {
         return Reason { code: code_of(error), message: error.to_string() };
     };
-    if let Err(ObjectError::Program { error: probe, .. }) = template.probe_extension(kernel, kernel_btf) {
+    if let Some(Err(ObjectError::Program { error: probe, .. })) =
+        template.map(|template| template.probe_extension(kernel, kernel_btf))
+    {
         let message = format!(
             "this kernel cannot replace functions of programs (freplace): even the smallest extension is refused, {}",
             probe.error

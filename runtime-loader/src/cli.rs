@@ -14,7 +14,7 @@ use crate::{
     kernel::Kernel,
     paths::Paths,
     report,
-    verify::Node,
+    verify::{self, Node},
 };
 
 const HELP: &str = "\
@@ -96,7 +96,7 @@ fn execute(command: &Command, paths: &Paths) -> Exit {
     match command {
         Command::Help => print(HELP),
         Command::Version => print(&format!("nodebpf-loader {}\n", env!("CARGO_PKG_VERSION"))),
-        Command::Apply { boot } => match this_node().and_then(|node| apply::apply(&kernel, paths, &node)) {
+        Command::Apply { boot } => match this_node(paths).and_then(|node| apply::apply(&kernel, paths, &node)) {
             Ok((report, exit)) => {
                 report::log_streams(&report);
                 if *boot { Exit::Done } else { exit }
@@ -134,7 +134,7 @@ fn status(kernel: &Kernel, paths: &Paths, as_json: bool) -> Exit {
 }
 
 /// What this node is. A clock before 1970 counts as 1970: nothing expires by it.
-fn this_node() -> Result<Node, CannotRun> {
+fn this_node(paths: &Paths) -> Result<Node, CannotRun> {
     // Without it every stream for some kernels would count as not for this one, and be detached.
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease")
         .map_err(|error| apply::cannot_run(format!("/proc/sys/kernel/osrelease: {error}")))?;
@@ -142,6 +142,8 @@ fn this_node() -> Result<Node, CannotRun> {
     Ok(Node {
         kernel: kernel.trim().to_owned(),
         machine: std::env::consts::ARCH.to_owned(),
+        // Without it streams for some releases are not for this node.
+        ocp: std::fs::read_to_string(paths.os_release()).ok().and_then(|text| verify::ocp_release(&text)),
         now: Timestamp::from_unix_seconds(since.as_secs()),
     })
 }

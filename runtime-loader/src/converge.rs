@@ -21,13 +21,14 @@ use nodeplan::{
     name::{ProgramName, StreamName},
     plan::NodePlan,
     report::{Code, Reason},
-    selector::{Selector, Target},
     xdp::XdpMode,
 };
 
 use crate::{
     kernel::{Call, CallError, Interface, Kernel, SwapError},
+    links,
     object::{KernelBtf, ObjectError},
+    select::Interfaces,
     state::{self, Version},
     stream::{Goal, Stream},
     xdp::{
@@ -44,16 +45,6 @@ const MAX_RACES: usize = 10;
 
 /// Streams by name.
 pub type Streams = SortedMap<StreamName, Stream>;
-
-/// Whether an attachment means this interface.
-pub fn selects(xdp: &XdpAttachment, interface: &str) -> bool {
-    xdp.interfaces.iter().any(|selector| selector_means(selector, interface))
-}
-
-/// Whether a selector means this interface. Only names are asked for: plans with others were refused.
-pub fn selector_means(selector: &Selector, interface: &str) -> bool {
-    matches!(&selector.target, Target::Name(glob) if glob.matches(interface)) && !selector.excludes(interface)
-}
 
 /// XDP attachments of a plan, with their programs.
 pub fn attachments(plan: &NodePlan) -> impl Iterator<Item = (&ProgramName, &XdpAttachment)> {
@@ -137,7 +128,8 @@ fn fail_all(streams: &mut Streams, reason: &Reason) {
 }
 
 fn round(kernel: &Kernel, kernel_btf: &KernelBtf, streams: &Streams, trash: &mut Vec<PathBuf>) -> Call<Round> {
-    let (places, mut programs) = match observe_all(kernel, streams)? {
+    let interfaces = interfaces(kernel, streams)?;
+    let (places, mut programs) = match observe_all(kernel, &interfaces, streams)? {
         Ok(all) => all,
         Err(changed) => return Ok(Round::Raced(changed)),
     };
@@ -175,7 +167,30 @@ fn round(kernel: &Kernel, kernel_btf: &KernelBtf, streams: &Streams, trash: &mut
             }
         }
     }
-    Ok(commit(kernel, streams, &steps, staged, trash))
+    // First what can be taken back without a trace.
+    if let Err((name, reason)) = links::advance(kernel, &interfaces, streams) {
+        discard(kernel, staged, trash);
+        return Ok(Round::Blame(name, reason));
+    }
+    let outcome = commit(kernel, streams, &steps, staged, trash);
+    if matches!(outcome, Round::Done)
+        && let Err((name, reason)) = links::retire(kernel, &interfaces, streams)
+    {
+        return Ok(Round::Blame(name, reason));
+    }
+    Ok(outcome)
+}
+
+/// The interfaces as the plans of these streams select them.
+pub fn interfaces(kernel: &Kernel, streams: &Streams) -> Call<Interfaces> {
+    let plan = |stream: &Stream| match &stream.goal {
+        Goal::Run(target) => Some(Rc::clone(&target.plan)),
+        Goal::Load(verified) => Some(Rc::clone(verified.plan())),
+        Goal::Keep => stream.before.iter().find_map(|version| version.plan.clone()),
+        Goal::End => None,
+    };
+    let plans: Vec<_> = streams.values().filter_map(plan).collect();
+    Interfaces::take(kernel, plans.iter().map(|plan| &***plan))
 }
 
 /// Swaps in what was staged and takes off what is to go.
@@ -244,26 +259,32 @@ fn discard(kernel: &Kernel, staged: Vec<(&Place, Staged)>, trash: &mut Vec<PathB
 }
 
 /// Every interface, or the name of one that changed while it was looked at.
-fn observe_all(kernel: &Kernel, streams: &Streams) -> Call<Result<(Vec<Place>, Programs), String>> {
+fn observe_all(
+    kernel: &Kernel,
+    interfaces: &Interfaces,
+    streams: &Streams,
+) -> Call<Result<(Vec<Place>, Programs), String>> {
     let mut programs = Programs::new();
     let mut places = Vec::new();
-    for interface in kernel.interfaces()? {
-        let wanted = wanted_on(kernel, streams, &interface)?;
-        match observe::observe(kernel, &interface, &mut programs) {
-            Ok(observed) => places.push(Place { interface, observed, wanted }),
+    for interface in &interfaces.all {
+        let wanted = wanted_on(kernel, interfaces, streams, interface)?;
+        match observe::observe(kernel, interface, &mut programs) {
+            Ok(observed) => places.push(Place { interface: interface.clone(), observed, wanted }),
             // The program was there a moment ago: replaced or taken off meanwhile.
-            Err(error) if error.errno == libc::ENOENT => return Ok(Err(interface.name)),
+            Err(error) if error.errno == libc::ENOENT => return Ok(Err(interface.name.clone())),
             Err(error) => return Err(error),
         }
     }
     Ok(Ok((places, programs)))
 }
 
-fn wanted_on(kernel: &Kernel, streams: &Streams, interface: &Interface) -> Call<Vec<Wanted>> {
+fn wanted_on(kernel: &Kernel, interfaces: &Interfaces, streams: &Streams, interface: &Interface) -> Call<Vec<Wanted>> {
     let mut wanted = Vec::new();
     for (name, stream) in streams {
         let Goal::Run(target) = &stream.goal else { continue };
-        for (program, xdp) in attachments(&target.plan).filter(|(_, xdp)| selects(xdp, &interface.name)) {
+        for (program, xdp) in
+            attachments(&target.plan).filter(|(_, xdp)| interfaces.selects(&xdp.interfaces, interface))
+        {
             let Some(loaded) = target.version.programs.get(program) else { continue };
             let mask = xdp.proceed_on.mask() | ALWAYS_PROCEED;
             let member = observe::describe(kernel, &loaded.fd, u32::from(xdp.priority.get()), mask, 0)?;

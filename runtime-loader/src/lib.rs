@@ -8,13 +8,18 @@
 #![deny(unsafe_code)]
 
 pub mod apply;
+pub mod btf_shape;
 pub mod cli;
 pub mod converge;
 pub mod kernel;
+pub mod links;
+pub mod maps;
 pub mod object;
 pub mod paths;
+pub mod program;
 pub mod read;
 pub mod report;
+pub mod select;
 pub mod state;
 pub mod stream;
 pub mod verify;

@@ -29,6 +29,11 @@ impl Paths {
         self.root.join("etc/nodebpf/bundles")
     }
 
+    /// What this node is.
+    pub fn os_release(&self) -> PathBuf {
+        self.root.join("etc/os-release")
+    }
+
     /// Volatile state.
     pub fn run(&self) -> PathBuf {
         self.root.join("run/nodebpf")

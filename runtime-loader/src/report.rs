@@ -1,12 +1,13 @@
 //! Report: what the loader says, as JSON for tools, as a table for people, as lines for the journal.
 
 use nodeplan::sorted::SortedMap;
-use std::{env, fmt::Write, io};
+use std::{env, fmt::Write, io, path::Path};
 
 use nodeplan::{
+    hook::Attachment,
     json,
     limits::STATEMENT_MAX_BYTES,
-    name::{IfName, StreamName},
+    name::{IfName, ProgramName, StreamName},
     plan::NodePlan,
     report::{AttachmentReport, Code, REPORT_VERSION, Reason, Report, StreamReport, StreamState, TrustReport},
     text,
@@ -14,9 +15,11 @@ use nodeplan::{
 
 use crate::{
     converge,
-    kernel::{Call, Interface, Kernel},
-    paths::Paths,
+    kernel::{Call, Kernel},
+    links,
+    paths::{self, Paths},
     read,
+    select::Interfaces,
     state::{self, Version},
     stream::{Goal, Stream},
     verify::Node,
@@ -29,73 +32,112 @@ use crate::{
 /// Interfaces and what is attached to them, at one moment.
 #[derive(Debug, Default)]
 pub struct Snapshot {
-    interfaces: Vec<(Interface, Observed)>,
+    interfaces: Interfaces,
+    /// What XDP does, in the order of the interfaces.
+    xdp: Vec<Observed>,
 }
 
 impl Snapshot {
     /// Looks at the kernel.
-    pub fn take(kernel: &Kernel) -> Call<Self> {
+    fn take(kernel: &Kernel, interfaces: Interfaces) -> Call<Self> {
         let mut programs = Programs::new();
-        let mut interfaces = Vec::new();
-        for interface in kernel.interfaces()? {
-            match observe::observe(kernel, &interface, &mut programs) {
-                Ok(observed) => interfaces.push((interface, observed)),
+        let mut xdp = Vec::new();
+        for interface in &interfaces.all {
+            match observe::observe(kernel, interface, &mut programs) {
+                Ok(observed) => xdp.push(observed),
                 // The program was there a moment ago: replaced or taken off meanwhile.
-                Err(error) if error.errno == libc::ENOENT => interfaces.push((interface, Observed::Empty)),
+                Err(error) if error.errno == libc::ENOENT => xdp.push(Observed::Empty),
                 Err(error) => return Err(error),
             }
         }
-        Ok(Self { interfaces })
+        Ok(Self { interfaces, xdp })
     }
 
-    fn attachments(&self, plan: &NodePlan, version: Option<&Version>) -> Vec<AttachmentReport> {
+    fn attachments(&self, kernel: &Kernel, plan: &NodePlan, dir: &Path, version: &Version) -> Vec<AttachmentReport> {
         let mut reports = Vec::new();
-        for (program, xdp) in converge::attachments(plan) {
-            let id = version.and_then(|version| version.programs.get(program)).map(|program| program.id);
-            for (interface, observed) in self.interfaces.iter().filter(|(one, _)| converge::selects(xdp, &one.name)) {
-                let Ok(name) = IfName::try_from(interface.name.as_str()) else { continue };
-                let attached = match observed {
-                    Observed::Dispatcher(there) => there.members.iter().any(|member| Some(member.prog_id) == id),
-                    Observed::Empty | Observed::Held(_) => false,
-                };
-                reports.push(AttachmentReport {
-                    hook: "xdp".to_owned(),
-                    program: program.clone(),
-                    program_id: id.filter(|_| attached),
-                    interface: name,
-                    ifindex: interface.ifindex,
-                    mode: xdp.mode,
-                    priority: xdp.priority,
-                    attached,
-                });
+        let id = |program: &ProgramName| version.programs.get(program).map(|program| program.id);
+        let report = |program: &ProgramName, attachment: &Attachment, attached: bool| AttachmentReport {
+            hook: attachment.hook(),
+            place: Some(attachment.place()),
+            program: program.clone(),
+            program_id: id(program).filter(|_| attached),
+            interface: None,
+            ifindex: None,
+            mode: None,
+            priority: attachment.priority(),
+            attached,
+        };
+        for program in &plan.programs {
+            for attachment in &program.attach {
+                let Attachment::Xdp(xdp) = attachment else { continue };
+                for (interface, observed) in self.interfaces.all.iter().zip(&self.xdp) {
+                    if !self.interfaces.selects(&xdp.interfaces, interface) {
+                        continue;
+                    }
+                    let attached = match observed {
+                        Observed::Dispatcher(there) => {
+                            there.members.iter().any(|member| Some(member.prog_id) == id(&program.name))
+                        }
+                        Observed::Empty | Observed::Held(_) => false,
+                    };
+                    reports.push(AttachmentReport {
+                        interface: IfName::try_from(interface.name.as_str()).ok(),
+                        ifindex: Some(interface.ifindex),
+                        mode: Some(xdp.mode),
+                        ..report(&program.name, attachment, attached)
+                    });
+                }
             }
+        }
+        for wanted in links::wanted(plan, &self.interfaces) {
+            if let links::Place::Cgroup(at) = wanted.place
+                && !links::cgroup_dir(at.path.as_str()).exists()
+            {
+                continue;
+            }
+            // Once more if it fails; what cannot be looked at is not known to run.
+            let look = || links::alive(kernel, dir, &wanted.pin);
+            let link = look().or_else(|_| look()).ok().flatten();
+            let attached = link.is_some_and(|link| Some(link.prog_id) == id(wanted.program));
+            let mut one = report(wanted.program, wanted.attachment, attached);
+            if let links::Place::Tcx { interface, ifindex, .. } = wanted.place {
+                one.interface = IfName::try_from(interface).ok();
+                one.ifindex = Some(ifindex);
+            }
+            reports.push(one);
         }
         reports
     }
 
-    /// Selectors of a plan that mean no interface of the node.
-    fn absent(&self, plan: &NodePlan) -> Vec<String> {
-        let mut absent: Vec<String> = converge::attachments(plan)
-            .flat_map(|(_, xdp)| &xdp.interfaces)
-            .filter(|selector| {
-                !self.interfaces.iter().any(|(interface, _)| converge::selector_means(selector, &interface.name))
-            })
-            .map(|selector| format!("`{selector}`"))
-            .collect();
-        absent.sort_unstable();
-        absent.dedup();
-        absent
+    /// What of a plan waits for something that the node does not have now.
+    fn absent(&self, plan: &NodePlan) -> Option<Reason> {
+        let mut interfaces = self.interfaces.absent(plan);
+        interfaces.sort_unstable();
+        interfaces.dedup();
+        if !interfaces.is_empty() {
+            let message = format!("no interface matches {}", interfaces.join(", "));
+            return Some(Reason { code: Code::InterfaceAbsent, message });
+        }
+        for attachment in plan.programs.iter().flat_map(|program| &program.attach) {
+            if let Attachment::Cgroup(at) = attachment
+                && !links::cgroup_dir(at.path.as_str()).exists()
+            {
+                return Some(Reason { code: Code::CgroupAbsent, message: format!("there is no cgroup {}", at.path) });
+            }
+        }
+        None
     }
 }
 
 /// The report of a run.
 pub fn build(kernel: &Kernel, node: &Node, trust: TrustReport, streams: &SortedMap<StreamName, Stream>) -> Report {
     // Once more if it fails: by now streams run, and a report without places would say less than is known.
-    let snapshot = Snapshot::take(kernel).or_else(|_| Snapshot::take(kernel)).unwrap_or_else(|error| {
+    let take = || converge::interfaces(kernel, streams).and_then(|interfaces| Snapshot::take(kernel, interfaces));
+    let snapshot = take().or_else(|_| take()).unwrap_or_else(|error| {
         log(4, &format!("{} places are not reported: {error}", Code::Kernel.as_str()));
         Snapshot::default()
     });
-    let streams = streams.iter().map(|(name, stream)| stream_report(&snapshot, name, stream)).collect();
+    let streams = streams.iter().map(|(name, stream)| stream_report(kernel, &snapshot, name, stream)).collect();
     Report {
         report_version: REPORT_VERSION,
         loader: env!("CARGO_PKG_VERSION").to_owned(),
@@ -106,7 +148,7 @@ pub fn build(kernel: &Kernel, node: &Node, trust: TrustReport, streams: &SortedM
     }
 }
 
-fn stream_report(snapshot: &Snapshot, name: &StreamName, stream: &Stream) -> StreamReport {
+fn stream_report(kernel: &Kernel, snapshot: &Snapshot, name: &StreamName, stream: &Stream) -> StreamReport {
     let mut report = StreamReport {
         stream: name.clone(),
         state: stream.state,
@@ -133,14 +175,17 @@ fn stream_report(snapshot: &Snapshot, name: &StreamName, stream: &Stream) -> Str
         report.intent = Some(plan.intent);
         report.statement = Some(statement);
         if let Some(version) = version {
-            report.attachments = snapshot.attachments(plan, Some(version));
+            // A version that was staged when it was attached is committed by now.
+            let dir = paths::version_pins(name, statement);
+            report.attachments = snapshot.attachments(kernel, plan, &dir, version);
         }
-        let absent = snapshot.absent(plan);
-        let looked = !snapshot.interfaces.is_empty(); // every network namespace has `lo`
-        if report.state == StreamState::Attached && looked && !absent.is_empty() {
+        let looked = !snapshot.interfaces.all.is_empty(); // every network namespace has `lo`
+        if report.state == StreamState::Attached
+            && looked
+            && let Some(reason) = snapshot.absent(plan)
+        {
             report.state = StreamState::Pending;
-            let message = format!("no interface matches {}", text::join(&mut absent.iter().map(String::as_str), ", "));
-            report.reason = Some(Reason { code: Code::InterfaceAbsent, message });
+            report.reason = Some(reason);
         }
     }
     report
@@ -160,7 +205,10 @@ pub fn refresh(kernel: &Kernel, paths: &Paths) -> Result<Option<Report>, String>
     };
     let mut report: Report = json::parse(&bytes, bytes.len()).map_err(|error| error.to_string())?;
     let running = state::running(kernel, paths).map_err(|error| error.to_string())?;
-    let snapshot = Snapshot::take(kernel).map_err(|error| error.to_string())?;
+    let plans = running.values().flatten().filter_map(|version| version.plan.as_ref());
+    let snapshot = Interfaces::take(kernel, plans.map(|plan| &***plan))
+        .and_then(|interfaces| Snapshot::take(kernel, interfaces))
+        .map_err(|error| error.to_string())?;
     for one in &mut report.streams {
         let versions = running.get(&one.stream).map_or(&[][..], Vec::as_slice);
         let Some((version, plan)) = versions.iter().find_map(|version| Some((version, version.plan.as_ref()?))) else {
@@ -168,7 +216,7 @@ pub fn refresh(kernel: &Kernel, paths: &Paths) -> Result<Option<Report>, String>
             lost(one);
             continue;
         };
-        one.attachments = snapshot.attachments(plan, Some(version));
+        one.attachments = snapshot.attachments(kernel, plan, &version.dir, version);
         lost(one);
         for (map, said) in &plan.maps {
             if let Some(counter) = &said.counter {
@@ -192,7 +240,7 @@ fn lost(one: &mut StreamReport) {
 
 /// The report as a table for people.
 pub fn table(report: &Report) -> String {
-    let heads = ["STREAM", "REV", "STATE", "HOOK", "INTERFACE", "MODE", "PRIO", "PROGRAM", "ID"];
+    let heads = ["STREAM", "REV", "STATE", "PLACE", "INTERFACE", "MODE", "PRIO", "PROGRAM", "ID"];
     let mut rows = vec![heads.map(str::to_owned)];
     for one in &report.streams {
         let revision = one.revision.map_or("-".to_owned(), |revision| revision.to_string());
@@ -206,10 +254,16 @@ pub fn table(report: &Report) -> String {
         }
         for place in &one.attachments {
             let mut row = row.clone();
-            row[3].clone_from(&place.hook);
-            row[4] = place.interface.to_string();
-            place.mode.as_str().clone_into(&mut row[5]);
-            row[6] = place.priority.to_string();
+            row[3] = place.place.clone().unwrap_or_else(|| place.hook.to_string());
+            if let Some(interface) = &place.interface {
+                row[4] = interface.to_string();
+            }
+            if let Some(mode) = place.mode {
+                mode.as_str().clone_into(&mut row[5]);
+            }
+            if let Some(priority) = place.priority {
+                row[6] = priority.to_string();
+            }
             row[7] = place.program.to_string();
             if let Some(id) = place.program_id {
                 row[8] = id.to_string();
@@ -276,10 +330,20 @@ pub fn log_streams(report: &Report) {
         if let Some(revision) = one.revision {
             let _ = write!(line, " revision={revision}");
         }
-        let mut places = one.attachments.iter().filter(|place| place.attached).map(|place| place.interface.as_str());
-        let places = text::join(&mut places, ",");
-        if !places.is_empty() {
-            let _ = write!(line, " xdp={places}");
+        let mut last = None;
+        for place in one.attachments.iter().filter(|place| place.attached) {
+            let hook = place.hook.as_str();
+            line.push_str(if last == Some(hook) { "," } else { " " });
+            if last != Some(hook) {
+                line.push_str(hook);
+                line.push('=');
+            }
+            last = Some(hook);
+            match (&place.interface, place.place.as_deref().and_then(|text| text.get(hook.len() + 1..))) {
+                (Some(interface), _) => line.push_str(interface.as_str()),
+                (None, Some(at)) => line.push_str(&at.replace(' ', ":")),
+                (None, None) => {}
+            }
         }
         if let Some(reason) = &one.reason {
             let message = reason.message.replace('\\', "\\\\").replace('"', "\\\"");

@@ -187,7 +187,7 @@ pub fn counter(kernel: &Kernel, dir: &std::path::Path, name: &str) -> Call<u64> 
 }
 
 /// CPUs the kernel may ever have: what it copies per-CPU values for. `0-3` means 4, `0` means 1, `0,2-3` means 4.
-fn possible_cpus() -> usize {
+pub(crate) fn possible_cpus() -> usize {
     let text = std::fs::read_to_string("/sys/devices/system/cpu/possible").unwrap_or_default();
     cpus_in(&text)
 }

@@ -95,31 +95,34 @@ impl Stream {
             // Its programs may be attached somewhere already: they have to go.
             self.before.push(target.version.clone());
         }
-        match self.state {
-            StreamState::Failed | StreamState::Degraded => {
-                self.state = StreamState::Degraded;
-                self.goal = Goal::Keep;
-                let first = self.reason.as_ref().map(|first| format!("{}; then ", first.message)).unwrap_or_default();
-                let message = format!("{first}{}: {}", reason.code.as_str(), reason.message);
-                self.reason = Some(Reason { code: Code::Undo, message });
-            }
-            _ => {
-                let ran = match &self.goal {
-                    Goal::Run(target) => Some(target.statement),
-                    Goal::Load(_) | Goal::Keep | Goal::End => None,
-                };
-                self.state =
-                    if reason.code == Code::FeatureMissing { StreamState::Refused } else { StreamState::Failed };
-                self.goal = match (&self.goal, self.fallback()) {
-                    (Goal::Load(_) | Goal::End, _) => Goal::Keep,
-                    (_, Some(before)) if Some(before.statement) != ran => Goal::Run(Box::new(before)),
-                    (Goal::Run(_), None) => Goal::End,
-                    // The version that ran already: what is attached of it stays so.
-                    (_, _) => Goal::Keep,
-                };
-                self.reason = Some(reason);
-            }
+        let refuses = |reason: &Reason| matches!(reason.code, Code::FeatureMissing | Code::Policy);
+        let failed = match self.state {
+            StreamState::Failed | StreamState::Degraded => true,
+            // The two codes by which a failure is called a refusal.
+            StreamState::Refused => self.reason.as_ref().is_some_and(refuses),
+            _ => false,
+        };
+        if failed {
+            self.state = StreamState::Degraded;
+            self.goal = Goal::Keep;
+            let first = self.reason.as_ref().map(|first| format!("{}; then ", first.message)).unwrap_or_default();
+            let message = format!("{first}{}: {}", reason.code.as_str(), reason.message);
+            self.reason = Some(Reason { code: Code::Undo, message });
+            return;
         }
+        let ran = match &self.goal {
+            Goal::Run(target) => Some(target.statement),
+            Goal::Load(_) | Goal::Keep | Goal::End => None,
+        };
+        self.state = if refuses(&reason) { StreamState::Refused } else { StreamState::Failed };
+        self.goal = match (&self.goal, self.fallback()) {
+            (Goal::Load(_) | Goal::End, _) => Goal::Keep,
+            (_, Some(before)) if Some(before.statement) != ran => Goal::Run(Box::new(before)),
+            (Goal::Run(_), None) => Goal::End,
+            // The version that ran already: what is attached of it stays so.
+            (_, _) => Goal::Keep,
+        };
+        self.reason = Some(reason);
     }
 }
 

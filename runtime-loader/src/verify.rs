@@ -7,7 +7,7 @@ use nodeplan::sorted::SortedMap;
 use std::{fs, io, path::Path};
 
 use nodeplan::{
-    applies::Architecture,
+    applies::{Architecture, OcpVersion},
     bundle::{Unverified, Verified},
     limits,
     name::StreamName,
@@ -20,6 +20,7 @@ use nodeplan::{
 
 use crate::{
     paths::Paths,
+    program,
     read::{self, ReadError},
 };
 
@@ -30,6 +31,8 @@ pub struct Node {
     pub kernel: String,
     /// `uname -m`.
     pub machine: String,
+    /// OpenShift release, if this is a node of one.
+    pub ocp: Option<OcpVersion>,
     /// The clock.
     pub now: Timestamp,
 }
@@ -151,6 +154,19 @@ fn judge(path: &Path, stream: &StreamName, trust: &Result<Trust, Reason>, node: 
     }
 }
 
+/// The OpenShift minor release that `os-release` names: `OPENSHIFT_VERSION`, or on RHCOS without it `VERSION_ID`.
+pub fn ocp_release(os_release: &str) -> Option<OcpVersion> {
+    let value = |key: &str| {
+        let line = os_release.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='))?;
+        Some(line.trim_matches(['"', '\'']))
+    };
+    let rhcos = value("ID") == Some("rhcos");
+    let text = value("OPENSHIFT_VERSION").or_else(|| value("VERSION_ID").filter(|_| rhcos))?;
+    // A minor release, perhaps with a patch level behind it.
+    let minor = text.match_indices('.').nth(1).map_or(text, |(at, _)| &text[..at]);
+    OcpVersion::try_from(minor).ok()
+}
+
 /// Whether a plan is for this node, now.
 pub fn gate(plan: &NodePlan, node: &Node) -> Result<(), (Code, String)> {
     let applies = &plan.applies_to;
@@ -162,8 +178,35 @@ pub fn gate(plan: &NodePlan, node: &Node) -> Result<(), (Code, String)> {
         let wanted = text::join(&mut applies.architectures.iter().map(|arch| arch.as_str()), " or ");
         return Err((Code::NotApplicable, format!("machine {} is not {wanted}", node.machine)));
     }
+    if let Some(range) = applies.ocp.as_ref().filter(|range| !node.ocp.is_some_and(|ocp| range.contains(ocp))) {
+        let found = node.ocp.map_or("of no known OpenShift release".to_owned(), |ocp| format!("of OpenShift {ocp}"));
+        return Err((Code::NotApplicable, format!("this node is {found}, not {range}")));
+    }
+    if let Some(program) = program::without_object(plan, here) {
+        let message = format!("program `{program}` has no object for machine {}", node.machine);
+        return Err((Code::NotApplicable, message));
+    }
     match plan.expires {
         Some(expires) if node.now > expires => Err((Code::Expired, format!("expired at {expires}"))),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_release_stands_in_os_release() {
+        for (name, text, want) in [
+            ("RHCOS 4.18", "ID=\"rhcos\"\nVERSION_ID=\"4.18\"\nOPENSHIFT_VERSION=\"4.18\"\n", Some("4.18")),
+            ("RHCOS of 4.12", "ID=\"rhcos\"\nVERSION_ID=\"4.12\"\n", Some("4.12")),
+            ("RHEL's number", "ID=\"rhel\"\nVERSION_ID=\"9.6\"\nOPENSHIFT_VERSION='4.20'\n", Some("4.20")),
+            ("a patch level", "OPENSHIFT_VERSION=4.19.3\n", Some("4.19")),
+            ("RHEL", "ID=\"rhel\"\nVERSION_ID=\"9.6\"\n", None),
+            ("nothing", "", None),
+        ] {
+            assert_eq!(ocp_release(text).map(|ocp| ocp.to_string()).as_deref(), want, "case: {name}");
+        }
     }
 }

@@ -57,7 +57,7 @@ pub(crate) struct Options {
 pub(crate) const ONE: &str = "--one";
 
 /// No test may take longer.
-const LIMIT: Duration = Duration::from_mins(2);
+const LIMIT: Duration = Duration::from_mins(5);
 
 const STATUS_FAILED: u8 = 1;
 const STATUS_REFUSED: u8 = 3;
@@ -206,6 +206,6 @@ mod tests {
             judge(Some(ExitStatus::from_raw(11)), lines()),
             Outcome::Failed("ended by signal 11".to_owned(), lines())
         );
-        assert_eq!(judge(None, lines()), Outcome::Failed("did not end within 120 s".to_owned(), lines()));
+        assert_eq!(judge(None, lines()), Outcome::Failed("did not end within 300 s".to_owned(), lines()));
     }
 }

@@ -35,6 +35,7 @@ const ALL: &[&[Test]] = &[
     checks::example::TESTS,
     checks::chain::TESTS,
     checks::hostile::TESTS,
+    checks::hooks::TESTS,
 ];
 
 const USAGE: &str = "usage: nodebpf-guest [--list] [--filter TEXT] [--lacks FEATURE]...";

@@ -150,14 +150,20 @@ impl Node {
     /// Writes a stream's bundle.
     pub(crate) fn ship(&self, stream: &Stream) -> Result<Sha256Digest> {
         let object = fs::read(format!("/objects/{}", stream.object)).context("reading the object")?;
-        let statement = statement::encode(&stream.plan(&object)?);
+        let plan = stream.plan(&object)?;
+        self.ship_plan(&plan, vec![object])
+    }
+
+    /// Writes the bundle of a plan.
+    pub(crate) fn ship_plan(&self, plan: &NodePlan, objects: Vec<Vec<u8>>) -> Result<Sha256Digest> {
+        let statement = statement::encode(plan);
         let signature: Signature = self.key.sign(&bundle::to_sign(&statement));
         let parts = Parts {
             signatures: SortedMap::from([(self.public()?.id(), signature.to_der().as_bytes().to_vec())]),
-            objects: SortedMap::from([(Sha256Digest::of(&object), object)]),
+            objects: objects.into_iter().map(|object| (Sha256Digest::of(&object), object)).collect(),
             statement,
         };
-        fs::write(Self::bundle(stream.name), parts.encode()).context("writing the bundle")?;
+        fs::write(Self::bundle(plan.stream.as_str()), parts.encode()).context("writing the bundle")?;
         Ok(Sha256Digest::of(&parts.statement))
     }
 
@@ -174,7 +180,8 @@ impl Node {
     /// Runs the loader in this process, with a kernel that may fail.
     pub(crate) fn apply_with(&self, kernel: &Kernel) -> Result<(Report, Exit)> {
         let release = fs::read_to_string("/proc/sys/kernel/osrelease").context("reading the kernel's release")?;
-        let node = verify::Node { kernel: release.trim().to_owned(), machine: "x86_64".to_owned(), now: self.now };
+        let node =
+            verify::Node { kernel: release.trim().to_owned(), machine: "x86_64".to_owned(), ocp: None, now: self.now };
         apply::apply(kernel, &Paths::new(Path::new(ROOT)), &node).map_err(|error| anyhow!("{error}"))
     }
 
@@ -256,13 +263,34 @@ impl Snapshot {
 
     /// Waits until the kernel holds what it held before: programs and links go a moment after their last user.
     pub(crate) fn expect_again(&self) -> Result<()> {
-        for _ in 0..100 {
-            if Self::take()? == *self {
+        self.expect(|now| now == self)
+    }
+
+    /// The same, but for what a dispatcher of equal content changes.
+    pub(crate) fn expect_equivalent(&self) -> Result<()> {
+        let before = self.without_dispatchers();
+        self.expect(|now| now.without_dispatchers() == before)
+    }
+
+    fn expect(&self, good: impl Fn(&Self) -> bool) -> Result<()> {
+        // Programs that hang on functions of the kernel take longest to go.
+        for _ in 0..500 {
+            if good(&Self::take()?) {
                 return Ok(());
             }
             std::thread::sleep(std::time::Duration::from_millis(10));
         }
         bail!("the kernel holds other things than before: {:?}, before {self:?}", Self::take()?)
+    }
+
+    /// Number of programs in the kernel.
+    pub(crate) fn programs(&self) -> usize {
+        self.programs.len()
+    }
+
+    /// All pins.
+    pub(crate) fn pins(&self) -> &BTreeSet<String> {
+        &self.pins
     }
 
     /// Whether no pin is there.

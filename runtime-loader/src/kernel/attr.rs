@@ -12,20 +12,20 @@ pub(super) const OBJ_GET: libc::c_int = 7;
 pub(super) const PROG_GET_FD_BY_ID: libc::c_int = 13;
 pub(super) const MAP_GET_FD_BY_ID: libc::c_int = 14;
 pub(super) const OBJ_GET_INFO_BY_FD: libc::c_int = 15;
+pub(super) const PROG_QUERY: libc::c_int = 16;
+pub(super) const RAW_TRACEPOINT_OPEN: libc::c_int = 17;
 pub(super) const BTF_LOAD: libc::c_int = 18;
 pub(super) const BTF_GET_FD_BY_ID: libc::c_int = 19;
 pub(super) const MAP_FREEZE: libc::c_int = 22;
 pub(super) const LINK_CREATE: libc::c_int = 28;
+pub(super) const LINK_UPDATE: libc::c_int = 29;
 pub(super) const LINK_GET_FD_BY_ID: libc::c_int = 30;
 pub(super) const LINK_GET_NEXT_ID: libc::c_int = 31;
 
-pub(super) const PROG_TYPE_XDP: u32 = 6;
-pub(super) const PROG_TYPE_EXT: u32 = 28;
-/// `enum bpf_attach_type`. An extension that libxdp loaded remembers that its target had it, and is refused by a
-/// dispatcher without.
-pub(super) const ATTACH_TYPE_XDP: u32 = 37;
 /// `enum bpf_link_type`.
+pub(super) const LINK_TYPE_CGROUP: u32 = 3;
 pub(super) const LINK_TYPE_XDP: u32 = 6;
+pub(super) const LINK_TYPE_TCX: u32 = 11;
 
 #[repr(C)]
 #[derive(Default)]
@@ -131,7 +131,60 @@ pub(super) struct LinkCreate {
     pub target_fd: u32,
     pub attach_type: u32,
     pub flags: u32,
-    pub target_btf_id: u32,
+    /// A union: `target_btf_id` of extensions, the descriptor or id of a neighbour in a list.
+    pub target: u32,
+    pub pad: u32,
+    pub expected_revision: u64,
+}
+
+#[repr(C)]
+#[derive(Default)]
+pub(super) struct LinkUpdate {
+    pub link_fd: u32,
+    pub new_prog_fd: u32,
+    pub flags: u32,
+    pub old_prog_fd: u32,
+}
+
+#[repr(C)]
+#[derive(Default)]
+pub(super) struct RawTracepoint {
+    pub name: u64,
+    pub prog_fd: u32,
+    pub pad: u32,
+}
+
+#[repr(C)]
+#[derive(Default)]
+pub(super) struct ProgQuery {
+    pub target: u32,
+    pub attach_type: u32,
+    pub query_flags: u32,
+    pub attach_flags: u32,
+    pub prog_ids: u64,
+    pub count: u32,
+    pub pad: u32,
+    pub prog_attach_flags: u64,
+    pub link_ids: u64,
+    pub link_attach_flags: u64,
+    pub revision: u64,
+}
+
+/// `struct perf_event_attr` up to `config2` (`PERF_ATTR_SIZE_VER1`), linux `include/uapi/linux/perf_event.h`.
+#[repr(C)]
+#[derive(Default)]
+pub(super) struct PerfEvent {
+    pub kind: u32,
+    pub size: u32,
+    pub config: u64,
+    pub sample_period: u64,
+    pub sample_type: u64,
+    pub read_format: u64,
+    pub flags: u64,
+    pub wakeup_events: u32,
+    pub bp_type: u32,
+    pub config1: u64,
+    pub config2: u64,
 }
 
 /// `struct bpf_prog_info` up to `btf_id`.
@@ -162,7 +215,7 @@ pub(super) struct ProgInfo {
     pub func_info_rec_size: u32,
 }
 
-/// `struct bpf_map_info` up to `name`.
+/// `struct bpf_map_info` up to `map_extra`.
 #[repr(C)]
 #[derive(Default)]
 pub(super) struct MapInfo {
@@ -173,6 +226,15 @@ pub(super) struct MapInfo {
     pub max_entries: u32,
     pub map_flags: u32,
     pub name: [u8; 16],
+    pub ifindex: u32,
+    pub btf_vmlinux_value_type_id: u32,
+    pub netns_dev: u64,
+    pub netns_ino: u64,
+    pub btf_id: u32,
+    pub btf_key_type_id: u32,
+    pub btf_value_type_id: u32,
+    pub btf_vmlinux_id: u32,
+    pub map_extra: u64,
 }
 
 /// `struct bpf_btf_info` up to `id`.
@@ -185,7 +247,8 @@ pub(super) struct BtfInfo {
 }
 
 /// `struct bpf_link_info` up to its union, and the first words of that: `xdp.ifindex`, or for tracing links
-/// `attach_type`, `target_obj_id`, `target_btf_id`.
+/// `attach_type`, `target_obj_id`, `target_btf_id`; for TCX links `ifindex`, `attach_type`; for cgroup links the two
+/// halves of `cgroup_id`, `attach_type`.
 #[repr(C)]
 #[derive(Default)]
 pub(super) struct LinkInfo {

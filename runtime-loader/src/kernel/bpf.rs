@@ -53,8 +53,37 @@ pub struct ProgSpec<'a> {
     pub func_info: (&'a [u8], usize),
     /// `bpf_line_info` records and the size of one.
     pub line_info: (&'a [u8], usize),
-    /// For an extension: the program it extends and the BTF id of the function it replaces. `None`: an XDP program.
-    pub extends: Option<(BorrowedFd<'a>, u32)>,
+    /// What kind of program.
+    pub kind: Kind<'a>,
+}
+
+/// What kind of program, and what it is bound to when it is loaded.
+#[derive(Clone, Copy, Debug)]
+pub struct Kind<'a> {
+    /// `enum bpf_prog_type`.
+    pub prog_type: u32,
+    /// `enum bpf_attach_type`.
+    pub attach_type: u32,
+    /// BTF id of what it is attached to: a function or tracepoint of the kernel, or of `target`.
+    pub btf_id: u32,
+    /// For an extension: the program it extends.
+    pub target: Option<BorrowedFd<'a>>,
+}
+
+impl<'a> Kind<'a> {
+    /// `BPF_PROG_TYPE_EXT`.
+    pub const EXTENSION: u32 = 28;
+
+    /// An XDP program.
+    ///
+    /// `BPF_XDP` (37): an extension that libxdp loaded remembers that its target had it, and is refused by a
+    /// dispatcher without.
+    pub const XDP: Self = Self { prog_type: 6, attach_type: 37, btf_id: 0, target: None };
+
+    /// An extension that replaces a function of `target`.
+    pub fn extension(target: BorrowedFd<'a>, function: u32) -> Self {
+        Self { prog_type: Self::EXTENSION, attach_type: 0, btf_id: function, target: Some(target) }
+    }
 }
 
 /// Why a program was not loaded.
@@ -96,9 +125,13 @@ pub struct MapInfo {
     pub max_entries: u32,
     /// `BPF_F_*`.
     pub flags: u32,
+    /// Meaning depends on the type.
+    pub extra: u64,
+    /// BTF id and in it the types of key and value; 0 for none.
+    pub btf: [u32; 3],
 }
 
-fn raw_fd(fd: BorrowedFd<'_>) -> u32 {
+pub(super) fn raw_fd(fd: BorrowedFd<'_>) -> u32 {
     fd.as_raw_fd().cast_unsigned()
 }
 
@@ -133,7 +166,7 @@ fn c_path(path: &Path) -> Call<CString> {
 }
 
 impl Kernel {
-    fn bpf<T>(&self, command: (libc::c_int, &'static str), what: &str, attr: &mut T) -> Call<i64> {
+    pub(super) fn bpf<T>(&self, command: (libc::c_int, &'static str), what: &str, attr: &mut T) -> Call<i64> {
         let (number, name) = command;
         self.enter(name)?;
         // SAFETY: `attr` is a structure of `attr`: initialised in every byte, and its addresses point into slices that
@@ -142,7 +175,7 @@ impl Kernel {
         if result < 0 { Err(CallError::last(name, what)) } else { Ok(result) }
     }
 
-    fn bpf_fd<T>(&self, command: (libc::c_int, &'static str), what: &str, attr: &mut T) -> Call<OwnedFd> {
+    pub(super) fn bpf_fd<T>(&self, command: (libc::c_int, &'static str), what: &str, attr: &mut T) -> Call<OwnedFd> {
         let fd = self.bpf(command, what, attr)?;
         let fd = libc::c_int::try_from(fd).expect("invariant: the kernel returns a file descriptor");
         // SAFETY: the command returned a new descriptor that nobody else owns.
@@ -216,8 +249,9 @@ impl Kernel {
 
     fn try_prog_load(&self, spec: &ProgSpec<'_>, log: &mut [u8]) -> Call<OwnedFd> {
         let mut attr = attr::ProgLoad {
-            prog_type: attr::PROG_TYPE_XDP,
-            expected_attach_type: attr::ATTACH_TYPE_XDP,
+            prog_type: spec.kind.prog_type,
+            expected_attach_type: spec.kind.attach_type,
+            attach_btf_id: spec.kind.btf_id,
             insn_cnt: count(spec.insns.len() / 8),
             insns: address(spec.insns),
             license: spec.license.as_ptr() as u64,
@@ -234,11 +268,8 @@ impl Kernel {
             (attr.func_info, attr.func_info_cnt, attr.func_info_rec_size) = records(spec.func_info);
             (attr.line_info, attr.line_info_cnt, attr.line_info_rec_size) = records(spec.line_info);
         }
-        if let Some((target, function)) = spec.extends {
-            attr.prog_type = attr::PROG_TYPE_EXT;
-            attr.expected_attach_type = 0;
+        if let Some(target) = spec.kind.target {
             attr.attach_prog_fd = raw_fd(target);
-            attr.attach_btf_id = function;
         }
         if !log.is_empty() {
             attr.log_level = 1;
@@ -259,7 +290,7 @@ impl Kernel {
         let mut attr = attr::LinkCreate {
             prog_fd: raw_fd(prog),
             target_fd: raw_fd(target),
-            target_btf_id: function,
+            target: function,
             ..Default::default()
         };
         self.bpf_fd((attr::LINK_CREATE, "BPF_LINK_CREATE"), name, &mut attr)
@@ -291,7 +322,7 @@ impl Kernel {
         self.bpf_fd((attr::MAP_GET_FD_BY_ID, "BPF_MAP_GET_FD_BY_ID"), &id.to_string(), &mut attr)
     }
 
-    fn info<T>(&self, fd: BorrowedFd<'_>, info: &mut T) -> Call<()> {
+    pub(super) fn info<T>(&self, fd: BorrowedFd<'_>, info: &mut T) -> Call<()> {
         let mut attr = attr::InfoByFd {
             bpf_fd: raw_fd(fd),
             info_len: count(size_of::<T>()),
@@ -328,6 +359,8 @@ impl Kernel {
             value_size: info.value_size,
             max_entries: info.max_entries,
             flags: info.map_flags,
+            extra: info.map_extra,
+            btf: [info.btf_id, info.btf_key_type_id, info.btf_value_type_id],
         })
     }
 

@@ -9,13 +9,15 @@
 mod attr;
 mod bpf;
 mod bpffs;
+mod links;
 mod netlink;
 
 use std::{fmt, io};
 
-pub use bpf::{LoadError, MapInfo, MapSpec, ProgInfo, ProgSpec};
+pub use bpf::{Kind, LoadError, MapInfo, MapSpec, ProgInfo, ProgSpec};
 pub use bpffs::{BPFFS, DirLock};
-pub use netlink::{Interface, SwapError, XdpAttached, XdpState};
+pub use links::{LinkInfo, List, Neighbour, PerfEvent, Position};
+pub use netlink::{DefaultRoute, Interface, SwapError, XdpAttached, XdpState};
 
 /// Handle to the running kernel.
 #[derive(Debug, Default)]

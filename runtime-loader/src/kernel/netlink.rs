@@ -22,8 +22,16 @@ const NLM_F_ACK: u16 = 0x04;
 const NLM_F_DUMP: u16 = 0x300;
 const NLA_F_NESTED: u16 = 0x8000;
 const NLA_TYPE_MASK: u16 = 0x3fff;
+const RTM_NEWROUTE: u16 = 24;
+const RTM_GETROUTE: u16 = 26;
+const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;
+const IFLA_LINK: u16 = 5;
+const IFLA_MASTER: u16 = 10;
+const IFLA_LINKINFO: u16 = 18;
+const IFLA_INFO_KIND: u16 = 1;
+const IFLA_PERM_ADDRESS: u16 = 54;
 const IFLA_XDP: u16 = 43;
 const IFLA_XDP_FD: u16 = 1;
 const IFLA_XDP_ATTACHED: u16 = 2;
@@ -52,6 +60,27 @@ pub struct Interface {
     pub mtu: u32,
     /// What XDP does there.
     pub xdp: XdpState,
+    /// MAC address now; zeros for none.
+    pub mac: [u8; 6],
+    /// MAC address that the hardware came with.
+    pub permanent_mac: Option<[u8; 6]>,
+    /// Index of the bond, bridge or switch that it is a member of, or 0.
+    pub master: u32,
+    /// Index of the interface that it stands on (of a VLAN), or 0.
+    pub lower: u32,
+    /// Kind of a virtual interface, such as `vlan` or `bond`; empty for hardware.
+    pub kind: String,
+}
+
+/// A default route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DefaultRoute {
+    /// IPv6, which counts only where IPv4 has none.
+    pub ipv6: bool,
+    /// Lower is better.
+    pub metric: u32,
+    /// Index of the interface.
+    pub ifindex: u32,
 }
 
 /// XDP on an interface.
@@ -135,18 +164,61 @@ fn attributes(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
 
 fn parse_link(body: &[u8]) -> Option<Interface> {
     let ifindex = u32_at(body, 4)?;
-    let mut interface = Interface { name: String::new(), ifindex, mtu: 0, xdp: XdpState::Empty };
+    let mut interface = Interface {
+        name: String::new(),
+        ifindex,
+        mtu: 0,
+        xdp: XdpState::Empty,
+        mac: [0; 6],
+        permanent_mac: None,
+        master: 0,
+        lower: 0,
+        kind: String::new(),
+    };
     for (kind, value) in attributes(body.get(IFINFO_BYTES..)?) {
         match kind {
             IFLA_IFNAME => {
-                interface.name = String::from_utf8_lossy(value.strip_suffix(&[0]).unwrap_or(value)).into_owned();
+                interface.name = text(value);
             }
             IFLA_MTU => interface.mtu = u32_at(value, 0)?,
             IFLA_XDP => interface.xdp = parse_xdp(value),
+            IFLA_ADDRESS => interface.mac = value.try_into().unwrap_or_default(),
+            IFLA_PERM_ADDRESS => interface.permanent_mac = value.try_into().ok(),
+            IFLA_MASTER => interface.master = u32_at(value, 0)?,
+            IFLA_LINK => interface.lower = u32_at(value, 0)?,
+            IFLA_LINKINFO => {
+                let mut info = attributes(value);
+                interface.kind = info.find(|(kind, _)| *kind == IFLA_INFO_KIND).map(|(_, kind)| text(kind))?;
+            }
             _ => {}
         }
     }
     Some(interface)
+}
+
+fn text(value: &[u8]) -> String {
+    String::from_utf8_lossy(value.strip_suffix(&[0]).unwrap_or(value)).into_owned()
+}
+
+/// Of a `struct rtmsg` with attributes what it is as a default route: of the main table, unicast, to anywhere.
+fn parse_route(body: &[u8]) -> Option<DefaultRoute> {
+    const MAIN: u8 = 254;
+    const UNICAST: u8 = 1;
+    let &[family, destination_bits, _, _, table, _, _, kind, ..] = body else { return None };
+    if destination_bits != 0 || table != MAIN || kind != UNICAST {
+        return None;
+    }
+    let mut route = DefaultRoute { ipv6: i32::from(family) == libc::AF_INET6, metric: 0, ifindex: 0 };
+    for (kind, value) in attributes(body.get(12..)?) {
+        match kind {
+            4 => route.ifindex = u32_at(value, 0)?, // RTA_OIF
+            6 => route.metric = u32_at(value, 0)?,  // RTA_PRIORITY
+            // RTA_MULTIPATH: the first `struct rtnexthop` is as good as any.
+            9 if route.ifindex == 0 => route.ifindex = u32_at(value, 4)?,
+            _ => {}
+        }
+    }
+    (route.ifindex != 0).then_some(route)
 }
 
 fn parse_xdp(nested: &[u8]) -> XdpState {
@@ -226,6 +298,55 @@ impl Kernel {
         Ok(interfaces)
     }
 
+    /// Default routes of the main table, the best one first.
+    pub fn default_routes(&self) -> Call<Vec<DefaultRoute>> {
+        self.enter("RTM_GETROUTE")?;
+        let mut routes = Vec::new();
+        talk(&Message::new(RTM_GETROUTE, NLM_F_DUMP, 0).finish(), |kind, body| {
+            if kind == RTM_NEWROUTE {
+                routes.extend(parse_route(body));
+            }
+        })
+        .map_err(io_call("RTM_GETROUTE"))?;
+        routes.sort_unstable();
+        Ok(routes)
+    }
+
+    /// Name of the driver of an interface, as `ethtool -i` shows it; empty if it has none.
+    pub fn driver(&self, interface: &str) -> Call<String> {
+        const SIOCETHTOOL: libc::c_ulong = 0x8946;
+        const ETHTOOL_GDRVINFO: u32 = 3;
+        self.enter("ETHTOOL_GDRVINFO")?;
+        // `struct ethtool_drvinfo`: the command, then the driver's name in 32 bytes, then 160 bytes of other things.
+        let mut info = [0u32; 49];
+        info[0] = ETHTOOL_GDRVINFO;
+        // `struct ifreq`: a name in 16 bytes, then an address; 40 bytes in all.
+        let mut request = [0u64; 5];
+        let mut name = [0; 16];
+        for (to, from) in name[..15].iter_mut().zip(interface.bytes()) {
+            *to = from;
+        }
+        let half = |at: usize| u64::from_ne_bytes(std::array::from_fn(|byte| name[at + byte]));
+        (request[0], request[1], request[2]) = (half(0), half(8), info.as_mut_ptr() as u64);
+        // SAFETY: plain system calls; the request has the size of a `struct ifreq`, and its address leads to the 196
+        // bytes of a `struct ethtool_drvinfo`.
+        let result = unsafe {
+            let fd = libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0);
+            if fd < 0 {
+                return Err(CallError::last("socket", ""));
+            }
+            let socket = OwnedFd::from_raw_fd(fd);
+            libc::ioctl(socket.as_raw_fd(), SIOCETHTOOL as _, request.as_mut_ptr())
+        };
+        if result < 0 {
+            let error = CallError::last("ETHTOOL_GDRVINFO", interface);
+            let none = matches!(error.errno, libc::EOPNOTSUPP | libc::ENODEV);
+            return if none { Ok(String::new()) } else { Err(error) };
+        }
+        let bytes: Vec<u8> = info[1..9].iter().flat_map(|word| word.to_ne_bytes()).collect();
+        Ok(text(bytes.split(|&byte| byte == 0).next().unwrap_or_default()))
+    }
+
     /// Attaches `new` (or nothing) where exactly `expected` (or nothing) is attached; both at once or neither.
     ///
     /// `XDP_FLAGS_REPLACE` with an expected descriptor of -1 is the uniform first attach: a lost race is EEXIST, and
@@ -269,14 +390,40 @@ mod tests {
         let mut message = Message::new(RTM_NEWLINK, 0, 5);
         message.attribute(IFLA_IFNAME, b"eth0\0");
         message.attribute(IFLA_MTU, &1500u32.to_ne_bytes());
+        message.attribute(IFLA_ADDRESS, &[2, 0, 0, 0, 0, 1]);
+        message.attribute(IFLA_MASTER, &7u32.to_ne_bytes());
+        let mut info = Message(Vec::new());
+        info.attribute(IFLA_INFO_KIND, b"vlan\0");
+        message.attribute(IFLA_LINKINFO, &info.0);
         message.attribute(IFLA_XDP | NLA_F_NESTED, &xdp.0);
         let want = Interface {
             name: "eth0".to_owned(),
             ifindex: 5,
             mtu: 1500,
             xdp: XdpState::One(XdpAttached { mode: XdpMode::Native, prog_id: 77 }),
+            mac: [2, 0, 0, 0, 0, 1],
+            permanent_mac: None,
+            master: 7,
+            lower: 0,
+            kind: "vlan".to_owned(),
         };
         assert_eq!(parse_link(&message.finish()[HEADER_BYTES..]), Some(want));
+    }
+
+    #[test]
+    fn a_default_route_is_read() {
+        let mut message = Message::new(RTM_NEWROUTE, 0, 0);
+        message.0.truncate(HEADER_BYTES);
+        message.0.extend([2, 0, 0, 0, 254, 0, 0, 1, 0, 0, 0, 0]);
+        message.attribute(6, &100u32.to_ne_bytes());
+        message.attribute(4, &3u32.to_ne_bytes());
+        let bytes = message.finish();
+        let want = DefaultRoute { ipv6: false, metric: 100, ifindex: 3 };
+        assert_eq!(parse_route(&bytes[HEADER_BYTES..]), Some(want));
+        let mut other = bytes;
+        other[HEADER_BYTES + 1] = 24; // to a network
+        assert_eq!(parse_route(&other[HEADER_BYTES..]), None);
+        assert_eq!(parse_route(&[]), None);
     }
 
     #[test]

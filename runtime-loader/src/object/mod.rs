@@ -39,12 +39,18 @@ use self::{
     link::{Function, Insn},
     maps::Map,
 };
-use crate::kernel::{CallError, Kernel, LoadError, MapSpec, ProgSpec};
+use crate::{
+    kernel::{CallError, Kernel, Kind, LoadError, MapSpec, ProgSpec},
+    maps::{self as plan_maps, Kept},
+};
 
 pub(crate) use self::btf::Btf;
 
 /// `BPF_F_XDP_HAS_FRAGS`, linux `include/uapi/linux/bpf.h`.
 pub const F_XDP_HAS_FRAGS: u32 = 1 << 5;
+
+/// `BPF_F_SLEEPABLE`.
+const F_SLEEPABLE: u32 = 1 << 4;
 
 const MAP_TYPE_HASH: u32 = 1;
 const MAP_TYPE_ARRAY: u32 = 2;
@@ -52,8 +58,8 @@ const MAP_TYPE_ARRAY: u32 = 2;
 /// Most bytes of keys and values of one map, on one CPU. Ours: a map is allocated before kubelet runs.
 const MAP_MAX_BYTES: u64 = 64 * 1024 * 1024;
 
-/// Map types whose values are descriptors that somebody must fill in: hash and array of maps, program array.
-const UNSUPPORTED_MAP_TYPES: &[(u32, &str)] = &[(3, "prog_array"), (12, "array_of_maps"), (13, "hash_of_maps")];
+/// Map types whose values are descriptors that somebody must fill in: hash and array of maps.
+const UNSUPPORTED_MAP_TYPES: &[(u32, &str)] = &[(12, "array_of_maps"), (13, "hash_of_maps")];
 
 /// The kernel's `ENOTSUPP`, which libc does not know: a map of this type takes no types of keys and values.
 const ENOTSUPP: i32 = 524;
@@ -110,15 +116,32 @@ impl KernelBtf {
         let read = self.0.get_or_init(|| Btf::parse(fs::read(Self::PATH).ok()?));
         read.as_ref().ok_or_else(|| broken("the types of the running kernel cannot be read from", Self::PATH))
     }
+
+    /// Id of the kernel's function `name`.
+    pub fn function(&self, name: &str) -> Result<u32, ObjectError> {
+        self.find(btf::FUNC, name)
+    }
+
+    /// Id of the kernel's type definition `name`; tracepoints have one called `btf_trace_NAME`.
+    pub fn typedef(&self, name: &str) -> Result<u32, ObjectError> {
+        self.find(btf::TYPEDEF, name)
+    }
+
+    fn find(&self, kind: u32, name: &str) -> Read<u32> {
+        self.get()?.find(kind, name).ok_or_else(|| broken("the kernel's types have no", name))
+    }
 }
 
-/// What an extension replaces while it is loaded.
-#[derive(Clone, Copy, Debug)]
-pub struct Target<'a> {
-    /// A loaded dispatcher.
-    pub prog: BorrowedFd<'a>,
-    /// BTF id of one of its functions.
-    pub function: u32,
+/// What is wanted of an object.
+pub struct Request<'a> {
+    /// Programs by C name, and what they become.
+    pub programs: &'a [(&'a ProgramName, Kind<'a>)],
+    /// What the plan says about maps.
+    pub maps: &'a SortedMap<MapName, PlanMap>,
+    /// State maps of what ran before.
+    pub kept: Kept<'a>,
+    /// What the programs that extensions call become where the kernel takes no XDP programs for that.
+    pub called: Option<Kind<'a>>,
 }
 
 /// An object taken apart, borrowed from its bytes.
@@ -186,21 +209,18 @@ impl<'a> Image<'a> {
         named.next().copied().ok_or_else(|| broken("it has no program", name))
     }
 
-    /// Loads the programs `wanted` and all maps. With a `target` they become extensions of it, else XDP programs.
-    pub fn load(
-        self,
-        kernel: &Kernel,
-        kernel_btf: &KernelBtf,
-        wanted: &[&ProgramName],
-        plan: &SortedMap<MapName, PlanMap>,
-        target: Option<Target<'_>>,
-    ) -> Read<Loaded> {
+    /// Loads the programs wanted and all maps, and fills the slots of program arrays.
+    pub fn load(self, kernel: &Kernel, kernel_btf: &KernelBtf, request: &Request<'_>) -> Read<Loaded> {
         let btf = self.load_btf(kernel)?;
         let btf = btf.as_ref().map(OwnedFd::as_fd);
         let mut maps = Vec::new();
         for map in &self.maps {
-            let fd = create_map(kernel, btf, map)?;
-            let said = MapName::try_from(map.name).ok().and_then(|name| plan.get(&name));
+            let said = plan_maps::said(request.maps, map.name);
+            let size = said.and_then(|said| said.max_entries).unwrap_or(map.max_entries);
+            let mut fd = create_map(kernel, btf, map, size)?;
+            if said.is_some_and(|said| said.persist) {
+                fd = plan_maps::kept(kernel, request.kept, map.name, fd)?;
+            }
             if let Some(said) = said.filter(|said| said.is_config()) {
                 fill(kernel, &fd, map, &said.entries)?;
             }
@@ -208,8 +228,23 @@ impl<'a> Image<'a> {
         }
         let mut node = Node { image: &self, kernel_btf, maps: &maps, candidates: Vec::new() };
         let mut programs = SortedMap::new();
-        for name in wanted {
-            programs.insert((*name).clone(), self.load_program(kernel, name, btf, target, &mut node)?);
+        for (name, kind) in request.programs {
+            programs.insert((*name).clone(), self.load_program(kernel, name, btf, *kind, &mut node)?);
+        }
+        for (name, fd) in &maps {
+            let Some(said) = plan_maps::said(request.maps, name) else { continue };
+            match (plan_maps::fill_slots(kernel, fd.as_fd(), &said.slots, &programs), request.called) {
+                // 6.1 demands equal attach types of both ends of a tail call, and counts an extension's for none;
+                // 6.12 counts those of its target. Seen on 6.1.192 and 6.12.117.
+                (Err(ObjectError::Call(error)), Some(kind)) if error.errno == libc::EINVAL => {
+                    for slot in &said.slots {
+                        let program = self.load_program(kernel, &slot.program, btf, kind, &mut node)?;
+                        programs.insert(slot.program.clone(), program);
+                    }
+                    plan_maps::fill_slots(kernel, fd.as_fd(), &said.slots, &programs)?;
+                }
+                (filled, _) => filled?,
+            }
         }
         Ok(Loaded { maps, programs })
     }
@@ -227,14 +262,21 @@ impl<'a> Image<'a> {
         kernel: &Kernel,
         name: &ProgramName,
         btf: Option<BorrowedFd<'_>>,
-        target: Option<Target<'_>>,
+        kind: Kind<'_>,
         node: &mut Node<'_, '_>,
     ) -> Read<OwnedFd> {
         let main = self.program(name.as_str())?;
-        let frags = match self.section(name.as_str())?.split('/').next() {
-            Some("xdp") => false,
-            Some("xdp.frags") => true,
-            _ => return Err(broken("not in section `xdp` or `xdp.frags` is program", name.as_str())),
+        let section = self.section(name.as_str())?.split('/').next().unwrap_or_default();
+        let flags = match section {
+            // Extensions carry no flags of their own: the dispatcher does.
+            "xdp.frags" if kind.target.is_none() => F_XDP_HAS_FRAGS,
+            "xdp" | "xdp.frags" => 0,
+            _ if kind.target.is_some() || kind.prog_type == Kind::XDP.prog_type => {
+                return Err(broken("not in section `xdp` or `xdp.frags` is program", name.as_str()));
+            }
+            // `lsm.s`, `fentry.s`, `fexit.s`.
+            other if other.ends_with(".s") => F_SLEEPABLE,
+            _ => 0,
         };
         let code = link::link(self, main, node)?;
         // The kernel takes no licence for one that is not GPL.
@@ -243,12 +285,11 @@ impl<'a> Image<'a> {
             name: name.as_str(),
             insns: &code.insns,
             license: license.unwrap_or_default(),
-            // Extensions carry no flags of their own: the dispatcher does.
-            flags: if frags && target.is_none() { F_XDP_HAS_FRAGS } else { 0 },
+            flags,
             btf,
             func_info: (&code.func_info.0, code.func_info.1),
             line_info: (&code.line_info.0, code.line_info.1),
-            extends: target.map(|target| (target.prog, target.function)),
+            kind,
         };
         kernel.prog_load(&spec).map_err(|error| ObjectError::Program { program: name.to_string(), error })
     }
@@ -292,13 +333,13 @@ fn set_global(elf: &Elf<'_>, maps: &mut [Map<'_>], name: &str, value: &[u8]) -> 
     Ok(())
 }
 
-fn create_map(kernel: &Kernel, btf: Option<BorrowedFd<'_>>, map: &Map<'_>) -> Read<OwnedFd> {
+fn create_map(kernel: &Kernel, btf: Option<BorrowedFd<'_>>, map: &Map<'_>, max_entries: u32) -> Read<OwnedFd> {
     let name = map.name;
     if let Some((_, kind)) = UNSUPPORTED_MAP_TYPES.iter().find(|(number, _)| *number == map.kind) {
         return Err(ObjectError::Elf(format!("map `{name}` is a {kind}, which this loader does not fill")));
     }
     let entry_bytes = u64::from(map.key_size) + u64::from(map.value_size);
-    let bytes = u64::from(map.max_entries).saturating_mul(entry_bytes);
+    let bytes = u64::from(max_entries).saturating_mul(entry_bytes);
     if bytes > MAP_MAX_BYTES {
         return Err(ObjectError::Elf(format!("map `{name}` takes {bytes} bytes; {MAP_MAX_BYTES} are allowed")));
     }
@@ -308,7 +349,7 @@ fn create_map(kernel: &Kernel, btf: Option<BorrowedFd<'_>>, map: &Map<'_>) -> Re
         map_type: map.kind,
         key_size: map.key_size,
         value_size: map.value_size,
-        max_entries: map.max_entries,
+        max_entries,
         flags: map.flags,
         extra: map.extra,
         btf: btf.filter(|_| value != 0).map(|fd| (fd, key, value)),

@@ -21,8 +21,8 @@ use super::{
     observe::Programs,
 };
 use crate::{
-    kernel::{CallError, Kernel, SwapError},
-    object::{F_XDP_HAS_FRAGS, Image, KernelBtf, ObjectError, Target},
+    kernel::{CallError, Kernel, Kind, SwapError},
+    object::{F_XDP_HAS_FRAGS, Image, KernelBtf, ObjectError, Request},
 };
 
 static PLAIN: &[u8] = include_bytes!("../../../bpf/prebuilt/xdp_dispatcher.bpf.o");
@@ -79,7 +79,9 @@ impl Dispatcher {
             slots.push(image.function(&format!("prog{i}"))?);
         }
         let main = ProgramName::try_from("xdp_dispatcher").expect("invariant: a constant name");
-        let mut loaded = image.load(kernel, kernel_btf, &[&main], &SortedMap::new(), None)?;
+        let request =
+            Request { programs: &[(&main, Kind::XDP)], maps: &SortedMap::new(), kept: &|_| Ok(None), called: None };
+        let mut loaded = image.load(kernel, kernel_btf, &request)?;
         let fd = loaded.programs.remove(&main).expect("invariant: load returns what was wanted");
         let id = kernel.prog_info(fd.as_fd())?.id;
         Ok(Self { fd, id, slots })
@@ -93,15 +95,17 @@ impl Dispatcher {
     }
 
     /// Its first slot, as something to be extended.
-    pub fn target(&self) -> Target<'_> {
-        Target { prog: self.fd.as_fd(), function: self.slots[0] }
+    pub fn target(&self) -> Kind<'_> {
+        Kind::extension(self.fd.as_fd(), self.slots[0])
     }
 
     /// Whether this kernel can replace functions of programs at all: loads the smallest possible extension.
     pub fn probe_extension(&self, kernel: &Kernel, kernel_btf: &KernelBtf) -> Result<(), ObjectError> {
         let image = Image::parse(PLAIN, &[])?;
         let name = ProgramName::try_from("xdp_pass").expect("invariant: a constant name");
-        image.load(kernel, kernel_btf, &[&name], &SortedMap::new(), Some(self.target())).map(drop)
+        let request =
+            Request { programs: &[(&name, self.target())], maps: &SortedMap::new(), kept: &|_| Ok(None), called: None };
+        image.load(kernel, kernel_btf, &request).map(drop)
     }
 }
 

@@ -79,7 +79,10 @@ fn drops(ctx: &mut Ctx) -> Result<()> {
     let report: Report = nodeplan::json::parse(&json.stdout, json.stdout.len()).context("reading status --json")?;
     let stream = node::stream(&report, "netops-drop-frag-needed")?;
     ensure!(stream.state == StreamState::Attached && stream.attachments.len() == 1, "{stream:?}");
-    ensure!(stream.attachments[0].attached && stream.attachments[0].priority.get() == 510, "{stream:?}");
+    ensure!(
+        stream.attachments[0].attached && stream.attachments[0].priority.is_some_and(|priority| priority.get() == 510),
+        "{stream:?}"
+    );
     let counters: Vec<(&str, u64)> = stream.counters.iter().map(|(name, value)| (name.as_str(), *value)).collect();
     ensure!(counters == [("frag_needed_dropped", 3), ("frag_needed_passed", 3)], "{counters:?}");
     let table = node::run(LOADER, "status")?;

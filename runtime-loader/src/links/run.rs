@@ -1,0 +1,354 @@
+//! Run: make the links of all streams what their plans want.
+//!
+//! In: streams with their goals, interfaces. Out: pinned links; on an error nothing of that stream that was not there.
+//! May fail with: NB1203 (the node lacks the place), NB1307 (order), NB1402.
+
+use std::{
+    fs::{self, File},
+    io,
+    os::fd::{AsFd, OwnedFd},
+    path::{Path, PathBuf},
+};
+
+use nodeplan::{
+    hook::TracepointAttachment,
+    name::StreamName,
+    plan::NodePlan,
+    report::{Code, Reason},
+};
+
+use super::{
+    CGROUPS, Place, Wanted,
+    order::{self, Entry, Rank},
+    wanted,
+};
+use crate::{
+    converge::Streams,
+    kernel::{Call, CallError, Kernel, LinkInfo, PerfEvent},
+    program::missing,
+    select::Interfaces,
+    state::Program,
+    stream::{Goal, Stream, Target},
+};
+
+/// Changes by others to one list before giving up.
+const MAX_RACES: usize = 10;
+
+/// `PERF_TYPE_TRACEPOINT`, linux `include/uapi/linux/perf_event.h`.
+const PERF_TRACEPOINT: u32 = 2;
+
+const KPROBE_TYPE: &str = "/sys/bus/event_source/devices/kprobe/type";
+
+/// Our links in lists, by id.
+#[derive(Debug, Default)]
+struct Ours(Vec<(u32, Rank)>);
+
+/// A result, or the stream that has to fail and why.
+type Blamed<T> = Result<T, (StreamName, Reason)>;
+
+fn blame(stream: &StreamName, error: &CallError) -> (StreamName, Reason) {
+    (stream.clone(), Reason { code: Code::Kernel, message: error.to_string() })
+}
+
+/// A pinned link.
+struct Found {
+    fd: OwnedFd,
+    info: LinkInfo,
+}
+
+fn open(kernel: &Kernel, pin: &Path) -> Call<Option<Found>> {
+    let fd = match kernel.open_pin(pin) {
+        Err(error) if error.errno == libc::ENOENT => return Ok(None),
+        fd => fd?,
+    };
+    let info = kernel.link_info(fd.as_fd())?;
+    Ok(Some(Found { fd, info }))
+}
+
+/// The link at a pin, if there is one that leads somewhere.
+pub fn alive(kernel: &Kernel, dir: &Path, pin: &str) -> Call<Option<LinkInfo>> {
+    Ok(open(kernel, &dir.join("links").join(pin))?.map(|found| found.info).filter(|info| info.alive))
+}
+
+fn rank(stream: &StreamName, wanted: &Wanted<'_>) -> Option<Rank> {
+    let priority = wanted.attachment.priority()?.get();
+    Some((priority, stream.clone(), wanted.program.clone()))
+}
+
+impl Ours {
+    /// Our links that stay or are to be taken over, and those of streams that are left alone.
+    fn find(kernel: &Kernel, interfaces: &Interfaces, streams: &Streams) -> Blamed<Self> {
+        let mut ours = Self::default();
+        for (name, stream) in streams {
+            let (plan, target): (&NodePlan, _) = match &stream.goal {
+                Goal::Run(target) => (&target.plan, Some(&target.version)),
+                Goal::Keep => match stream.before.iter().find_map(|version| version.plan.as_ref()) {
+                    Some(plan) => (plan, None),
+                    None => continue,
+                },
+                Goal::Load(_) | Goal::End => continue,
+            };
+            for wanted in wanted(plan, interfaces) {
+                let Some(rank) = rank(name, &wanted) else { continue };
+                for version in target.into_iter().chain(&stream.before) {
+                    let found = alive(kernel, &version.dir, &wanted.pin).map_err(|error| blame(name, &error))?;
+                    if let Some(info) = found {
+                        ours.0.push((info.id, rank));
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(ours)
+    }
+
+    fn rank(&self, link_id: u32) -> Option<Rank> {
+        self.0.iter().find(|(id, _)| *id == link_id).map(|(_, rank)| rank.clone())
+    }
+}
+
+/// Attaches and updates what the streams want. What is in the way of it stays until [`retire`], or until the pins of
+/// its version go.
+pub fn advance(kernel: &Kernel, interfaces: &Interfaces, streams: &Streams) -> Blamed<()> {
+    let mut ours = Ours::find(kernel, interfaces, streams)?;
+    for (name, stream) in streams {
+        let Goal::Run(target) = &stream.goal else { continue };
+        let mut made = Vec::new();
+        for wanted in wanted(&target.plan, interfaces) {
+            let mut step = Step { kernel, name, stream, target, wanted: &wanted, made: &mut made, ours: &mut ours };
+            if let Err(reason) = step.run() {
+                // Links without a pin go. One that stays belongs to a version that is not committed, or to the one
+                // that runs and wants it.
+                for pin in &made {
+                    let _ = kernel.unpin(pin);
+                }
+                return Err((name.clone(), reason));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Removes links that are not wanted any more in the version that runs, and pins of links that lead nowhere.
+pub fn retire(kernel: &Kernel, interfaces: &Interfaces, streams: &Streams) -> Blamed<()> {
+    for (stream_name, stream) in streams {
+        let Goal::Run(target) = &stream.goal else { continue };
+        let dir = target.version.dir.join("links");
+        let wanted = wanted(&target.plan, interfaces);
+        for name in kernel.names(&dir).map_err(|error| blame(stream_name, &error))? {
+            // Second pins of XDP links begin with the index of their interface.
+            let stays = match name.split_once('_').and_then(|(ifindex, _)| ifindex.parse::<u32>().ok()) {
+                Some(ifindex) => interfaces.all.iter().any(|one| one.ifindex == ifindex),
+                None => wanted.iter().any(|wanted| wanted.pin == name),
+            };
+            if !stays {
+                kernel.unpin(&dir.join(&name)).map_err(|error| blame(stream_name, &error))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// One link of one stream.
+struct Step<'s, 'w> {
+    kernel: &'s Kernel,
+    name: &'s StreamName,
+    stream: &'s Stream,
+    target: &'s Target,
+    wanted: &'s Wanted<'w>,
+    /// Pins made for this stream.
+    made: &'s mut Vec<PathBuf>,
+    ours: &'s mut Ours,
+}
+
+/// An entry of a list and its place in it.
+type List = (u64, Vec<Entry>);
+
+impl Step<'_, '_> {
+    fn run(&mut self) -> Result<(), Reason> {
+        let target = self.target;
+        let Some(program) = target.version.programs.get(self.wanted.program) else { return Ok(()) };
+        let dir = target.version.dir.join("links");
+        let pin = dir.join(&self.wanted.pin);
+        match open(self.kernel, &pin).map_err(|error| self.reason(&error))? {
+            Some(own) if own.info.alive && own.info.prog_id == program.id => return Ok(()),
+            Some(own) if own.info.alive => return self.update(&own, program),
+            Some(_) => self.kernel.unpin(&pin).map_err(|error| self.reason(&error))?,
+            None => {}
+        }
+        if let Some(former) = self.former()? {
+            self.pin(&former.fd, &dir, pin)?;
+            return self.update(&former, program);
+        }
+        let Some(link) = self.create(program)? else { return Ok(()) };
+        self.pin(&link, &dir, pin)?;
+        if let Some(rank) = rank(self.name, self.wanted) {
+            let info = self.kernel.link_info(link.as_fd()).map_err(|error| self.reason(&error))?;
+            self.ours.0.retain(|(_, other)| *other != rank);
+            self.ours.0.push((info.id, rank));
+        }
+        Ok(())
+    }
+
+    /// The link that the new program can take over: at this place in a version that ran before, and in the right order.
+    fn former(&self) -> Result<Option<Found>, Reason> {
+        if !self.wanted.attachment.hook().updates_atomically() {
+            return Ok(None);
+        }
+        for version in self.stream.before.iter().filter(|version| version.dir != self.target.version.dir) {
+            let pin = version.dir.join("links").join(&self.wanted.pin);
+            let found = open(self.kernel, &pin).map_err(|error| self.reason(&error))?;
+            let Some(found) = found.filter(|found| found.info.alive) else { continue };
+            if self.stands_well(found.info.id)? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    fn pin(&mut self, link: &OwnedFd, dir: &Path, pin: PathBuf) -> Result<(), Reason> {
+        let pinned = self.kernel.make_dir(dir).and_then(|()| self.kernel.pin(link.as_fd(), &pin));
+        pinned.map_err(|error| self.reason(&error))?;
+        self.made.push(pin);
+        Ok(())
+    }
+
+    fn update(&self, found: &Found, program: &Program) -> Result<(), Reason> {
+        if found.info.prog_id == program.id {
+            return Ok(());
+        }
+        let old = self.kernel.prog_by_id(found.info.prog_id);
+        let new = program.fd.as_fd();
+        let place = self.wanted.attachment.place();
+        old.and_then(|old| self.kernel.link_update(&place, found.fd.as_fd(), new, old.as_fd()))
+            .map_err(|error| self.reason(&error))
+    }
+
+    fn reason(&self, error: &CallError) -> Reason {
+        let hint = match (&self.wanted.place, error.errno) {
+            (Place::Cgroup(_), libc::EPERM) => "; a program that shares with nobody holds this cgroup or one above it",
+            (Place::Bound(_), libc::EBUSY) => "; something else patches this function (livepatch, ftrace)",
+            (_, libc::E2BIG) => "; no room for another program there",
+            _ => "",
+        };
+        let place = self.wanted.attachment.place();
+        let at = if let Place::Tcx { interface, .. } = self.wanted.place { interface } else { "" };
+        let message = format!("program `{}` at {place} {at}: {error}{hint}", self.wanted.program);
+        Reason { code: Code::Kernel, message }
+    }
+
+    /// `None`: the place is absent, and waited for.
+    fn create(&self, program: &Program) -> Result<Option<OwnedFd>, Reason> {
+        let (kernel, prog) = (self.kernel, program.fd.as_fd());
+        let what = self.wanted.attachment.place();
+        let absent = |error: CallError| match error.errno {
+            libc::ENOENT | libc::EADDRNOTAVAIL => missing(format!("this kernel has no {what}: {error}")),
+            _ => self.reason(&error),
+        };
+        let link = match self.wanted.place {
+            Place::Tcx { .. } => return self.create_tcx(program).map(Some),
+            Place::Cgroup(at) => {
+                let dir = match File::open(cgroup_dir(at.path.as_str())) {
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                    dir => dir.map_err(|error| Reason { code: Code::Kernel, message: format!("{what}: {error}") })?,
+                };
+                kernel.link_cgroup(&what, prog, dir.as_fd(), at.attach_type.number()).map_err(|error| {
+                    if error.errno == libc::EBADF {
+                        missing(format!("{CGROUPS} is not the unified hierarchy (cgroup v2)"))
+                    } else {
+                        self.reason(&error)
+                    }
+                })?
+            }
+            Place::Tracepoint(at) => {
+                let config = tracefs_id(at)?;
+                let event = PerfEvent { source: PERF_TRACEPOINT, config, function: "", offset: 0 };
+                let event = kernel.perf_event(event).map_err(absent)?;
+                kernel.link_perf(&what, prog, event.as_fd()).map_err(|error| self.reason(&error))?
+            }
+            Place::Probe { function, offset, at_return } => {
+                let source = number_in(KPROBE_TYPE).ok_or_else(|| missing("this kernel has no kprobes".to_owned()))?;
+                let source = u32::try_from(source).unwrap_or(u32::MAX);
+                // Bit 0: `/sys/bus/event_source/devices/kprobe/format/retprobe`.
+                let event = PerfEvent { source, config: at_return.into(), function, offset };
+                let event = kernel.perf_event(event).map_err(absent)?;
+                kernel.link_perf(&what, prog, event.as_fd()).map_err(|error| self.reason(&error))?
+            }
+            Place::Raw(name) => kernel.link_raw(&what, prog, Some(name)).map_err(absent)?,
+            Place::Bound(_) => kernel.link_raw(&what, prog, None).map_err(absent)?,
+        };
+        Ok(Some(link))
+    }
+
+    /// The list at this link's place; empty on hooks without one. `None`: it changed while it was looked at.
+    fn list(&self) -> Call<Option<List>> {
+        let Place::Tcx { tc, ifindex, attach_type, .. } = self.wanted.place else { return Ok(Some((0, Vec::new()))) };
+        let anchors = tc.before.is_some() || tc.after.is_some();
+        let list = self.kernel.tcx_list(ifindex, attach_type)?;
+        let mut entries = Vec::new();
+        for neighbour in list.entries {
+            let mut name = format!("program {}", neighbour.prog_id);
+            if anchors {
+                let info = self.kernel.prog_by_id(neighbour.prog_id).and_then(|fd| self.kernel.prog_info(fd.as_fd()));
+                match info {
+                    Ok(info) => name = info.name,
+                    Err(error) if error.errno == libc::ENOENT => return Ok(None),
+                    Err(error) => return Err(error),
+                }
+            }
+            entries.push(Entry { neighbour, name, rank: self.ours.rank(neighbour.link_id) });
+        }
+        Ok(Some((list.revision, entries)))
+    }
+
+    fn stands_well(&self, link_id: u32) -> Result<bool, Reason> {
+        let (Place::Tcx { tc, .. }, Some(rank)) = (self.wanted.place, rank(self.name, self.wanted)) else {
+            return Ok(true);
+        };
+        let list = self.list().map_err(|error| self.reason(&error))?;
+        Ok(list.is_some_and(|(_, entries)| {
+            let at = entries.iter().position(|entry| entry.neighbour.link_id == link_id);
+            at.is_some_and(|at| order::stands_well(&entries, at, &rank, tc.before.as_ref(), tc.after.as_ref()))
+        }))
+    }
+
+    fn create_tcx(&self, program: &Program) -> Result<OwnedFd, Reason> {
+        let (Place::Tcx { tc, ifindex, attach_type, interface }, Some(rank)) =
+            (self.wanted.place, rank(self.name, self.wanted))
+        else {
+            unreachable!("invariant: TC has interfaces and priorities")
+        };
+        for _ in 0..MAX_RACES {
+            let Some((revision, mut entries)) = self.list().map_err(|error| self.reason(&error))? else { continue };
+            // The program of this stream that it takes the place of is on its way out.
+            entries.iter_mut().filter(|entry| entry.rank.as_ref() == Some(&rank)).for_each(|entry| entry.rank = None);
+            let position = order::position(&entries, &rank, tc.before.as_ref(), tc.after.as_ref())?;
+            let what = format!("{} {interface}", self.wanted.attachment.place());
+            match self.kernel.link_tcx(&what, program.fd.as_fd(), (ifindex, attach_type), position, revision) {
+                // Somebody was faster, or the neighbour left.
+                Err(error) if matches!(error.errno, libc::ESTALE | libc::ENOENT) => {}
+                link => return link.map_err(|error| self.reason(&error)),
+            }
+        }
+        let message = format!("the programs at {} of `{interface}` keep changing", self.wanted.attachment.place());
+        Err(Reason { code: Code::LostRace, message })
+    }
+}
+
+/// Where a cgroup is.
+pub fn cgroup_dir(path: &str) -> PathBuf {
+    PathBuf::from(format!("{CGROUPS}{path}"))
+}
+
+fn number_in(path: &str) -> Option<u64> {
+    fs::read_to_string(path).ok()?.trim().parse().ok()
+}
+
+/// Number of a tracepoint.
+pub fn tracefs_id(at: &TracepointAttachment) -> Result<u64, Reason> {
+    let places = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
+    let id = places.iter().find_map(|root| number_in(&format!("{root}/events/{}/{}/id", at.category, at.name)));
+    id.ok_or_else(|| {
+        missing(format!("this kernel has no tracepoint `{}/{}`, or tracefs is absent", at.category, at.name))
+    })
+}

@@ -1,0 +1,76 @@
+//! Maps: what the plan says about them, beyond what the object says: slots of program arrays, state that survives
+//! updates, and the memory that all of it takes.
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use nodeplan::{
+    name::{MapName, ProgramName},
+    plan::{Map, Slot},
+    sorted::SortedMap,
+};
+
+use crate::{
+    btf_shape,
+    kernel::{Call, Kernel, MapInfo},
+    object::ObjectError,
+    state,
+};
+
+/// Finds the map of a name in what ran before.
+pub type Kept<'a> = &'a dyn Fn(&str) -> Call<Option<OwnedFd>>;
+
+/// What the plan says about the map `name`.
+pub fn said<'a>(maps: &'a SortedMap<MapName, Map>, name: &str) -> Option<&'a Map> {
+    maps.get(&MapName::try_from(name).ok()?)
+}
+
+/// Puts programs into a program array, and freezes it: a tail call takes what the bundle says, for as long as it runs.
+pub fn fill_slots(
+    kernel: &Kernel,
+    map: BorrowedFd<'_>,
+    slots: &[Slot],
+    programs: &SortedMap<ProgramName, OwnedFd>,
+) -> Result<(), ObjectError> {
+    for slot in slots {
+        let Some(program) = programs.get(&slot.program) else {
+            let text = format!("slot {} needs program `{}` in the same object", slot.index, slot.program);
+            return Err(ObjectError::Elf(text));
+        };
+        kernel.map_update(map, &slot.index.to_ne_bytes(), &program.as_fd().as_raw_fd().to_ne_bytes())?;
+    }
+    if slots.is_empty() { Ok(()) } else { Ok(kernel.map_freeze(map)?) }
+}
+
+/// The state map of what ran before if it has the shape of the new one, else the new one.
+pub fn kept(kernel: &Kernel, kept: Kept<'_>, name: &str, new: OwnedFd) -> Call<OwnedFd> {
+    let Some(old) = kept(name)? else { return Ok(new) };
+    let same = same_shape(kernel, &kernel.map_info(old.as_fd())?, &kernel.map_info(new.as_fd())?)?;
+    Ok(if same { old } else { new })
+}
+
+/// Whether two maps are equal in type, sizes, flags, and the types of keys and values.
+pub fn same_shape(kernel: &Kernel, a: &MapInfo, b: &MapInfo) -> Call<bool> {
+    let plain =
+        |info: &MapInfo| (info.map_type, info.key_size, info.value_size, info.max_entries, info.flags, info.extra);
+    if plain(a) != plain(b) || (a.btf[0] == 0) != (b.btf[0] == 0) {
+        return Ok(false);
+    }
+    if a.btf[0] == 0 || a.btf == b.btf {
+        return Ok(true);
+    }
+    let (x, y) = (kernel.btf_bytes(a.btf[0])?, kernel.btf_bytes(b.btf[0])?);
+    let (x, y) = (btf_shape::Types::of(&x), btf_shape::Types::of(&y));
+    Ok((1..3).all(|at| match (x.shape(a.btf[at]), y.shape(b.btf[at])) {
+        (Some(x), Some(y)) => x == y,
+        _ => false,
+    }))
+}
+
+/// Bytes of keys and values that a map can come to hold, per-CPU values once for each CPU.
+pub fn memory(info: &MapInfo) -> u64 {
+    // The per-CPU types: hash 5, array 6, LRU hash 10, cgroup storage 21.
+    let copies = if matches!(info.map_type, 5 | 6 | 10 | 21) { state::possible_cpus() as u64 } else { 1 };
+    // A ring buffer (27) has no entries, and its size in bytes.
+    let entry = if info.map_type == 27 { 1 } else { u64::from(info.key_size) + u64::from(info.value_size) * copies };
+    u64::from(info.max_entries).saturating_mul(entry)
+}
