@@ -82,7 +82,7 @@ fn variables_are_written_with_the_values_that_they_have() {
     let facts = object::read(&fs::read(directory.path().join("values.bpf.o")).unwrap()).unwrap();
     for (name, value) in globals {
         let global = facts.globals.iter().find(|global| global.name == *name).unwrap();
-        let hex: String = global.initial.as_ref().unwrap().iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = nodeplan::digest::to_hex(global.initial.as_ref().unwrap());
         assert_eq!(value.as_str().unwrap(), hex, "{name}");
     }
     assert!(globals.len() >= 14, "{globals:?}");

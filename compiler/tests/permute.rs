@@ -57,7 +57,7 @@ impl Shuffle {
     }
 }
 
-fn manifest(name: &str, spec: Value) -> Value {
+fn manifest(name: &str, spec: &Value) -> Value {
     let metadata = json!({ "name": name, "owner": "netops", "revision": 2 });
     json!({ "apiVersion": "nodebpf.io/v1alpha1", "kind": "BpfManifest", "metadata": metadata, "spec": spec })
 }
@@ -99,9 +99,9 @@ fn documents() -> Vec<(&'static str, Value)> {
         },
     });
     vec![
-        ("a.yaml", manifest("netops-a", a)),
-        ("b.yaml", manifest("netops-b", b)),
-        ("c.yaml", manifest("netops-c", c)),
+        ("a.yaml", manifest("netops-a", &a)),
+        ("b.yaml", manifest("netops-b", &b)),
+        ("c.yaml", manifest("netops-c", &c)),
         ("policy.yaml", policy),
     ]
 }

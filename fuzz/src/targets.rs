@@ -316,7 +316,7 @@ fn bundles(
     let files = BTreeMap::from([("public.pem".to_owned(), key)]);
     let (mut sources, mut diags) = (SourceMap::default(), Diagnostics::default());
     let trust = policy::parse("policy.yaml", POLICY.as_bytes(), &Disk(&files), &mut sources, &mut diags);
-    (bundles.collect(), trust)
+    (bundles.collect(), trust.map(|policy| policy.trust))
 }
 
 const POLICY: &str = r#"apiVersion: nodebpf.io/v1alpha1

@@ -76,11 +76,10 @@ fn compile(args: &CompileArgs, session: &mut Session) -> anyhow::Result<Option<V
         fronts.iter().map(|front| lower::pools(&front.checked, &args.pools, &mut session.diags)).collect();
     let signed = fronts.iter().map(|front| sign_one(front, &keys, trust, args, session));
     let signed = signed.collect::<anyhow::Result<Vec<_>>>()?;
-    if !args.unsigned && !args.check && !session.diags.has_errors() {
-        if signed.iter().any(|(_, parts)| parts.signatures.is_empty()) {
-            session.diags.push(no_key());
-            return Ok(None);
-        }
+    let nobody = signed.iter().any(|(_, parts)| parts.signatures.is_empty());
+    if nobody && !args.unsigned && !args.check && !session.diags.has_errors() {
+        session.diags.push(no_key());
+        return Ok(None);
     }
     // Everything else was judged before; a second report of it would be noise.
     if let (Some(trust), false) = (trust, session.diags.has_errors()) {

@@ -274,8 +274,7 @@ impl<'a> Image<'a> {
             _ if kind.target.is_some() || kind.prog_type == Kind::XDP.prog_type => {
                 return Err(broken("not in section `xdp` or `xdp.frags` is program", name.as_str()));
             }
-            // `lsm.s`, `fentry.s`, `fexit.s`.
-            other if other.ends_with(".s") => F_SLEEPABLE,
+            "lsm.s" | "fentry.s" | "fexit.s" => F_SLEEPABLE,
             _ => 0,
         };
         let code = link::link(self, main, node)?;
