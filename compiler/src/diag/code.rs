@@ -161,21 +161,6 @@ codes! {
     StreamsOverlap = "NB0342", "streams of two owners overlap";
     /// A band that does not rise.
     BadBand = "NB0343", "a band of priorities does not rise";
-    /// A parent that is not there, of the control plane, or the pool itself.
-    PoolInheritance = "NB0390", "a pool cannot inherit so";
-    /// A pool that the policy does not list.
-    UnknownPool = "NB0391", "the policy does not know the pool";
-    /// Kubelet of the control plane would wait.
-    ClosedPool = "NB0392", "a closed stream would hold back a pool";
-    /// A reference of another form.
-    ReferenceForm = "NB0393", "the reference has the wrong form";
-    /// A bug patch that stays longer than the policy allows.
-    LivesTooLong = "NB0394", "a bug patch lives too long";
-    /// `expires` before now.
-    AlreadyExpired = "NB0395", "the stream has expired already";
-    /// Text that is not a size.
-    BadSize = "NB0396", "a size cannot be read";
-
     /// Config and state at once, or state that cannot last.
     MapKinds = "NB0344", "a map cannot be of that kind";
     /// A size that the map cannot have.
@@ -224,6 +209,20 @@ codes! {
     NoExpiry = "NB0387", "a bug patch never ends";
     /// A range without members.
     EmptyRange = "NB0388", "a range holds nothing";
+    /// A parent that is not there, of the control plane, or the pool itself.
+    PoolInheritance = "NB0390", "a pool cannot inherit so";
+    /// A pool that the policy does not list.
+    UnknownPool = "NB0391", "the policy does not know the pool";
+    /// Kubelet of the control plane would wait.
+    ClosedPool = "NB0392", "a closed stream would hold back a pool";
+    /// A reference of another form.
+    ReferenceForm = "NB0393", "the reference has the wrong form";
+    /// A bug patch that stays longer than the policy allows.
+    LivesTooLong = "NB0394", "a bug patch lives too long";
+    /// `expires` before now.
+    AlreadyExpired = "NB0395", "the stream has expired already";
+    /// Text that is not a size.
+    BadSize = "NB0396", "a size cannot be read";
 
     /// More programs on one interface than a dispatcher holds.
     TooManyPrograms = "NB0401", "an interface would get too many programs";
