@@ -11,7 +11,11 @@ use support::{MANIFEST, fail, project, stderr, stdout, succeed};
 
 /// A manifest with `count` programs that are not in the object.
 fn many_problems(count: usize) -> String {
-    let program = |n| format!("    - {{name: nothing_{n}, object: drop_frag_needed.bpf.o}}\n");
+    let program = |n| {
+        format!(
+            "    - {{name: nothing_{n}, object: drop_frag_needed.bpf.o, attach: [{{xdp: {{interfaces: [{{name: ens{n}}}], priority: 510}}}}]}}\n"
+        )
+    };
     let programs = (0..count).map(program).collect::<Vec<_>>().concat();
     let (head, _) = MANIFEST.split_once("    - name").unwrap();
     head.to_owned() + &programs
@@ -66,8 +70,10 @@ fn json_lines_have_the_form_that_the_schema_says() {
     let schema: Value = serde_json::from_slice(&succeed(dir, "schema message").stdout).unwrap();
     let two = MANIFEST.replace("  programs:\n", "  programs:\n    - name: drop_frag_needed\n      object: x.o\n");
     fs::write(dir.join("bpf.yaml"), two).unwrap();
+    fs::write(dir.join("sound.yaml"), MANIFEST).unwrap();
     let mut lines = Vec::new();
-    for (args, exit) in [("check bpf.yaml", 1), ("check no.yaml", 3), ("compile bpf.yaml", 2), ("explain NB9999", 2)] {
+    for (args, exit) in [("check bpf.yaml", 1), ("check no.yaml", 3), ("compile sound.yaml", 2), ("explain NB9999", 2)]
+    {
         let text = fail(dir, &format!("{args} --message-format json"), exit);
         lines.extend(text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()));
     }

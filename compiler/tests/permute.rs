@@ -157,7 +157,7 @@ fn all_problems_of_all_manifests_are_reported() {
     for (file, from, to) in [
         ("a.yaml", "priority: 510", "priority: high"),
         ("b.yaml", "drop_frag_needed.bpf.o", "missing.bpf.o"),
-        ("c.yaml", "intent: bug-patch", "intent: bug-patch\n  onExpiry: keep"),
+        ("c.yaml", "intent: feature", "intent: feature\n  onExpiry: keep"),
         ("d.yaml", "name: \"ens*\"", "name: ens3"),
     ] {
         fs::write(directory.path().join(file), support::MANIFEST.replace(from, to)).unwrap();

@@ -64,7 +64,8 @@ fn shuffle(mut items: Vec<String>, next: &mut dyn FnMut(usize) -> usize) -> Stri
     items.join(", ")
 }
 
-/// `value` as YAML in flow style, keys and items in an order that `next` draws.
+/// `value` as YAML in flow style, keys and items in an order that `next` draws. Values of variables and of maps stay as
+/// they are: the items of an array in C have their places.
 fn shuffled(value: &Value, next: &mut dyn FnMut(usize) -> usize) -> String {
     match value {
         Value::Array(items) => {
@@ -72,7 +73,14 @@ fn shuffled(value: &Value, next: &mut dyn FnMut(usize) -> usize) -> String {
             format!("[{}]", shuffle(items, next))
         }
         Value::Object(entries) => {
-            let entries = entries.iter().map(|(key, value)| format!("\"{key}\": {}", shuffled(value, next))).collect();
+            let fixed = |key: &str| matches!(key, "globals" | "key" | "value");
+            let entries = entries
+                .iter()
+                .map(|(key, value)| match fixed(key) {
+                    true => format!("\"{key}\": {value}"),
+                    false => format!("\"{key}\": {}", shuffled(value, next)),
+                })
+                .collect();
             format!("{{{}}}", shuffle(entries, next))
         }
         scalar => scalar.to_string(),

@@ -1,6 +1,6 @@
 //! Schema of a report: [`nodeplan::report::Report`].
 
-use nodeplan::{limits, report::Code, xdp::XdpMode};
+use nodeplan::{hook::Hook, limits, report::Code, xdp::XdpMode};
 use serde_json::Value;
 
 use super::{
@@ -53,13 +53,14 @@ fn stream() -> Value {
 
 fn attachment() -> Value {
     record(vec![
-        must("hook", "Hook.", text()),
+        must("hook", "Hook.", words(Hook::ALL.iter().map(|hook| hook.as_str()))),
+        may("place", "Place for people, such as `tc ingress`.", text()),
         must("program", "Program.", program_name()),
         may("programId", "Id of the loaded program.", u32_number()),
-        must("interface", "Interface.", interface_name()),
-        must("ifindex", "Its index.", u32_number()),
-        must("mode", "XDP mode.", words([XdpMode::Native.as_str(), XdpMode::Skb.as_str()])),
-        must("priority", "Place in the chain.", priority()),
+        may("interface", "Interface, on hooks of interfaces.", interface_name()),
+        may("ifindex", "Its index.", u32_number()),
+        may("mode", "XDP mode, on XDP.", words([XdpMode::Native.as_str(), XdpMode::Skb.as_str()])),
+        may("priority", "Place in the order, on hooks that have one.", priority()),
         may("attached", "Whether it runs now.", flag()),
     ])
 }
