@@ -159,6 +159,9 @@ fn rights_are_checked() {
     reserved.reserved_interfaces = vec!["eth1".to_owned().try_into().unwrap()];
     let refusal = open(&signed(&[&key], |_| ()).encode(), &reserved).unwrap_err();
     assert_eq!(refusal.to_string(), "program `p` selects `eth*`, and `eth1` is reserved");
+    let mut one = trust_in(&[&key], 1);
+    one.owners.values_mut().for_each(|owner| owner.limits.programs = Some(1));
+    assert!(open(&signed(&[&key], |_| ()).encode(), &one).is_ok(), "the limit itself is allowed");
     let mut none = trust_in(&[&key], 1);
     none.owners.values_mut().for_each(|owner| owner.limits.programs = Some(0));
     assert_eq!(open(&signed(&[&key], |_| ()).encode(), &none).unwrap_err().code(), Code::Policy);

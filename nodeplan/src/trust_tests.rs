@@ -168,6 +168,21 @@ fn a_document_says_no_more_than_its_format() {
     }
 }
 
+#[test]
+fn a_file_has_one_spelling() {
+    let key = TestKey::new(1);
+    let text = String::from_utf8(file(&with_roots(1, &[&key], 1), &[&key])).unwrap();
+    Trust::parse(text.as_bytes()).unwrap();
+    for (name, other) in [
+        ("space", text.replacen(':', ": ", 1)),
+        ("no line end", text.trim_end().to_owned()),
+        ("two line ends", format!("{text}\n")),
+        ("escape", text.replacen("chain", "ch\\u0061in", 1)),
+    ] {
+        assert_eq!(Trust::parse(other.as_bytes()), Err(TrustError::NotCanonical), "case: {name}");
+    }
+}
+
 /// `authorize` is also asked by the compiler, without a bundle that filtered the keys before.
 #[test]
 fn revoked_keys_do_not_count_wherever_it_is_asked() {
