@@ -149,6 +149,15 @@ mod tests {
     }
 
     #[test]
+    fn an_archive_ends_where_it_ends() {
+        let archive = sample();
+        let cut = &archive[..archive.len() - BLOCK];
+        assert_eq!(decode(cut, 2), Err(ArchiveError::Truncated(cut.len())), "one block of zeros at the end");
+        let longer = [archive.as_slice(), &[0; BLOCK]].concat();
+        assert_eq!(decode(&longer, 2), Err(ArchiveError::NotCanonical(archive.len())));
+    }
+
+    #[test]
     fn names_fill_their_field_and_no_more() {
         let name = "n".repeat(NAME_MAX_BYTES);
         let archive = encode(&[Member { name: &name, bytes: b"x" }]);

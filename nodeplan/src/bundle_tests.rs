@@ -318,3 +318,21 @@ fn audiences_must_meet() {
         }
     }
 }
+
+#[test]
+fn a_signature_covers_its_statement_and_no_other() {
+    let key = TestKey::new(1);
+    let trust = trust_in(&[&key], 1);
+    assert_eq!(to_sign(b"{}"), b"DSSEv1 28 application/vnd.in-toto+json 2 {}");
+    let (three, four) =
+        (signed(&[&key], |_| ()), signed(&[&key], |plan| plan.revision = Revision::try_from(4).unwrap()));
+    assert_eq!(*Unverified::decode(&three.encode()).unwrap().parts(), three);
+    let borrowed = Parts { signatures: three.signatures, ..four.clone() };
+    assert_eq!(open(&borrowed.encode(), &trust), Err(Refusal::Signature(key.public().id())));
+    // Signed, but as something else: without the payload type, and as a trust document.
+    for message in [four.statement.clone(), dsse::pae(dsse::TRUST_TYPE, &four.statement)] {
+        let signatures = SortedMap::from([(key.public().id(), key.sign(&message))]);
+        let parts = Parts { signatures, ..four.clone() };
+        assert_eq!(open(&parts.encode(), &trust), Err(Refusal::Signature(key.public().id())));
+    }
+}
