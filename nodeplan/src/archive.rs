@@ -149,6 +149,26 @@ mod tests {
     }
 
     #[test]
+    fn an_archive_ends_where_it_ends() {
+        let archive = sample();
+        let cut = &archive[..archive.len() - BLOCK];
+        assert_eq!(decode(cut, 2), Err(ArchiveError::Truncated(cut.len())), "one block of zeros at the end");
+        let longer = [archive.as_slice(), &[0; BLOCK]].concat();
+        assert_eq!(decode(&longer, 2), Err(ArchiveError::NotCanonical(archive.len())));
+    }
+
+    #[test]
+    fn names_fill_their_field_and_no_more() {
+        let name = "n".repeat(NAME_MAX_BYTES);
+        let archive = encode(&[Member { name: &name, bytes: b"x" }]);
+        assert_eq!(decode(&archive, 1).unwrap()[0].name, name);
+        for bad in [String::new(), format!("{name}n")] {
+            let encoded = std::panic::catch_unwind(|| encode(&[Member { name: &bad, bytes: b"x" }]));
+            assert!(encoded.is_err(), "a name of {} bytes", bad.len());
+        }
+    }
+
+    #[test]
     fn every_truncation_is_refused() {
         let archive = sample();
         for len in 0..archive.len() {

@@ -159,6 +159,9 @@ fn rights_are_checked() {
     reserved.reserved_interfaces = vec!["eth1".to_owned().try_into().unwrap()];
     let refusal = open(&signed(&[&key], |_| ()).encode(), &reserved).unwrap_err();
     assert_eq!(refusal.to_string(), "program `p` selects `eth*`, and `eth1` is reserved");
+    let mut one = trust_in(&[&key], 1);
+    one.owners.values_mut().for_each(|owner| owner.limits.programs = Some(1));
+    assert!(open(&signed(&[&key], |_| ()).encode(), &one).is_ok(), "the limit itself is allowed");
     let mut none = trust_in(&[&key], 1);
     none.owners.values_mut().for_each(|owner| owner.limits.programs = Some(0));
     assert_eq!(open(&signed(&[&key], |_| ()).encode(), &none).unwrap_err().code(), Code::Policy);
@@ -313,5 +316,23 @@ fn audiences_must_meet() {
         if !want {
             assert_eq!(got.unwrap_err().code(), Code::Audience, "case: {case}");
         }
+    }
+}
+
+#[test]
+fn a_signature_covers_its_statement_and_no_other() {
+    let key = TestKey::new(1);
+    let trust = trust_in(&[&key], 1);
+    assert_eq!(to_sign(b"{}"), b"DSSEv1 28 application/vnd.in-toto+json 2 {}");
+    let (three, four) =
+        (signed(&[&key], |_| ()), signed(&[&key], |plan| plan.revision = Revision::try_from(4).unwrap()));
+    assert_eq!(*Unverified::decode(&three.encode()).unwrap().parts(), three);
+    let borrowed = Parts { signatures: three.signatures, ..four.clone() };
+    assert_eq!(open(&borrowed.encode(), &trust), Err(Refusal::Signature(key.public().id())));
+    // Signed, but as something else: without the payload type, and as a trust document.
+    for message in [four.statement.clone(), dsse::pae(dsse::TRUST_TYPE, &four.statement)] {
+        let signatures = SortedMap::from([(key.public().id(), key.sign(&message))]);
+        let parts = Parts { signatures, ..four.clone() };
+        assert_eq!(open(&parts.encode(), &trust), Err(Refusal::Signature(key.public().id())));
     }
 }

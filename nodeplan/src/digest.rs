@@ -112,6 +112,17 @@ mod tests {
     }
 
     #[test]
+    fn hexadecimal_digits_come_in_pairs() {
+        assert_eq!(from_hex("0aff"), Some(vec![0x0a, 0xff]));
+        assert_eq!(Sha256Digest::of(b"").as_bytes()[..4], [0xe3, 0xb0, 0xc4, 0x42]);
+        assert!(format!("{:?}", Sha256Digest::of(b"")).starts_with("sha256:e3b0c442"));
+        assert_eq!(from_hex(""), Some(vec![]));
+        for bad in ["0", "0af", "0AFF", "0g", "0x0a"] {
+            assert_eq!(from_hex(bad), None, "case: {bad}");
+        }
+    }
+
+    #[test]
     fn only_one_text_stands_for_a_digest() {
         let text = Sha256Digest::of(b"x").to_string();
         assert_eq!(Sha256Digest::try_from(text.as_str()).unwrap().to_string(), text);

@@ -168,6 +168,21 @@ fn a_document_says_no_more_than_its_format() {
     }
 }
 
+#[test]
+fn a_file_has_one_spelling() {
+    let key = TestKey::new(1);
+    let text = String::from_utf8(file(&with_roots(1, &[&key], 1), &[&key])).unwrap();
+    Trust::parse(text.as_bytes()).unwrap();
+    for (name, other) in [
+        ("space", text.replacen(':', ": ", 1)),
+        ("no line end", text.trim_end().to_owned()),
+        ("two line ends", format!("{text}\n")),
+        ("escape", text.replacen("chain", "ch\\u0061in", 1)),
+    ] {
+        assert_eq!(Trust::parse(other.as_bytes()), Err(TrustError::NotCanonical), "case: {name}");
+    }
+}
+
 /// `authorize` is also asked by the compiler, without a bundle that filtered the keys before.
 #[test]
 fn revoked_keys_do_not_count_wherever_it_is_asked() {
@@ -180,4 +195,29 @@ fn revoked_keys_do_not_count_wherever_it_is_asked() {
     assert!(matches!(trust.authorize(&plan, &signers), Err(PolicyRefusal::Signers { valid: 1, threshold: 2, .. })));
     let strangers = SortedSet::from([TestKey::new(3).public().id()]);
     assert!(matches!(trust.authorize(&plan, &strangers), Err(PolicyRefusal::Signers { valid: 0, .. })));
+}
+
+/// What is written is read again, each field: a bound that got lost on the way would be no bound.
+#[test]
+fn a_document_survives_its_own_encoding() {
+    let key = TestKey::new(1);
+    let read = |document: &TrustDocument| json::parse::<TrustDocument>(&document.encode(), 9999).unwrap();
+    let plain = trust_in(&[&key], 1);
+    assert_eq!(read(&plain), plain);
+    let text = String::from_utf8(plain.encode()).unwrap();
+    assert!(!text.contains("mayClose") && !text.contains("limits"), "defaults are left out: {text}");
+    let mut full = with_roots(2, &[&key], 1);
+    full.owners.values_mut().for_each(|owner| {
+        owner.may_close = true;
+        owner.limits = Limits { programs: Some(3), map_bytes: Some(4096) };
+    });
+    full.reserved_interfaces = vec!["br-ex".to_owned().try_into().unwrap()];
+    full.audiences = vec!["prod".try_into().unwrap()];
+    full.floors.insert("netops-x".try_into().unwrap(), 3i64.try_into().unwrap());
+    full.revoked_keys.insert(key.public().id());
+    full.revoked_bundles.insert(Sha256Digest::of(b"x"));
+    assert_eq!(read(&full), full);
+    let chain = decode_chain(&file(&full, &[&key])).unwrap();
+    assert_eq!(chain.len(), 1);
+    assert_eq!(chain[0].open().unwrap().0, full);
 }
