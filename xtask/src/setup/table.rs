@@ -47,6 +47,8 @@ pub(crate) enum Tool {
     PyYaml,
     /// Reader of YAML 1.2.
     RuamelYaml,
+    /// Python's package `cryptography`.
+    PyCryptography,
     /// Runs a program on a terminal of its own.
     Script,
     /// Unpacks RPMs.
@@ -158,6 +160,13 @@ pub(crate) const TABLE: &[Row] = &[
         Debian("python3-ruamel.yaml"),
         "test",
         "reads our YAML as version 1.2",
+    ),
+    row(
+        Tool::PyCryptography,
+        File("/usr/lib/python3/dist-packages/cryptography/__init__.py"),
+        Debian("python3-cryptography"),
+        "test",
+        "checks signatures of bundles by the DSSE specification alone",
     ),
     row(Tool::Script, Program("script"), Debian("bsdutils"), "test", "makes a terminal, to see colours"),
     row(Tool::Bsdtar, Program("bsdtar"), Debian("libarchive-tools"), "vm --kernel-rpm", "unpacks RPMs"),
