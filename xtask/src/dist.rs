@@ -56,6 +56,9 @@ const LOADER_FLAGS: &[&str] = &[
     "-Clink-arg=-Wl,--icf=all,-z,pack-relative-relocs,--build-id=none",
 ];
 
+/// What the loader's build has instead of the release profile, which is the compiler's: small, not fast.
+const LOADER_PROFILE: [(&str, &str); 3] = [("OPT_LEVEL", "z"), ("LTO", "fat"), ("CODEGEN_UNITS", "1")];
+
 /// Options.
 #[derive(clap::Args)]
 pub(crate) struct Args {}
@@ -139,6 +142,11 @@ fn cargo(name: &str, flags: &[&str]) -> Result<Command> {
         // Separated by 0x1f, so that a path may have spaces.
         .env("CARGO_ENCODED_RUSTFLAGS", words.join("\x1f"))
         .current_dir(run::root());
+    if name == "nodebpf-loader" {
+        for (setting, value) in LOADER_PROFILE {
+            cargo.env(format!("CARGO_PROFILE_RELEASE_{setting}"), value);
+        }
+    }
     Ok(cargo)
 }
 
