@@ -51,6 +51,28 @@ pub fn overlap(a: &str, b: &str) -> bool {
     reach[0][0]
 }
 
+/// Whether every text that `narrow` matches is matched by `wide`, as far as it shows in the patterns themselves: a `*` of
+/// `narrow` is covered by a `*`, its `?` by a `?` or `*`. Never true where it is not; false for some that are, such as
+/// `?*` over `*?`.
+pub fn covers(wide: &str, narrow: &str) -> bool {
+    let (wide, narrow) = (wide.as_bytes(), narrow.as_bytes());
+    // As in `overlap`: covered[i][j]: wide[i..] covers narrow[j..]; filled from the ends.
+    let mut covered = vec![vec![false; narrow.len() + 1]; wide.len() + 1];
+    for i in (0..=wide.len()).rev() {
+        for j in (0..=narrow.len()).rev() {
+            covered[i][j] = match (wide.get(i), narrow.get(j)) {
+                (None, None) => true,
+                (Some(b'*'), None) => covered[i + 1][j],
+                (Some(b'*'), Some(_)) => covered[i + 1][j] || covered[i][j + 1],
+                (Some(b'?'), Some(&y)) => y != b'*' && covered[i + 1][j + 1],
+                (Some(&x), Some(&y)) => x == y && covered[i + 1][j + 1],
+                (Some(_) | None, None) | (None, Some(_)) => false,
+            };
+        }
+    }
+    covered[0][0]
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -90,7 +112,32 @@ mod tests {
         }
     }
 
+    #[test]
+    fn covering_is_never_claimed_wrongly() {
+        for (wide, narrow, want) in [
+            ("ovn*", "ovn-k8s-*", true),
+            ("ovn*", "ovn", true),
+            ("*", "*", true),
+            ("*", "", true),
+            ("e?h0", "eth0", true),
+            ("e?h0", "e?h0", true),
+            ("e?", "e*", false),
+            ("ovn-k8s-*", "ovn*", false),
+            ("eth0", "eth*", false),
+            ("", "a", false),
+        ] {
+            assert_eq!(covers(wide, narrow), want, "case: {wide} {narrow}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn what_is_covered_is_matched(a in "[ab*?]{0,6}", b in "[ab*?]{0,6}", text in "[ab]{0,6}") {
+            if covers(&a, &b) && matches(&b, &text) {
+                prop_assert!(matches(&a, &text));
+            }
+        }
+
         #[test]
         fn a_text_that_matches_both_is_an_overlap(a in "[ab*?]{0,6}", b in "[ab*?]{0,6}", text in "[ab]{0,6}") {
             if matches(&a, &text) && matches(&b, &text) {

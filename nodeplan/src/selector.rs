@@ -138,8 +138,8 @@ impl Selector {
 
     /// Whether everything `self` means by name is excluded by `other`, or one of them itself.
     fn is_outside(&self, other: &Self) -> bool {
-        let Target::Name(glob) = &self.target else { return false };
-        let covers = |exclude: &IfGlob| exclude == glob || (glob.is_exact() && exclude.matches(glob.as_str()));
+        let Target::Name(name) = &self.target else { return false };
+        let covers = |exclude: &IfGlob| glob::covers(exclude.as_str(), name.as_str());
         other.exclude.iter().chain(&self.exclude).any(covers)
     }
 }
@@ -255,6 +255,7 @@ mod tests {
             (r#"{"name":"eth*"}"#, r#"{"name":"ens3"}"#, Never),
             (r#"{"name":"eth*","exclude":["eth0"]}"#, r#"{"name":"eth0"}"#, Never),
             (r#"{"name":"eth*","exclude":["eth0"]}"#, r#"{"name":"eth?"}"#, Perhaps),
+            (r#"{"name":"*","exclude":["ovn*"]}"#, r#"{"name":"ovn-k8s-*"}"#, Never),
             (r#"{"driver":"mlx5_core"}"#, r#"{"driver":"ice"}"#, Never),
             (r#"{"driver":"mlx5_core","exclude":["ens3"]}"#, r#"{"name":"ens3"}"#, Never),
             (r#"{"driver":"mlx5_core"}"#, r#"{"name":"ens3"}"#, Perhaps),
