@@ -76,9 +76,9 @@ fn shuffled(value: &Value, next: &mut dyn FnMut(usize) -> usize) -> String {
             let fixed = |key: &str| matches!(key, "globals" | "key" | "value");
             let entries = entries
                 .iter()
-                .map(|(key, value)| match fixed(key) {
-                    true => format!("\"{key}\": {value}"),
-                    false => format!("\"{key}\": {}", shuffled(value, next)),
+                .map(|(key, value)| {
+                    let value = if fixed(key) { value.to_string() } else { shuffled(value, next) };
+                    format!("\"{key}\": {value}")
                 })
                 .collect();
             format!("{{{}}}", shuffle(entries, next))
