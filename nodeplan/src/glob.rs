@@ -66,7 +66,7 @@ pub fn covers(wide: &str, narrow: &str) -> bool {
                 (Some(b'*'), Some(_)) => covered[i + 1][j] || covered[i][j + 1],
                 (Some(b'?'), Some(&y)) => y != b'*' && covered[i + 1][j + 1],
                 (Some(&x), Some(&y)) => x == y && covered[i + 1][j + 1],
-                (Some(_) | None, None) | (None, Some(_)) => false,
+                (Some(_), None) | (None, Some(_)) => false,
             };
         }
     }
