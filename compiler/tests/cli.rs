@@ -490,6 +490,7 @@ fn inspect_shows_an_object_and_a_bundle() {
         "limit   .rodata  __u32  4",
         "filter        it is a netfilter program",
         "entering      lacks 1 (fentry tcp_connect)",
+        "probing       holds; not checked: kprobe tcp_connect",
     ] {
         assert!(object.contains(line), "{line}\n---\n{object}");
     }

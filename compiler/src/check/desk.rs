@@ -188,13 +188,13 @@ fn memory(plan: &NodePlan, checked: &Checked, policy: &Policy, diags: &mut Diagn
     let Some(owner) = policy.trust.owners.get(&plan.owner) else { return };
     let Some(max) = owner.limits.map_bytes.filter(|max| checked.map_bytes > *max) else { return };
     let message = format!(
-        "the stream's maps take {} bytes or more; owner `{}` may have {max}",
+        "the stream's maps and variables take {} bytes or more; owner `{}` may have {max}",
         checked.map_bytes, checked.owner.value
     );
     diags.push(
         Diagnostic::error(Code::OverLimit, message)
             .at(checked.stream.span, "of this stream")
-            .note("keys and values of all maps, per-CPU values counted once")
+            .note("keys and values of all maps, per-CPU values counted once, and sections of variables")
             .help("lower `maxEntries` of its maps, or let the security team raise the limit in the policy"),
     );
 }

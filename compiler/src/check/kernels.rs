@@ -5,24 +5,34 @@
 
 use std::fmt::Write as _;
 
-use nodeplan::hook::Attachment;
+use nodeplan::hook::{Attachment, Hook};
 
 use super::{Checked, Program};
 use crate::{
     diag::{Code, Diagnostic, Diagnostics, shown},
-    object::parts::Parts,
+    object::{parts::Parts, types::kind},
     relocate::{self, Kernel, Lack},
     resolve::{ObjectFile, Resolved},
     source::Span,
+    suggest::nearest,
 };
 
-/// A program, and for each kernel what it lacks, in words.
+/// A program, and what is known of it on each kernel, in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
     /// The program.
     pub program: String,
     /// By kernel.
-    pub lacks: Vec<Vec<String>>,
+    pub cells: Vec<Cell>,
+}
+
+/// A program on a kernel.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cell {
+    /// What the kernel lacks.
+    pub lacks: Vec<String>,
+    /// Places of which the kernel's types do not tell whether they are there.
+    pub not_checked: Vec<String>,
 }
 
 /// Judges all programs by all kernels.
@@ -35,8 +45,8 @@ pub fn check(resolved: &Resolved, checked: &Checked, kernels: &[Kernel<'_>], dia
         .filter_map(|(index, program)| {
             let object = resolved.objects.get(&resolved.program_objects[index])?;
             let parts = Parts::read(&object.bytes).ok()?;
-            let lacks = kernels.iter().map(|kernel| check_program(program, object, &parts, kernel, diags)).collect();
-            Some(Row { program: program.name.value.to_string(), lacks })
+            let cells = kernels.iter().map(|kernel| check_program(program, object, &parts, kernel, diags)).collect();
+            Some(Row { program: program.name.value.to_string(), cells })
         })
         .collect()
 }
@@ -47,26 +57,32 @@ fn check_program(
     parts: &Parts<'_>,
     kernel: &Kernel<'_>,
     diags: &mut Diagnostics,
-) -> Vec<String> {
-    let mut lacking = Vec::new();
+) -> Cell {
+    let mut cell = Cell::default();
     for place in &program.attach {
-        if let Some((what, kind)) = missing_target(&place.attachment, kernel) {
-            let message = format!("kernel `{}` has no {kind} `{}`", shown(&kernel.name), shown(&what));
-            diags.push(
-                Diagnostic::error(Code::NoTarget, message)
-                    .at(place.span, format_args!("wanted by `{}`", program.name.value))
-                    .note("what kernel modules bring is not in /sys/kernel/btf/vmlinux"),
-            );
-            lacking.push(what);
+        let (hook, what) = (place.attachment.hook(), named(&place.attachment));
+        match target(hook, what, kernel) {
+            Answer::Has => {}
+            Answer::NotChecked => cell.not_checked.push(format!("{hook} {what}")),
+            Answer::Lacks { kind, near } => {
+                let message = format!("kernel `{}` has no {kind} `{}`", shown(&kernel.name), shown(what));
+                diags.push(
+                    Diagnostic::error(Code::NoTarget, message)
+                        .at(place.span, format_args!("wanted by `{}`", program.name.value))
+                        .note("what kernel modules bring is not in /sys/kernel/btf/vmlinux")
+                        .maybe_help(near.map(|near| format!("did you mean `{}`?", shown(&near)))),
+                );
+                cell.lacks.push(what.to_owned());
+            }
         }
     }
     for lack in relocate::lacks(parts, program.name.value.as_str(), kernel) {
         diags.push(report(&lack, program.name.span, program.name.value.as_str(), object, kernel));
         if !lack.perhaps_unreachable {
-            lacking.push(lack.what);
+            cell.lacks.push(lack.what);
         }
     }
-    lacking
+    cell
 }
 
 fn report(lack: &Lack, span: Span, program: &str, object: &ObjectFile, kernel: &Kernel<'_>) -> Diagnostic {
@@ -94,24 +110,71 @@ fn report(lack: &Lack, span: Span, program: &str, object: &ObjectFile, kernel: &
     }
 }
 
-/// What the kernel does not have of an attachment, and what kind of thing it is.
-pub(crate) fn missing_target(attachment: &Attachment, kernel: &Kernel<'_>) -> Option<(String, &'static str)> {
-    let (name, kind, has) = match attachment {
-        Attachment::Fentry(at) | Attachment::Fexit(at) => {
-            (at.function.to_string(), "function", kernel.has_function(at.function.as_str()))
-        }
-        Attachment::Lsm(lsm) => (lsm.hook.to_string(), "security hook", kernel.has_lsm_hook(lsm.hook.as_str())),
-        Attachment::BtfTracepoint(at) => (at.name.to_string(), "tracepoint", kernel.has_tracepoint(at.name.as_str())),
-        // Named otherwise than by BTF, or not in the kernel at all.
-        Attachment::Xdp(_)
-        | Attachment::Tc(_)
-        | Attachment::Cgroup(_)
-        | Attachment::Tracepoint(_)
-        | Attachment::RawTracepoint(_)
-        | Attachment::Kprobe(_)
-        | Attachment::Kretprobe(_) => return None,
+/// What a kernel's types tell of the place of an attachment.
+pub(crate) enum Answer {
+    /// It is there, or no kernel names it.
+    Has,
+    /// It is not there.
+    Lacks {
+        /// What kind of thing it is.
+        kind: &'static str,
+        /// The nearest name of that kind.
+        near: Option<String>,
+    },
+    /// Types cannot tell.
+    NotChecked,
+}
+
+/// Whether the kernel has what `hook` attaches to by `name`.
+pub(crate) fn target(hook: Hook, name: &str, kernel: &Kernel<'_>) -> Answer {
+    let lacks = |kind, wanted, prefix| {
+        let names = kernel.names(wanted).filter_map(|known| known.strip_prefix(prefix));
+        Answer::Lacks { kind, near: nearest(name, names).map(str::to_owned) }
     };
-    (!has).then_some((name, kind))
+    match hook {
+        Hook::Fentry | Hook::Fexit if !kernel.has_function(name) => lacks("function", kind::FUNC, ""),
+        Hook::Lsm if !kernel.has_lsm_hook(name) => lacks("security hook", kind::FUNC, "bpf_lsm_"),
+        // One macro makes raw tracepoints and their types: linux `include/trace/bpf_probe.h`.
+        Hook::BtfTracepoint | Hook::RawTracepoint if !kernel.has_tracepoint(name) => {
+            lacks("tracepoint", kind::TYPEDEF, "btf_trace_")
+        }
+        // Tracepoints of system calls have no types; functions need none to be probed.
+        Hook::Tracepoint if !kernel.has_tracepoint(name) => Answer::NotChecked,
+        Hook::Kprobe | Hook::Kretprobe if !name.split('+').next().is_some_and(|name| kernel.has_function(name)) => {
+            Answer::NotChecked
+        }
+        Hook::Xdp
+        | Hook::Tc
+        | Hook::Cgroup
+        | Hook::Tracepoint
+        | Hook::RawTracepoint
+        | Hook::BtfTracepoint
+        | Hook::Kprobe
+        | Hook::Kretprobe
+        | Hook::Fentry
+        | Hook::Fexit
+        | Hook::Lsm => Answer::Has,
+    }
+}
+
+/// What an attachment names of the kernel; nothing for interfaces and cgroups.
+fn named(attachment: &Attachment) -> &str {
+    match attachment {
+        Attachment::Fentry(at) | Attachment::Fexit(at) | Attachment::Kretprobe(at) => at.function.as_str(),
+        Attachment::Kprobe(at) => at.function.as_str(),
+        Attachment::Lsm(lsm) => lsm.hook.as_str(),
+        Attachment::BtfTracepoint(at) | Attachment::RawTracepoint(at) => at.name.as_str(),
+        Attachment::Tracepoint(at) => at.name.as_str(),
+        Attachment::Xdp(_) | Attachment::Tc(_) | Attachment::Cgroup(_) => "",
+    }
+}
+
+/// A cell of a table for a program that lacks nothing.
+pub(crate) fn holds(not_checked: &[String]) -> String {
+    match not_checked {
+        [] => "holds".to_owned(),
+        some => format!("holds; not checked: {}", shown(&some.join(", "))),
+    }
 }
 
 /// Programs by kernels; empty without kernels.
@@ -120,14 +183,14 @@ pub fn table(kernels: &[Kernel<'_>], rows: &[Row]) -> String {
     if kernels.is_empty() || rows.is_empty() {
         return out;
     }
-    let cell = |lacks: &Vec<String>| match lacks.as_slice() {
-        [] => "holds".to_owned(),
-        [first, ..] => format!("lacks {} ({})", lacks.len(), shown(first)),
+    let cell = |cell: &Cell| match cell.lacks.as_slice() {
+        [] => holds(&cell.not_checked),
+        [first, ..] => format!("lacks {} ({})", cell.lacks.len(), shown(first)),
     };
     let mut columns = vec![vec!["PROGRAM".to_owned()]];
     columns[0].extend(rows.iter().map(|row| row.program.clone()));
     for (index, kernel) in kernels.iter().enumerate() {
-        let cells = rows.iter().map(|row| row.lacks.get(index).map_or_else(String::new, cell));
+        let cells = rows.iter().map(|row| row.cells.get(index).map_or_else(String::new, cell));
         columns.push(std::iter::once(shown(&kernel.name)).chain(cells).collect());
     }
     for row in 0..=rows.len() {

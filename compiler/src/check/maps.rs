@@ -53,6 +53,7 @@ pub(super) fn check(resolved: &Resolved, diags: &mut Diagnostics) -> Option<Sort
         sizes::check(known, said.as_ref(), diags);
         sizes::consumer(known, said.as_ref(), diags);
     }
+    sizes::variables(resolved, diags);
     slots::all_reached(resolved, diags);
     if let Some(dict) = &resolved.manifest.spec.maps {
         unique_counters(dict, diags);

@@ -1,8 +1,8 @@
-//! Memory that the maps of a stream take.
+//! Memory that the maps and variables of a stream take.
 //!
 //! In:   [`Resolved`]. Out: bytes. Cannot fail.
 //!
-//! A lower bound, keys and values only: what the kernel adds for each entry differs from type to type and from kernel
+//! A lower bound, keys, values and variables only: what the kernel adds for each entry differs from type to type and from kernel
 //! to kernel. Per-CPU values count once, because the number of CPUs is the node's.
 
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
     yaml::types::{Dict, Number},
 };
 
-/// Memory of all maps of all objects of a stream.
+/// Memory of all maps and sections of variables of all objects of a stream.
 pub(super) fn bytes(resolved: &Resolved) -> u64 {
     let override_of = |name: &str| {
         let maps = resolved.manifest.spec.maps.as_ref().map_or(&[][..], |Dict(maps)| maps);
@@ -19,7 +19,9 @@ pub(super) fn bytes(resolved: &Resolved) -> u64 {
         size.and_then(|size: &Number| u64::try_from(size.value).ok())
     };
     let maps = resolved.objects.values().flat_map(|object| &object.facts.maps);
-    maps.map(|map| of_map(map, override_of(&map.name))).fold(0, u64::saturating_add)
+    let maps = maps.map(|map| of_map(map, override_of(&map.name)));
+    let variables = resolved.objects.values().flat_map(|object| &object.facts.variables);
+    maps.chain(variables.map(|section| section.bytes)).fold(0, u64::saturating_add)
 }
 
 fn of_map(map: &MapFacts, entries: Option<u64>) -> u64 {

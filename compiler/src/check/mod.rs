@@ -14,6 +14,7 @@ mod entries;
 mod fit;
 mod globals;
 pub mod kernels;
+mod kinds;
 mod lpm;
 mod maps;
 mod memory;
@@ -71,7 +72,7 @@ pub struct Checked {
     pub(crate) programs: Vec<Program>,
     pub(crate) maps: SortedMap<MapName, Map>,
     pub(crate) objects: SortedMap<Sha256Digest, Vec<u8>>,
-    /// Memory of all maps, in bytes.
+    /// Memory of all maps and variables, in bytes.
     pub(crate) map_bytes: u64,
     /// Places of values that a policy judges.
     pub(crate) places: MetadataPlaces,
@@ -124,6 +125,9 @@ pub fn check(resolved: &Resolved, diags: &mut Diagnostics) -> Option<Checked> {
     globals::agree(resolved, diags);
     selectors::early(&resolved.manifest, diags);
     let maps = maps::check(resolved, diags);
+    if let Some(programs) = &programs {
+        kinds::of_called(resolved, programs, diags);
+    }
     if diags.error_count() > before {
         return None;
     }

@@ -2,7 +2,7 @@
 //!
 //! In:   [`Resolved`]. Out: checked programs, in written order.
 //! May fail with: NB0301, NB0302, NB0305, NB0306, NB0310 (lists, names, priorities), NB0311 (not in the object),
-//! NB0207 (constructs), NB0313 (licence), NB0314 (BTF); what does not fit a hook: [`super::fit`].
+//! NB0207 (constructs), NB0313 (licence), NB0314 (BTF); what does not fit a hook: [`super::fit`] and [`super::kinds`].
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ use nodeplan::{
     selector::{Overlap, Selector},
 };
 
-use super::{Program, all, attach, fit, globals, name, not_empty, place::Place, unique};
+use super::{Program, all, attach, fit, globals, kinds, name, not_empty, place::Place, unique};
 use crate::{
     diag::{Code, Diagnostic, Diagnostics, one_of, shown},
     manifest::raw,
@@ -106,6 +106,7 @@ fn check_program(raw: &raw::Program, object: &ObjectFile, diags: &mut Diagnostic
         attach: attach.filter(|_| sound)?,
     };
     once_per_place(&program, diags);
+    kinds::of_program(&program, diags);
     Some(program)
 }
 

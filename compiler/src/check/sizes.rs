@@ -1,4 +1,5 @@
-//! Check of map sizes: what a map takes of a node, whether the kernel makes such a map, and who reads it.
+//! Check of map sizes: what a map or a section of variables takes of a node, whether the kernel makes such a map, and
+//! who reads it.
 //!
 //! In:   maps of the objects, and what the manifest says about them. Out: reports only.
 //! May fail with: NB0302 (0), NB0345 (size), NB0346 (memory), NB0349 (consumer), NB0380 (cannot be made).
@@ -9,6 +10,7 @@ use crate::{
     diag::{Code, Diagnostic, Diagnostics, shown},
     manifest::raw,
     object::map::{MapFacts, MapType, memory_bytes},
+    resolve::Resolved,
     source::{Span, Spanned},
 };
 
@@ -138,6 +140,33 @@ fn memory(facts: &MapFacts, span: Span, diags: &mut Diagnostics) {
     } else {
         diagnostic.note("nodebpf's limit: maps are allocated before kubelet runs")
     });
+}
+
+/// Sections of variables become maps, too; of the objects for all architectures.
+pub(super) fn variables(resolved: &Resolved, diags: &mut Diagnostics) {
+    let mut objects: Vec<_> = resolved.all_objects().collect();
+    objects.sort_by_key(|object| object.span);
+    for object in objects {
+        for section in object.facts.variables.iter().filter(|section| section.is_too_large()) {
+            let message = format!(
+                "section `{}` of `{}` takes {} MiB; {} MiB are allowed",
+                shown(&section.name),
+                shown(&object.path),
+                section.bytes.div_ceil(1024 * 1024),
+                limits::MAP_MAX_MEMORY_BYTES / 1024 / 1024
+            );
+            let label = section
+                .largest
+                .as_ref()
+                .map_or_else(String::new, |name| format!("its largest variable is `{}`", shown(name)));
+            diags.push(
+                Diagnostic::error(Code::MapMemory, message)
+                    .at(object.span, label)
+                    .note("nodebpf's limit: each section of variables becomes one map, allocated before kubelet runs")
+                    .help("make its variables smaller in the C source, or split them among maps"),
+            );
+        }
+    }
 }
 
 /// Ring buffers need a reader; other maps have none.

@@ -1,7 +1,8 @@
 //! Check of tail calls: which programs stand in the slots of a `prog_array`, and whether every program is reached.
 //!
 //! In:   [`Resolved`] and a map. Out: [`Slot`]s, by index.
-//! May fail with: NB0305 (no slots), NB0310 (too many), NB0347 (a slot that cannot be filled), NB0348 (not reached).
+//! May fail with: NB0305 (no slots), NB0310 (too many), NB0347 (a slot that cannot be filled), NB0348 (not reached),
+//! NB0360 (another object).
 
 use nodeplan::{limits, name::ProgramName, plan::Slot};
 
@@ -44,7 +45,7 @@ pub(super) fn check(
     let mut checked = Vec::new();
     for (index, program) in &slots.0 {
         let index = check_index(index, facts, diags);
-        let program = check_program(program, resolved, diags);
+        let program = check_program(program, facts, resolved, diags);
         match (index, program) {
             (Some(index), Some(program)) => checked.push(Slot { index, program }),
             _ => sound = false,
@@ -78,7 +79,7 @@ fn raw_program<'a>(text: &str, resolved: &'a Resolved) -> Option<&'a raw::Progra
     resolved.manifest.spec.programs.value.iter().find(|program| program.name.value == text)
 }
 
-fn check_program(text: &Text, resolved: &Resolved, diags: &mut Diagnostics) -> Option<ProgramName> {
+fn check_program(text: &Text, facts: &MapFacts, resolved: &Resolved, diags: &mut Diagnostics) -> Option<ProgramName> {
     let name = name::<ProgramName>(text, "program", diags)?;
     let Some(program) = raw_program(&text.value, resolved) else {
         let known = || resolved.manifest.spec.programs.value.iter().map(|program| program.name.value.as_str());
@@ -105,7 +106,35 @@ fn check_program(text: &Text, resolved: &Resolved, diags: &mut Diagnostics) -> O
         );
         return None;
     }
+    if let Some(problem) = in_another_object(text, program, facts, resolved) {
+        diags.push(problem);
+        return None;
+    }
     Some(name.value)
+}
+
+/// The loader fills the maps of an object with programs of that object.
+fn in_another_object(text: &Text, program: &raw::Program, facts: &MapFacts, resolved: &Resolved) -> Option<Diagnostic> {
+    let index = resolved.manifest.spec.programs.value.iter().position(|other| std::ptr::eq(other, program))?;
+    let own = resolved.objects.get(resolved.program_objects.get(index)?)?;
+    if own.facts.maps.iter().any(|map| map.name == facts.name) {
+        return None;
+    }
+    let other = resolved.objects.values().find(|object| object.facts.maps.iter().any(|map| map.name == facts.name))?;
+    let message = format!(
+        "program `{}` is in `{}`, and map `{}` in `{}`",
+        shown(&text.value),
+        shown(&own.path),
+        shown(&facts.name),
+        shown(&other.path)
+    );
+    Some(
+        Diagnostic::error(Code::SlotElsewhere, message)
+            .at(text.span, "must be in the object of the map")
+            .also(program.name.span, "is defined here")
+            .note("the loader fills the slots of an object with programs of that object")
+            .help("put both into one object: bpftool gen object OUT.o A.o B.o"),
+    )
 }
 
 /// All slots hold programs of one type, that of some program which can call them.

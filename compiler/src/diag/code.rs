@@ -191,6 +191,12 @@ codes! {
     NoTarget = "NB0357", "a kernel lacks the place of an attachment";
     /// A file of `--btf` without types of a kernel.
     NotKernelBtf = "NB0358", "a file is not the BTF of a kernel";
+    /// Places that need programs of their own.
+    TwoKinds = "NB0359", "one program cannot be loaded for two places";
+    /// A slot whose map another object has.
+    SlotElsewhere = "NB0360", "a slot's program is in another object";
+    /// A slot's program beside programs of several kinds.
+    KindUnknown = "NB0361", "the kind of a tail-called program cannot be told";
     /// A map that cannot be made.
     MapRefused = "NB0380", "a map cannot be made on a node";
     /// A selector that needs the network.

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::variables::{self, Variable};
 use crate::{
+    check::kernels::{self, Answer},
     object::{
         self, ObjectError, ObjectFacts, ProgramFacts, helpers,
         map::MapFacts,
@@ -88,6 +89,9 @@ pub struct OnKernel {
     pub lacks: Vec<String>,
     /// What it lacks, where the program seems to ask first.
     pub perhaps_unreachable: Vec<String>,
+    /// What the section names, where the kernel's types do not tell whether it is there.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub not_checked: Vec<String>,
 }
 
 /// A map.
@@ -119,6 +123,8 @@ pub fn inspect(bytes: &[u8], cpus: u32, kernels: &[Kernel<'_>]) -> Result<Object
     let parts = Parts::read(bytes)?;
     let programs = facts.programs.iter().map(|program| read_program(program, &facts, &parts, kernels)).collect();
     let mut refused: Vec<_> = facts.constructs.iter().map(|construct| format!("it needs {construct}")).collect();
+    let too_large = facts.variables.iter().filter(|section| section.is_too_large());
+    refused.extend(too_large.map(|section| format!("its section {} takes {} bytes", section.name, section.bytes)));
     if !facts.has_btf {
         refused.push("it has no BTF".to_owned());
     }
@@ -177,8 +183,19 @@ fn read_program(facts: &ProgramFacts, object: &ObjectFacts, parts: &Parts<'_>, k
 }
 
 fn on_kernel(facts: &ProgramFacts, parts: &Parts<'_>, kernel: &Kernel<'_>) -> OnKernel {
-    let mut found = OnKernel { kernel: kernel.name.clone(), lacks: Vec::new(), perhaps_unreachable: Vec::new() };
-    found.lacks.extend(missing_target(facts, kernel));
+    let mut found = OnKernel {
+        kernel: kernel.name.clone(),
+        lacks: Vec::new(),
+        perhaps_unreachable: Vec::new(),
+        not_checked: Vec::new(),
+    };
+    if let Some((hook, name)) = target(facts) {
+        match kernels::target(hook, name, kernel) {
+            Answer::Has => {}
+            Answer::Lacks { .. } => found.lacks.push(format!("{hook} {name}")),
+            Answer::NotChecked => found.not_checked.push(format!("{hook} {name}")),
+        }
+    }
     for lack in relocate::lacks(parts, &facts.name, kernel) {
         let list = if lack.perhaps_unreachable { &mut found.perhaps_unreachable } else { &mut found.lacks };
         list.push(lack.what);
@@ -186,22 +203,12 @@ fn on_kernel(facts: &ProgramFacts, parts: &Parts<'_>, kernel: &Kernel<'_>) -> On
     found
 }
 
-/// What the section names and the kernel does not have.
-fn missing_target(facts: &ProgramFacts, kernel: &Kernel<'_>) -> Option<String> {
-    let Usage::Hook(hook, Target::Name(name)) = &facts.kind.as_ref().ok()?.usage else { return None };
-    let has = match hook {
-        Hook::Fentry | Hook::Fexit => kernel.has_function(name),
-        Hook::Lsm => kernel.has_lsm_hook(name),
-        Hook::BtfTracepoint => kernel.has_tracepoint(name),
-        Hook::Xdp
-        | Hook::Tc
-        | Hook::Cgroup
-        | Hook::Tracepoint
-        | Hook::RawTracepoint
-        | Hook::Kprobe
-        | Hook::Kretprobe => true,
-    };
-    (!has).then(|| format!("{hook} {name}"))
+/// What the section names of the kernel.
+fn target(facts: &ProgramFacts) -> Option<(Hook, &str)> {
+    match &facts.kind.as_ref().ok()?.usage {
+        Usage::Hook(hook, Target::Name(name) | Target::Tracepoint(_, name)) => Some((*hook, name)),
+        _ => None,
+    }
 }
 
 fn read_map(facts: &MapFacts, cpus: u32) -> Map {

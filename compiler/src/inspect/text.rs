@@ -7,7 +7,7 @@ use super::{
     bundle::Bundle,
     object::{Object, Program},
 };
-use crate::diag::shown;
+use crate::{check::kernels, diag::shown};
 
 /// Prints a report.
 pub fn print(report: &Report) -> String {
@@ -145,7 +145,7 @@ fn verdicts(programs: &[Program], out: &mut String) {
     let mut rows = vec![head];
     for program in programs {
         let cells = program.kernels.iter().map(|on| match (on.lacks.as_slice(), on.perhaps_unreachable.as_slice()) {
-            ([], []) => "holds".to_owned(),
+            ([], []) => kernels::holds(&on.not_checked),
             ([], [first, ..]) => format!("perhaps lacks {} ({})", on.perhaps_unreachable.len(), shown(first)),
             ([first, ..], _) => format!("lacks {} ({})", on.lacks.len(), shown(first)),
         });

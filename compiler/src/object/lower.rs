@@ -22,7 +22,7 @@ use super::{
     parts::Parts,
     section::{self, Usage},
     types::{Types, kind},
-    write,
+    variables, write,
 };
 
 /// Takes an object to the bytes that ship.
@@ -32,6 +32,10 @@ pub fn lower<'a>(bytes: &'a [u8], wanted: &BTreeSet<&str>) -> Result<Cow<'a, [u8
     let job = Job { elf, functions, types, ext: &parts.ext, used: used(functions, wanted) };
     if let Some(construct) = construct::of_object(elf, types).first() {
         return Err(ObjectError::Construct(construct.clone()));
+    }
+    // Readers allocate what a header says.
+    if let Some(section) = variables::read(elf).iter().find(|section| section.is_too_large()) {
+        return Err(ObjectError::Loader(format!("section `{}` takes {} bytes", section.name, section.bytes)));
     }
     let shipped = if job.is_needed() { Cow::Owned(job.run()) } else { Cow::Borrowed(bytes) };
     // Without BTF aya refuses maps in words of its own; that is judged, and better said, by the check phase.
@@ -332,5 +336,13 @@ mod tests {
     fn what_a_used_program_needs_is_not_left_out() {
         let error = lower(&file("mixed"), &BTreeSet::from(["with_kfunc"])).unwrap_err();
         assert!(matches!(error, ObjectError::Loader(_)), "{error}");
+    }
+
+    #[test]
+    fn sizes_of_variables_are_not_believed() {
+        for name in ["large", "large_two"] {
+            let error = lower(&file(name), &BTreeSet::from(["count"])).unwrap_err();
+            assert!(matches!(&error, ObjectError::Loader(text) if text.contains("`.bss`")), "case: {name}: {error}");
+        }
     }
 }

@@ -19,6 +19,7 @@ pub mod run_config;
 pub mod section;
 pub mod shape;
 pub mod types;
+pub mod variables;
 mod write;
 
 use std::collections::BTreeMap;
@@ -31,6 +32,7 @@ use map::MapFacts;
 use parts::Parts;
 use run_config::RunConfig;
 use section::{Section, UnknownSection};
+use variables::VariableSection;
 
 /// What an object offers.
 #[derive(Clone, Debug)]
@@ -41,6 +43,8 @@ pub struct ObjectFacts {
     pub maps: Vec<MapFacts>,
     /// Global variables, by name.
     pub globals: Vec<GlobalFacts>,
+    /// Sections that hold them.
+    pub variables: Vec<VariableSection>,
     /// Licence text; absent if the object has no `license` section.
     pub licence: Option<String>,
     /// Whether the object has BTF.
@@ -130,6 +134,7 @@ pub fn read(bytes: &[u8]) -> Result<ObjectFacts, ObjectError> {
         programs,
         maps,
         globals,
+        variables: variables::read(&parts.elf),
         licence,
         has_btf: tree.is_some(),
         has_lines: !parts.ext.lines.sections.is_empty(),

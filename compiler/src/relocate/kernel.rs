@@ -39,6 +39,12 @@ impl<'a> Kernel<'a> {
         self.by_name.get(essential(name)).map_or(&[], Vec::as_slice)
     }
 
+    /// Names of all types of a kind.
+    pub fn names(&self, wanted: u8) -> impl Iterator<Item = &'a str> {
+        let types = &self.types;
+        types.iter().filter(move |(_, found)| found.kind() == wanted).map(|(_, found)| types.string(found.name))
+    }
+
     fn has(&self, name: &str, wanted: u8) -> bool {
         self.named(name).iter().any(|id| self.types.get(*id).kind() == wanted && self.types.name(*id) == name)
     }
