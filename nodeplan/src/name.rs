@@ -60,10 +60,21 @@ fn check_c_identifier(text: &str, max: usize) -> Checked {
 }
 
 fn check_if_name(text: &str, extra: &[u8], max: usize, allowed: &'static str) -> Checked {
-    // `dev_valid_name` refuses "/", ":" and white space; linux net/core/dev.c. Wildcards would be ambiguous.
+    // `dev_valid_name` refuses ".", "..", "/", ":" and white space; linux net/core/dev.c. Wildcards would be ambiguous.
+    if matches!(text, "." | "..") {
+        let allowed = "names other than `.` and `..`";
+        return Err(NameError::ForbiddenByte { at: 0, byte: b'.', allowed });
+    }
     check(text, max, allowed, &|_, byte| {
         extra.contains(&byte) || (byte.is_ascii_graphic() && !matches!(byte, b'/' | b':' | b'*' | b'?'))
     })
+}
+
+/// A star may stand for nothing; all other characters stand for one each.
+fn check_if_glob(text: &str) -> Checked {
+    check_if_name(text, b"*?", limits::IF_NAME_MAX_BYTES * 2, "printable characters without / :")?;
+    let (len, max) = (text.bytes().filter(|byte| *byte != b'*').count(), limits::IF_NAME_MAX_BYTES);
+    if len > max { Err(NameError::TooLong { len, max }) } else { Ok(()) }
 }
 
 fn check_word(text: &str, extra: &[u8], max: usize, allowed: &'static str) -> Checked {
@@ -178,8 +189,8 @@ name_type!(
     IfName, text => check_if_name(text, b"", limits::IF_NAME_MAX_BYTES, "printable characters without / : * ?")
 );
 name_type!(
-    /// Glob over interface names: [`IfName`] with `*` and `?`. May be longer than a name by its stars.
-    IfGlob, text => check_if_name(text, b"*?", limits::IF_NAME_MAX_BYTES * 2, "printable characters without / :")
+    /// Glob over interface names: [`IfName`] with `*` and `?`. May be longer than a name by its stars only.
+    IfGlob, text => check_if_glob(text)
 );
 name_type!(
     /// Glob over stream names, with `*` and `?`.
@@ -245,6 +256,19 @@ mod tests {
             assert_eq!(IfName::try_from(input).unwrap_err(), want, "case: {name}");
         }
         assert_eq!(IfName::try_from("eth0.100").unwrap().as_str(), "eth0.100");
+    }
+
+    #[test]
+    fn a_glob_can_mean_a_name() {
+        for good in ["*", "eth0.100", "abcdefghijklmno", "*abcdefghijklmno*", "?.", ".*", "???????????????"] {
+            assert!(IfGlob::try_from(good).is_ok(), "case: {good}");
+        }
+        for (input, len) in [("abcdefghijklmnop", 16), ("averyveryverylongname*", 21), ("????????????????", 16)] {
+            assert_eq!(IfGlob::try_from(input).unwrap_err(), NameError::TooLong { len, max: 15 }, "case: {input}");
+        }
+        for bad in [".", ".."] {
+            assert!(IfGlob::try_from(bad).is_err() && IfName::try_from(bad).is_err(), "case: {bad}");
+        }
     }
 
     #[test]

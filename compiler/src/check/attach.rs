@@ -45,7 +45,7 @@ pub(super) fn check(raw: &raw::Attach, list: Span, diags: &mut Diagnostics) -> O
         AnyAttach::Cgroup(raw) => {
             let path = name::<CgroupPath>(&raw.path, "cgroup path", diags)?;
             let attachment = CgroupAttachment { path: path.value, attach_type: raw.attach_type.0.value };
-            Some(single(Attachment::Cgroup(attachment), path.span))
+            Some(Place { mode: raw.attach_type.0.span, ..single(Attachment::Cgroup(attachment), path.span) })
         }
         AnyAttach::Tracepoint(raw) => {
             let category = name::<AttachPoint>(&raw.category, "category", diags);
@@ -158,7 +158,7 @@ fn check_tc(raw: &raw::Tc, diags: &mut Diagnostics) -> Option<Place> {
         span,
         interfaces,
         priority: priority.span,
-        mode: priority.span,
+        mode: raw.direction.0.span,
         verdicts: raw.verdicts.span,
         anchors: [&raw.before, &raw.after].map(|text| text.as_ref().map_or(span, |text| text.span)),
     })

@@ -11,7 +11,7 @@ use nodeplan::sorted::SortedSet;
 use nodeplan::{
     hook::{Attachment, Hook},
     key::KeyId,
-    name::{OwnerName, StreamGlob},
+    name::{Audience, OwnerName, StreamGlob},
     plan::{FailurePolicy, NodePlan, Program},
     priority::Priority,
     selector::Selector,
@@ -22,7 +22,7 @@ use super::{Checked, place::Place};
 use crate::{
     diag::{Code, Diagnostic, Diagnostics, one_of},
     sign::store::still_to_sign,
-    source::Span,
+    source::{Span, Spanned},
     suggest::nearest,
 };
 
@@ -154,7 +154,11 @@ fn explain(
         PolicyRefusal::Reserved { program, selector, reserved } => Diagnostic::error(Code::Reserved, refusal)
             .at(selector_span(checked, program.as_str(), selector), "may mean it")
             .note("`reservedInterfaces` of the policy belong to somebody else")
-            .help(format!("add `exclude: [\"{reserved}\"]` to the selector, or name other interfaces")),
+            .help(if selector_of(checked, program.as_str(), selector).is_none_or(|own| own.value.exclude.is_empty()) {
+                format!("add `exclude: [\"{reserved}\"]` to the selector, or name other interfaces")
+            } else {
+                format!("add `{reserved}` to the selector's `exclude`, or name other interfaces")
+            }),
         PolicyRefusal::Closed(_) => Diagnostic::error(Code::MayNotClose, refusal)
             .at(checked.places.failure_policy, "kubelet would wait for the stream")
             .also(checked.owner.span, "this owner")
@@ -164,7 +168,12 @@ fn explain(
             .help("split the stream, or let the security team raise the limit in the policy"),
         PolicyRefusal::Audience { .. } => Diagnostic::error(Code::ForeignAudience, refusal)
             .at(checked.audience_span, "nodes of this policy would refuse it")
-            .help("name one of the policy's audiences in `spec.audience`"),
+            .help(if trust.audiences.is_empty() {
+                "remove `spec.audience`: the policy has no audiences".to_owned()
+            } else {
+                let known = one_of(trust.audiences.iter().map(Audience::as_str));
+                format!("name one of the policy's audiences in `spec.audience`: {known}")
+            }),
     }
 }
 
@@ -181,10 +190,14 @@ fn hook_span(checked: &Checked, hook: Hook) -> Span {
 
 /// Where `program` has the selector that is shown as `selector`.
 fn selector_span(checked: &Checked, program: &str, selector: &str) -> Span {
+    selector_of(checked, program, selector).map_or(checked.owner.span, |selector| selector.span)
+}
+
+/// The first selector of `program` that is written like `selector`.
+fn selector_of<'a>(checked: &'a Checked, program: &str, selector: &str) -> Option<&'a Spanned<Selector>> {
     let of_program = checked.programs.iter().filter(|candidate| candidate.name.value.as_str() == program);
-    let selectors = of_program.flat_map(|program| &program.attach).flat_map(|place| &place.interfaces);
-    let mut shown = selectors.filter(|candidate| candidate.value.to_string() == selector);
-    shown.next().map_or(checked.owner.span, |selector| selector.span)
+    let mut selectors = of_program.flat_map(|program| &program.attach).flat_map(|place| &place.interfaces);
+    selectors.find(|candidate| candidate.value.to_string() == selector)
 }
 
 fn priority_span(checked: &Checked, program: &str, priority: Priority) -> Span {

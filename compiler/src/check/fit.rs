@@ -151,11 +151,23 @@ fn check_target(facts: &ProgramFacts, target: &Target, place: &Place, wanted: &W
         Attachment::Lsm(lsm) => ("hook", lsm.hook.to_string(), !differs(lsm.hook.as_str())),
     };
     if !fits {
+        let span = match &place.attachment {
+            Attachment::Tc(_) | Attachment::Cgroup(_) => place.mode,
+            Attachment::Xdp(_)
+            | Attachment::Tracepoint(_)
+            | Attachment::RawTracepoint(_)
+            | Attachment::BtfTracepoint(_)
+            | Attachment::Kprobe(_)
+            | Attachment::Kretprobe(_)
+            | Attachment::Fentry(_)
+            | Attachment::Fexit(_)
+            | Attachment::Lsm(_) => place.span,
+        };
         let (section, own) = (shown(&facts.section), shown(&target.text()));
         let message = format!("program `{}` is for {own}, not for {found}", wanted.name.value);
         diags.push(
             Diagnostic::error(Code::TargetMismatch, message)
-                .at(place.span, format_args!("{key} is {found} here"))
+                .at(span, format_args!("{key} is {found} here"))
                 .also(wanted.name.span, format_args!("its section is `{section}`"))
                 .help(format!("write {key} {own}, or change SEC(\"{section}\") in the C source")),
         );

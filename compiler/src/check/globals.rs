@@ -30,6 +30,10 @@ pub(super) fn check(
 ) -> Option<SortedMap<GlobalName, HexBytes>> {
     let Some(dict) = &raw.globals else { return Some(SortedMap::new()) };
     let values = all(dict.0.iter().map(|(text, literal)| {
+        if object.facts.globals.iter().any(|global| global.name == text.value && text.value.contains('.')) {
+            diags.push(inside_function(text));
+            return None;
+        }
         let name = name::<GlobalName>(text, "variable", diags)?;
         let facts = find(text, object, diags)?;
         let subject = Subject { what: "value", name: &text.value, code: Code::GlobalMismatch };
@@ -117,6 +121,14 @@ fn not_settable(facts: &GlobalFacts, text: &Text) -> Option<Diagnostic> {
 fn nameable(object: &ObjectFile) -> impl Iterator<Item = &str> {
     let settable = object.facts.globals.iter().filter(|global| global.is_settable());
     settable.map(|global| global.name.as_str()).filter(|name| GlobalName::try_from(*name).is_ok())
+}
+
+/// For a name such as `filter.hidden`, as clang gives it to static variables of functions.
+fn inside_function(text: &Text) -> Diagnostic {
+    let message = format!("`{}` is a static variable inside of a function", shown(&text.value));
+    Diagnostic::error(Code::BadName, message)
+        .at(text.span, "cannot be named from outside")
+        .help("move it out of the function in the C source")
 }
 
 fn no_such_global(text: &Text, object: &ObjectFile) -> Diagnostic {

@@ -181,8 +181,11 @@ where
     }
 }
 
-/// A sound name near `text`, if lower case and other separators make one.
+/// A sound name near `text`, if lower case and other separators make one. Paths are none: their dots have a meaning.
 fn suggestion<T: for<'a> TryFrom<&'a str>>(text: &str) -> Option<String> {
+    if text.starts_with(['/', '.']) {
+        return None;
+    }
     let dashed: String =
         text.to_lowercase().chars().map(|c| if matches!(c, '_' | '.' | ' ') { '-' } else { c }).collect();
     let underscored = text.replace(['-', '.', ' '], "_");

@@ -18,7 +18,7 @@ pub(crate) struct Place {
     pub(crate) interfaces: Vec<Spanned<Selector>>,
     /// The priority, or [`Place::span`].
     pub(crate) priority: Span,
-    /// The XDP mode, or where it would stand.
+    /// What says how: the XDP mode, the direction of tc or the cgroup's attach type, or where it would stand.
     pub(crate) mode: Span,
     /// What ends the chain: `proceedOn` or `verdicts`, or where it would stand.
     pub(crate) verdicts: Span,

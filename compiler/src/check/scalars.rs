@@ -161,6 +161,9 @@ fn hex_bytes(text: &str, size: usize) -> Result<Vec<u8>, Misfit> {
     match bytes {
         Some(bytes) if bytes.len() == size => Ok(bytes),
         Some(bytes) => Err(Misfit::new(format!("has {} bytes; {size} are needed", bytes.len()), hex_help(size))),
+        None if text.len() % 2 == 1 && text[2..].bytes().all(|byte| byte.is_ascii_hexdigit()) => {
+            Err(Misfit::new("has half a byte: an odd number of digits", hex_help(size)))
+        }
         None => Err(Misfit::new("is not hexadecimal", hex_help(size))),
     }
 }

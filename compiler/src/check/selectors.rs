@@ -71,7 +71,7 @@ fn check_one(raw: &raw::Selector, list: Span, diags: &mut Diagnostics) -> Option
                 Diagnostic::error(Code::BadSelector, message)
                     .at(span, "")
                     .note("an interface is meant if any selector of the list means it")
-                    .help("write one list item each, for example `- name: ens*` and `- driver: mlx5_core`"),
+                    .help("write one list item each, for example `[{name: \"ens*\"}, {driver: mlx5_core}]`"),
             );
             None
         }

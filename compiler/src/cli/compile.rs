@@ -123,11 +123,18 @@ fn sign_one(
     Ok((statement, parts))
 }
 
-pub(super) fn no_key() -> Diagnostic {
+fn no_key() -> Diagnostic {
     Diagnostic::error(Code::NoKey, "there is no key to sign with")
         .help("give `--key private.pem`; `nodebpf keygen -o keys` makes one")
         .help("or let the holders of keys run `nodebpf sign MANIFEST`, and give `--policy policy.yaml`")
         .help("or give `--check` to report problems only, or `--unsigned` for a bundle that nodes refuse")
+}
+
+/// The same for `sign` and `trust sign`; `key` is their option.
+pub(super) fn no_key_for(key: &str) -> Diagnostic {
+    Diagnostic::error(Code::NoKey, "there is no key to sign with")
+        .help(format!("give `{key} private.pem`; `nodebpf keygen -o keys` makes one"))
+        .help("or give `--prepare -o FILE` for a signer elsewhere, or `--dry-run` to look only")
 }
 
 /// The files of one manifest.

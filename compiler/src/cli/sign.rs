@@ -19,7 +19,7 @@ use nodeplan::{
 use super::{
     Exit,
     args::SignArgs,
-    compile::{no_key, read_keys, warn_of_test_key},
+    compile::{no_key_for, read_keys, warn_of_test_key},
     front::{self, Judge, Rules},
     io,
     session::{Session, WrongUsage},
@@ -66,7 +66,7 @@ impl By {
 
 pub(super) fn run(args: &SignArgs, session: &mut Session) -> anyhow::Result<Exit> {
     if args.keys.is_empty() && args.attach.is_none() && !args.prepare && !args.dry_run {
-        session.diags.push(no_key());
+        session.diags.push(no_key_for("--key"));
         return Ok(Exit::Usage);
     }
     let Ok(rules) = front::rules(&args.rules, session)? else { return Ok(session.exit()) };

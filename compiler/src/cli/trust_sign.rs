@@ -7,7 +7,7 @@ use nodeplan::{digest::Sha256Digest, key::KeyId, limits, sorted::SortedMap};
 use super::{
     Exit,
     args::TrustSignArgs,
-    compile::{no_key, read_keys},
+    compile::{no_key_for, read_keys},
     io,
     session::Session,
     sign::{attached, external, read_public},
@@ -23,7 +23,7 @@ use crate::{
 
 pub(super) fn run(args: &TrustSignArgs, session: &mut Session) -> anyhow::Result<Exit> {
     if args.root_keys.is_empty() && args.attach.is_none() && !args.prepare && !args.dry_run {
-        session.diags.push(no_key());
+        session.diags.push(no_key_for("--root-key"));
         return Ok(Exit::Usage);
     }
     let Some(pending) = read(&args.trust, session)? else { return Ok(session.exit()) };

@@ -34,7 +34,7 @@ pub struct Place<'a> {
 
 impl Place<'_> {
     /// The key in back-ticks, or "the manifest" and the like for a whole document.
-    fn name(self) -> String {
+    pub(super) fn name(self) -> String {
         if self.key.starts_with("the ") { self.key.to_owned() } else { format!("`{}`", shown(self.key)) }
     }
 }

@@ -9,7 +9,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{DuplicateKeyPolicy, Location, MergeKeyPolicy, Options};
 
-use super::{Key, Node, Value, explain};
+use super::{Key, Node, Value, explain, tags};
 use crate::{
     diag::{Code, Diagnostic, Diagnostics, shown},
     source::{FileId, SourceMap, Span},
@@ -41,7 +41,7 @@ pub fn parse(name: &str, bytes: &[u8], sources: &mut SourceMap, diags: &mut Diag
             diags.push(
                 Diagnostic::error(Code::NotUtf8, format!("byte {at} is 0x{:02x}, which is not UTF-8", bytes[at]))
                     .at(span, "text ends here")
-                    .help(format!("convert it: `iconv -f ISO-8859-1 -t UTF-8 {}`", shown(name))),
+                    .help(format!("convert it: `iconv -f {} -t UTF-8 {}`", encoding(bytes), shown(name))),
             );
             return (file, None);
         }
@@ -53,6 +53,9 @@ pub fn parse(name: &str, bytes: &[u8], sources: &mut SourceMap, diags: &mut Diag
 }
 
 fn parse_text(text: &str, file: FileId, diags: &mut Diagnostics) -> Option<Node> {
+    if !tags::refuse(text, file, diags) {
+        return None;
+    }
     let tree = match serde_saphyr::from_str_with_options::<serde_saphyr::Spanned<Tree>>(text, options()) {
         Ok(tree) => tree,
         Err(error) => {
@@ -71,6 +74,12 @@ fn parse_text(text: &str, file: FileId, diags: &mut Diagnostics) -> Option<Node>
     }
     refuse_duplicates(&node, diags);
     Some(node)
+}
+
+/// What a text that is not UTF-8 most likely is, as `iconv` names it.
+fn encoding(bytes: &[u8]) -> &'static str {
+    // A byte order mark, as Windows' editors write it.
+    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) { "UTF-16" } else { "ISO-8859-1" }
 }
 
 /// The one place where the YAML crate is set up.
@@ -182,6 +191,11 @@ impl<'de> Visitor<'de> for TreeVisitor {
 fn node(tree: serde_saphyr::Spanned<Tree>, text: &str, file: FileId) -> Node {
     let span = span(tree.defined, text, file);
     let value = match tree.value {
+        // The crate reads whole numbers of more than 64 bits as floating ones, and a range could not be told.
+        Tree::Scalar(Value::Float) => {
+            let written = &text[span.start as usize..span.end as usize];
+            written.parse::<i128>().map_or(Value::Float, Value::Int)
+        }
         Tree::Scalar(value) => value,
         Tree::List(items) => Value::List(items.into_iter().map(|item| node(item, text, file)).collect()),
         Tree::Map(entries) => Value::Map(
@@ -321,6 +335,16 @@ mod tests {
             ("unknown alias", "a: *b\n", Code::Yaml),
             ("merge", "a: &a {b: 1}\nc: {<<: *a}\n", Code::YamlFeature),
             ("tag", "a: !secret x\n", Code::YamlFeature),
+            ("tag for binary", "a: !!binary aGVsbG8=\n", Code::YamlFeature),
+            ("tag for text", "a: !!str x\n", Code::YamlFeature),
+            ("tag for a number", "a: !!int 1\n", Code::YamlFeature),
+            ("tag behind an anchor", "a: &b !!str x\n", Code::YamlFeature),
+            ("tag of a key", "!!str a: x\n", Code::YamlFeature),
+            ("tag of a list", "a: !!seq [x]\n", Code::YamlFeature),
+            ("tag of a map", "a: !!map\n  b: x\n", Code::YamlFeature),
+            ("tag of nothing", "a: !!str\n", Code::YamlFeature),
+            ("tag without name", "a: ! x\n", Code::YamlFeature),
+            ("tag in full", "a: !<tag:yaml.org,2002:str> x\n", Code::YamlFeature),
             ("bomb", &bomb, Code::YamlBudget),
             ("deep flow", &deep, Code::YamlBudget),
             ("deep block", &deep_block, Code::YamlBudget),
@@ -330,6 +354,14 @@ mod tests {
             let (_, _, diags) = tree(text);
             let codes: Vec<_> = diags.sorted().iter().map(|item| item.code).collect();
             assert_eq!(codes, [want.into()], "case {name}: {diags:?}");
+        }
+    }
+
+    #[test]
+    fn an_exclamation_mark_alone_is_no_tag() {
+        for text in ["a: x!\n", "a: '!!str x'\n", "# !!str\na: b # !c\n", "a: |\n  !!str x\n"] {
+            let (_, node, diags) = tree(text);
+            assert!(node.is_some() && !diags.has_errors(), "case {text}: {diags:?}");
         }
     }
 

@@ -71,7 +71,12 @@ impl Decode for Text {
             return Some(Spanned::new(text.clone(), node.span));
         }
         let quotable = matches!(node.value, Value::Int(_) | Value::Float | Value::Bool(_));
-        let help = quotable.then(|| format!("put it in quotes: `\"{}\"`", shown(d.written(node))));
+        let written = shown(d.written(node));
+        let help = quotable.then(|| match place.key {
+            // Ranges: a bare release would be the next problem.
+            "kernel" | "ocp" => format!("write a range, in quotes: `{}: \">={written}\"`", place.key),
+            _ => format!("put it in quotes: `\"{written}\"`"),
+        });
         d.wrong_type(node, place, "text", help);
         None
     }
@@ -93,11 +98,30 @@ impl Decode for Number {
                     if number.is_empty() { "0" } else { number }
                 ))
             }
+            Value::Float => whole(d.written(node)).map(|number| format!("write it without point: `{number}`")),
             _ => None,
         };
+        if matches!(node.value, Value::Int(_) | Value::Float) {
+            let written = shown(d.written(node));
+            let message = format!("{} must be a whole number of at most 64 bits, not `{written}`", place.name());
+            let label = match (&node.value, &help) {
+                (Value::Int(_), _) => "does not fit 64 bits",
+                (_, Some(_)) => "is not written as a whole number",
+                _ => "is not a whole number",
+            };
+            d.diags.push(Diagnostic::error(Code::WrongType, message).at(node.span, label).maybe_help(help));
+            return None;
+        }
         d.wrong_type(node, place, "a whole number of at most 64 bits", help);
         None
     }
+}
+
+/// The whole number that `1.0` or `1e1` stands for.
+fn whole(written: &str) -> Option<i64> {
+    let number = written.parse::<f64>().ok()?;
+    // From 2^53 on a double is not exact. The text of a whole double has no point.
+    if number.abs() < 9_007_199_254_740_992.0 { number.to_string().parse().ok() } else { None }
 }
 
 impl<T: Decode> Decode for List<T> {
@@ -153,10 +177,42 @@ impl<T: Words> Decode for Word<T> {
             return None;
         }
         let message = format!("`{}` must be {}, not `{}`", place.key, one_of(words()), shown(text));
-        let help = nearest(text, words()).map(|near| format!("did you mean `{near}`?"));
+        let meant = other_name(text, words()).or_else(|| nearest(text, words()));
+        let help = meant.map(|word| format!("did you mean `{word}`?"));
         d.diags.push(Diagnostic::error(Code::UnknownWord, message).at(node.span, "not one of them").maybe_help(help));
         None
     }
+}
+
+/// Names that others have for our words. Sources: `uname -m`; ip-link(8) on XDP modes; nftables.
+const OTHER_NAMES: &[(&str, &str)] = &[
+    ("x86_64", "amd64"),
+    ("x86-64", "amd64"),
+    ("x64", "amd64"),
+    ("aarch64", "arm64"),
+    ("generic", "skb"),
+    ("xdpgeneric", "skb"),
+    ("driver", "native"),
+    ("drv", "native"),
+    ("xdpdrv", "native"),
+    ("accept", "pass"),
+    ("ok", "pass"),
+    ("shot", "drop"),
+    ("inet_sock_create", "sock_create"),
+    ("inet_sock_release", "sock_release"),
+];
+
+/// Prefixes of the kernel's constants: `linux/bpf.h` and `linux/pkt_cls.h`.
+const CONSTANTS: &[&str] = &["xdp_", "tc_act_", "tcx_", "bpf_cgroup_", "bpf_"];
+
+/// The word that `text` is another name of, such as `pass` for `XDP_PASS`.
+fn other_name<'a>(text: &str, words: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let lower = text.to_lowercase();
+    let bare = CONSTANTS.iter().find_map(|prefix| lower.strip_prefix(prefix)).unwrap_or(&lower);
+    let other = OTHER_NAMES.iter().find(|(name, _)| *name == bare).map(|(_, word)| *word);
+    let words: Vec<_> = words.collect();
+    let exact = words.iter().find(|word| word.eq_ignore_ascii_case(bare));
+    exact.or_else(|| words.iter().find(|word| Some(**word) == other)).copied()
 }
 
 impl Decode for Spanned<Scalar> {
@@ -248,5 +304,29 @@ impl JsonSchema for Literal {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "type": ["integer", "boolean", "string", "array", "object"] })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::other_name;
+
+    #[test]
+    fn names_of_others_are_known_where_the_word_is_allowed() {
+        let (machines, modes, verdicts) = (["amd64", "arm64"], ["native", "skb"], ["pass", "drop", "next"]);
+        for (text, words, want) in [
+            ("x86_64", machines.as_slice(), Some("amd64")),
+            ("aarch64", &machines, Some("arm64")),
+            ("generic", &modes, Some("skb")),
+            ("drv", &modes, Some("native")),
+            ("XDP_PASS", &verdicts, Some("pass")),
+            ("TC_ACT_SHOT", &verdicts, Some("drop")),
+            ("TCX_NEXT", &verdicts, Some("next")),
+            ("BPF_CGROUP_INET_SOCK_CREATE", &["sock_create"], Some("sock_create")),
+            ("XDP_TX", &verdicts, None),
+            ("generic", &machines, None),
+        ] {
+            assert_eq!(other_name(text, words.iter().copied()), want, "case: {text}");
+        }
     }
 }
