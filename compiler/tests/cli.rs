@@ -7,7 +7,9 @@ mod support;
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Stdio};
 
 use nodeplan::{bundle::Unverified, trust::Trust};
-use support::{MANIFEST, POLICY, command, fail, node_files, nodebpf, project, stderr, stdout, succeed};
+use support::{
+    MANIFEST, POLICY, command, copy_case, crate_dir, fail, node_files, nodebpf, project, stderr, stdout, succeed, workdir,
+};
 
 const COMMANDS: [&str; 16] = [
     "",
@@ -518,4 +520,25 @@ fn kernels_may_be_gzipped_and_several() {
         "PROGRAM           kernel.btf  packed.btf.gz\n\
          drop_frag_needed  holds       holds\n"
     );
+}
+
+/// `-` is stdout, not a file; what is no lock stays as it was.
+#[test]
+fn a_lock_goes_to_stdout_and_never_over_an_input() {
+    let directory = workdir();
+    copy_case(&crate_dir().join("tests/cases/err/NB0431-pools-changed"), directory.path());
+    let lock =
+        |args: &[&str]| nodebpf(directory.path(), &[&["lock", "a.yaml", "--policy", "policy.yaml"], args].concat());
+    let output = lock(&["-o", "-"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(stdout(&output).contains("kind: BpfLock"), "{}", stdout(&output));
+    assert!(!directory.path().join("-").exists());
+    assert_eq!(lock(&["-o", "-", "--check"]).status.code(), Some(2));
+    for input in ["a.yaml", "b.yaml", "policy.yaml", "key.pem"] {
+        let before = fs::read(directory.path().join(input)).unwrap();
+        let output = lock(&["-o", input]);
+        assert_eq!(output.status.code(), Some(1), "{input}: {}", stderr(&output));
+        assert!(stderr(&output).contains("NB0430"), "{input}: {}", stderr(&output));
+        assert_eq!(fs::read(directory.path().join(input)).unwrap(), before, "{input}");
+    }
 }

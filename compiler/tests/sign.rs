@@ -225,6 +225,11 @@ fn bundles_gain_signatures() {
     assert_eq!(parts.signatures.len(), 2);
     succeed(dir, "sign x.bundle --key b/private.pem");
     assert_eq!(fs::read(dir.join("x.bundle")).unwrap(), fs::read(dir.join("y.bundle")).unwrap());
+    // What is no bundle is not replaced by one.
+    let policy = fs::read(dir.join("policy.yaml")).unwrap();
+    let text = fail(dir, "sign x.bundle --key b/private.pem -o policy.yaml", 1);
+    assert!(text.contains("NB0434"), "{text}");
+    assert_eq!(fs::read(dir.join("policy.yaml")).unwrap(), policy);
     // By hand of an external signer.
     fs::write(dir.join("z.bundle"), &before).unwrap();
     succeed(dir, "sign z.bundle --prepare -o pae");
