@@ -8,7 +8,8 @@ use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Stdio};
 
 use nodeplan::{bundle::Unverified, trust::Trust};
 use support::{
-    MANIFEST, POLICY, command, copy_case, crate_dir, fail, node_files, nodebpf, project, stderr, stdout, succeed, workdir,
+    MANIFEST, POLICY, command, copy_case, crate_dir, fail, node_files, nodebpf, project, stderr, stdout, succeed,
+    workdir,
 };
 
 const COMMANDS: [&str; 16] = [
@@ -541,4 +542,34 @@ fn a_lock_goes_to_stdout_and_never_over_an_input() {
         assert!(stderr(&output).contains("NB0430"), "{input}: {}", stderr(&output));
         assert_eq!(fs::read(directory.path().join(input)).unwrap(), before, "{input}");
     }
+}
+
+/// Of several manifests, `--pool` takes those that have the pool; one of them must.
+#[test]
+fn manifests_without_the_pool_are_left_out() {
+    let directory = workdir();
+    let dir = directory.path();
+    copy_case(&crate_dir().join("tests/cases/err/NB0431-pools-changed"), dir);
+    let text = fs::read_to_string(dir.join("b.yaml")).unwrap();
+    assert!(text.contains("pools: [worker]"), "{text}");
+    fs::write(dir.join("b.yaml"), text.replace("pools: [worker]", "pools: [infra, worker-edge]")).unwrap();
+    for (pools, want, out) in [
+        ("--pool worker", &["99-worker-nodebpf-stream-netops-a.yaml"][..], "one"),
+        (
+            "--pool worker --pool infra",
+            &["99-infra-nodebpf-stream-netops-b.yaml", "99-worker-nodebpf-stream-netops-a.yaml"],
+            "two",
+        ),
+    ] {
+        succeed(dir, &format!("compile a.yaml b.yaml --key key.pem {pools} -o {out}"));
+        let mut names: Vec<_> = fs::read_dir(dir.join(out))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        assert_eq!(names, want, "{pools}");
+    }
+    let text = fail(dir, "compile a.yaml b.yaml --key key.pem --pool worker --pool gpu -o none", 1);
+    assert!(text.contains("NB0501") && text.contains("`--pool gpu` is in no manifest"), "{text}");
+    assert!(!dir.join("none").exists());
 }

@@ -71,9 +71,17 @@ fn compile(args: &CompileArgs, session: &mut Session) -> anyhow::Result<Option<V
         kernels: &kernels,
     };
     let fronts = front::load(&args.manifests, &judge, session)?;
+    let fronts = of_pools(fronts, args, session);
     let keys = read_keys(&args.keys, session)?;
-    let pools: Vec<_> =
-        fronts.iter().map(|front| lower::pools(&front.checked, &args.pools, &mut session.diags)).collect();
+    let several = args.manifests.len() > 1;
+    let pools: Vec<_> = fronts
+        .iter()
+        .map(|front| {
+            let here = |pool: &&PoolName| !several || front.checked.pools().any(|own| own == *pool);
+            let wanted: Vec<_> = args.pools.iter().filter(here).cloned().collect();
+            lower::pools(&front.checked, &wanted, &mut session.diags)
+        })
+        .collect();
     let signed = fronts.iter().map(|front| sign_one(front, &keys, trust, args, session));
     let signed = signed.collect::<anyhow::Result<Vec<_>>>()?;
     let nobody = signed.iter().any(|(_, parts)| parts.signatures.is_empty());
@@ -101,6 +109,27 @@ fn compile(args: &CompileArgs, session: &mut Session) -> anyhow::Result<Option<V
     }
     sums.report(&mut session.diags);
     Ok(Some(files))
+}
+
+/// Of several manifests, those that have a pool of `--pool`. Each of these pools must be in one of them.
+fn of_pools(fronts: Vec<Front>, args: &CompileArgs, session: &mut Session) -> Vec<Front> {
+    // One manifest is judged by `lower::pools`, which can show its list; one that is unsound might have had the pool.
+    if args.pools.is_empty() || args.manifests.len() == 1 || fronts.len() != args.manifests.len() {
+        return fronts;
+    }
+    let has = |front: &Front, wanted: &PoolName| front.checked.pools().any(|pool| pool == wanted);
+    for wanted in args.pools.iter().filter(|wanted| !fronts.iter().any(|front| has(front, wanted))) {
+        session.diags.push(
+            Diagnostic::error(Code::PoolNotPermitted, format!("`--pool {wanted}` is in no manifest's `pools`"))
+                .help("add the pool to `spec.pools` of a manifest, by review; or name another one"),
+        );
+    }
+    let (kept, left): (Vec<_>, Vec<_>) =
+        fronts.into_iter().partition(|front| args.pools.iter().any(|wanted| has(front, wanted)));
+    for front in &left {
+        session.say(&format!("left out, not for these pools: {}", shown(&front.path.display().to_string())));
+    }
+    kept
 }
 
 /// A statement and the members of its bundle.
