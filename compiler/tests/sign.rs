@@ -277,7 +277,8 @@ fn signatures_do_not_follow_a_changed_manifest() {
     let manifest = fs::read_to_string(dir.join("bpf.yaml")).unwrap();
     fs::write(dir.join("bpf.yaml"), manifest.replace("510", "511")).unwrap();
     let text = fail(dir, "compile bpf.yaml --policy policy.yaml -o out2", 2);
-    assert!(text.contains("NB0601"), "{text}");
+    assert!(text.contains("NB0601") && text.contains("signatures of revision 3 are there"), "{text}");
+    assert_eq!(text.matches("has not signed").count(), 3, "{text}");
     let root = folders(&dir.join("signatures")).remove(0);
     let old = folders(&root).remove(0);
     succeed(dir, "sign bpf.yaml --key c/private.pem");

@@ -7,6 +7,7 @@ use nodeplan::sorted::SortedSet;
 use anyhow::Context as _;
 use nodeplan::{
     bundle::{Parts, Unverified},
+    digest::Sha256Digest,
     key::KeyId,
     limits,
     name::PoolName,
@@ -32,6 +33,7 @@ use crate::{
     sign::{
         self, Signer,
         key::{FileKey, TEST_KEY_ID},
+        store,
     },
 };
 
@@ -86,7 +88,8 @@ fn compile(args: &CompileArgs, session: &mut Session) -> anyhow::Result<Option<V
     let signed = signed.collect::<anyhow::Result<Vec<_>>>()?;
     let nobody = signed.iter().any(|(_, parts)| parts.signatures.is_empty());
     if nobody && !args.unsigned && !args.check && !session.diags.has_errors() {
-        session.diags.push(no_key());
+        let unsigned = nobody_signed(args, &fronts, &signed, trust, session)?;
+        session.diags.push(unsigned);
         return Ok(None);
     }
     // Everything else was judged before; a second report of it would be noise.
@@ -150,6 +153,37 @@ fn sign_one(
         parts.signatures.extend(signatures::stored(args, front, &statement, trust, session)?);
     }
     Ok((statement, parts))
+}
+
+/// Nobody signed: who could have, and whether they signed something older.
+fn nobody_signed(
+    args: &CompileArgs,
+    fronts: &[Front],
+    signed: &[Signed],
+    trust: Option<&TrustDocument>,
+    session: &mut Session,
+) -> anyhow::Result<Diagnostic> {
+    let Some(trust) = trust else { return Ok(no_key()) };
+    let Some((front, (statement, _))) = fronts.iter().zip(signed).find(|(_, (_, parts))| parts.signatures.is_empty())
+    else {
+        return Ok(no_key());
+    };
+    let plan = &front.plan;
+    let root = signatures::root(args.signatures.as_deref(), &front.path);
+    let owner = trust.owners.get(&plan.owner);
+    let keys: Vec<_> = owner.into_iter().flat_map(|owner| &owner.signers.keys).collect();
+    let earlier = signatures::earlier(&root, &plan.stream, Sha256Digest::of(statement), &keys, session)?;
+    let mut diagnostic = no_key().at(front.checked.stream_span(), "nobody has signed what this says now");
+    if let Some(last) = store::last(&earlier) {
+        let (revision, digest) = (last.accepted.revision, last.accepted.digest());
+        diagnostic = diagnostic
+            .note(format!("signatures of revision {revision} are there, over statement {digest}"))
+            .note("the manifest or an object has changed since: signatures do not follow");
+    }
+    for id in store::still_to_sign(trust, &plan.owner, |_| false) {
+        diagnostic = diagnostic.note(format!("key {id} has not signed"));
+    }
+    Ok(diagnostic)
 }
 
 pub(super) fn no_key() -> Diagnostic {
