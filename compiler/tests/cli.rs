@@ -7,7 +7,10 @@ mod support;
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Stdio};
 
 use nodeplan::{bundle::Unverified, trust::Trust};
-use support::{MANIFEST, POLICY, command, fail, node_files, nodebpf, project, stderr, stdout, succeed};
+use support::{
+    MANIFEST, POLICY, command, copy_case, crate_dir, fail, node_files, nodebpf, project, stderr, stdout, succeed,
+    workdir,
+};
 
 const COMMANDS: [&str; 16] = [
     "",
@@ -519,4 +522,55 @@ fn kernels_may_be_gzipped_and_several() {
         "PROGRAM           kernel.btf  packed.btf.gz\n\
          drop_frag_needed  holds       holds\n"
     );
+}
+
+/// `-` is stdout, not a file; what is no lock stays as it was.
+#[test]
+fn a_lock_goes_to_stdout_and_never_over_an_input() {
+    let directory = workdir();
+    copy_case(&crate_dir().join("tests/cases/err/NB0431-pools-changed"), directory.path());
+    let lock =
+        |args: &[&str]| nodebpf(directory.path(), &[&["lock", "a.yaml", "--policy", "policy.yaml"], args].concat());
+    let output = lock(&["-o", "-"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(stdout(&output).contains("kind: BpfLock"), "{}", stdout(&output));
+    assert!(!directory.path().join("-").exists());
+    assert_eq!(lock(&["-o", "-", "--check"]).status.code(), Some(2));
+    for input in ["a.yaml", "b.yaml", "policy.yaml", "key.pem"] {
+        let before = fs::read(directory.path().join(input)).unwrap();
+        let output = lock(&["-o", input]);
+        assert_eq!(output.status.code(), Some(1), "{input}: {}", stderr(&output));
+        assert!(stderr(&output).contains("NB0430"), "{input}: {}", stderr(&output));
+        assert_eq!(fs::read(directory.path().join(input)).unwrap(), before, "{input}");
+    }
+}
+
+/// Of several manifests, `--pool` takes those that have the pool; one of them must.
+#[test]
+fn manifests_without_the_pool_are_left_out() {
+    let directory = workdir();
+    let dir = directory.path();
+    copy_case(&crate_dir().join("tests/cases/err/NB0431-pools-changed"), dir);
+    let text = fs::read_to_string(dir.join("b.yaml")).unwrap();
+    assert!(text.contains("pools: [worker]"), "{text}");
+    fs::write(dir.join("b.yaml"), text.replace("pools: [worker]", "pools: [infra, worker-edge]")).unwrap();
+    for (pools, want, out) in [
+        ("--pool worker", &["99-worker-nodebpf-stream-netops-a.yaml"][..], "one"),
+        (
+            "--pool worker --pool infra",
+            &["99-infra-nodebpf-stream-netops-b.yaml", "99-worker-nodebpf-stream-netops-a.yaml"],
+            "two",
+        ),
+    ] {
+        succeed(dir, &format!("compile a.yaml b.yaml --key key.pem {pools} -o {out}"));
+        let mut names: Vec<_> = fs::read_dir(dir.join(out))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        assert_eq!(names, want, "{pools}");
+    }
+    let text = fail(dir, "compile a.yaml b.yaml --key key.pem --pool worker --pool gpu -o none", 1);
+    assert!(text.contains("NB0501") && text.contains("`--pool gpu` is in no manifest"), "{text}");
+    assert!(!dir.join("none").exists());
 }

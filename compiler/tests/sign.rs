@@ -225,6 +225,11 @@ fn bundles_gain_signatures() {
     assert_eq!(parts.signatures.len(), 2);
     succeed(dir, "sign x.bundle --key b/private.pem");
     assert_eq!(fs::read(dir.join("x.bundle")).unwrap(), fs::read(dir.join("y.bundle")).unwrap());
+    // What is no bundle is not replaced by one.
+    let policy = fs::read(dir.join("policy.yaml")).unwrap();
+    let text = fail(dir, "sign x.bundle --key b/private.pem -o policy.yaml", 1);
+    assert!(text.contains("NB0434"), "{text}");
+    assert_eq!(fs::read(dir.join("policy.yaml")).unwrap(), policy);
     // By hand of an external signer.
     fs::write(dir.join("z.bundle"), &before).unwrap();
     succeed(dir, "sign z.bundle --prepare -o pae");
@@ -272,7 +277,8 @@ fn signatures_do_not_follow_a_changed_manifest() {
     let manifest = fs::read_to_string(dir.join("bpf.yaml")).unwrap();
     fs::write(dir.join("bpf.yaml"), manifest.replace("510", "511")).unwrap();
     let text = fail(dir, "compile bpf.yaml --policy policy.yaml -o out2", 2);
-    assert!(text.contains("NB0601"), "{text}");
+    assert!(text.contains("NB0601") && text.contains("signatures of revision 3 are there"), "{text}");
+    assert_eq!(text.matches("has not signed").count(), 3, "{text}");
     let root = folders(&dir.join("signatures")).remove(0);
     let old = folders(&root).remove(0);
     succeed(dir, "sign bpf.yaml --key c/private.pem");

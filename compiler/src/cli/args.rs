@@ -395,7 +395,7 @@ pub struct LockArgs {
     #[arg(long, value_name = "FILE")]
     pub policy: PathBuf,
 
-    /// Lock file [default: bpf.lock.yaml beside the first manifest]
+    /// Lock file, or `-` for stdout [default: bpf.lock.yaml beside the first manifest]
     #[arg(short, long, value_name = "FILE")]
     pub out: Option<PathBuf>,
 

@@ -7,6 +7,7 @@ use nodeplan::sorted::SortedSet;
 use anyhow::Context as _;
 use nodeplan::{
     bundle::{Parts, Unverified},
+    digest::Sha256Digest,
     key::KeyId,
     limits,
     name::PoolName,
@@ -32,6 +33,7 @@ use crate::{
     sign::{
         self, Signer,
         key::{FileKey, TEST_KEY_ID},
+        store,
     },
 };
 
@@ -71,14 +73,23 @@ fn compile(args: &CompileArgs, session: &mut Session) -> anyhow::Result<Option<V
         kernels: &kernels,
     };
     let fronts = front::load(&args.manifests, &judge, session)?;
+    let fronts = of_pools(fronts, args, session);
     let keys = read_keys(&args.keys, session)?;
-    let pools: Vec<_> =
-        fronts.iter().map(|front| lower::pools(&front.checked, &args.pools, &mut session.diags)).collect();
+    let several = args.manifests.len() > 1;
+    let pools: Vec<_> = fronts
+        .iter()
+        .map(|front| {
+            let here = |pool: &&PoolName| !several || front.checked.pools().any(|own| own == *pool);
+            let wanted: Vec<_> = args.pools.iter().filter(here).cloned().collect();
+            lower::pools(&front.checked, &wanted, &mut session.diags)
+        })
+        .collect();
     let signed = fronts.iter().map(|front| sign_one(front, &keys, trust, args, session));
     let signed = signed.collect::<anyhow::Result<Vec<_>>>()?;
     let nobody = signed.iter().any(|(_, parts)| parts.signatures.is_empty());
     if nobody && !args.unsigned && !args.check && !session.diags.has_errors() {
-        session.diags.push(no_key());
+        let unsigned = nobody_signed(args, &fronts, &signed, trust, session)?;
+        session.diags.push(unsigned);
         return Ok(None);
     }
     // Everything else was judged before; a second report of it would be noise.
@@ -103,6 +114,27 @@ fn compile(args: &CompileArgs, session: &mut Session) -> anyhow::Result<Option<V
     Ok(Some(files))
 }
 
+/// Of several manifests, those that have a pool of `--pool`. Each of these pools must be in one of them.
+fn of_pools(fronts: Vec<Front>, args: &CompileArgs, session: &mut Session) -> Vec<Front> {
+    // One manifest is judged by `lower::pools`, which can show its list; one that is unsound might have had the pool.
+    if args.pools.is_empty() || args.manifests.len() == 1 || fronts.len() != args.manifests.len() {
+        return fronts;
+    }
+    let has = |front: &Front, wanted: &PoolName| front.checked.pools().any(|pool| pool == wanted);
+    for wanted in args.pools.iter().filter(|wanted| !fronts.iter().any(|front| has(front, wanted))) {
+        session.diags.push(
+            Diagnostic::error(Code::PoolNotPermitted, format!("`--pool {wanted}` is in no manifest's `pools`"))
+                .help("add the pool to `spec.pools` of a manifest, by review; or name another one"),
+        );
+    }
+    let (kept, left): (Vec<_>, Vec<_>) =
+        fronts.into_iter().partition(|front| args.pools.iter().any(|wanted| has(front, wanted)));
+    for front in &left {
+        session.say(&format!("left out, not for these pools: {}", shown(&front.path.display().to_string())));
+    }
+    kept
+}
+
 /// A statement and the members of its bundle.
 type Signed = (Vec<u8>, Parts);
 
@@ -121,6 +153,37 @@ fn sign_one(
         parts.signatures.extend(signatures::stored(args, front, &statement, trust, session)?);
     }
     Ok((statement, parts))
+}
+
+/// Nobody signed: who could have, and whether they signed something older.
+fn nobody_signed(
+    args: &CompileArgs,
+    fronts: &[Front],
+    signed: &[Signed],
+    trust: Option<&TrustDocument>,
+    session: &mut Session,
+) -> anyhow::Result<Diagnostic> {
+    let Some(trust) = trust else { return Ok(no_key()) };
+    let Some((front, (statement, _))) = fronts.iter().zip(signed).find(|(_, (_, parts))| parts.signatures.is_empty())
+    else {
+        return Ok(no_key());
+    };
+    let plan = &front.plan;
+    let root = signatures::root(args.signatures.as_deref(), &front.path);
+    let owner = trust.owners.get(&plan.owner);
+    let keys: Vec<_> = owner.into_iter().flat_map(|owner| &owner.signers.keys).collect();
+    let earlier = signatures::earlier(&root, &plan.stream, Sha256Digest::of(statement), &keys, session)?;
+    let mut diagnostic = no_key().at(front.checked.stream_span(), "nobody has signed what this says now");
+    if let Some(last) = store::last(&earlier) {
+        let (revision, digest) = (last.accepted.revision, last.accepted.digest());
+        diagnostic = diagnostic
+            .note(format!("signatures of revision {revision} are there, over statement {digest}"))
+            .note("the manifest or an object has changed since: signatures do not follow");
+    }
+    for id in store::still_to_sign(trust, &plan.owner, |_| false) {
+        diagnostic = diagnostic.note(format!("key {id} has not signed"));
+    }
+    Ok(diagnostic)
 }
 
 fn no_key() -> Diagnostic {

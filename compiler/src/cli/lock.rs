@@ -10,7 +10,7 @@ use super::{
     args::LockArgs,
     front::{self, Front, Judge},
     io,
-    session::Session,
+    session::{Session, WrongUsage},
     write,
 };
 use crate::{
@@ -32,23 +32,31 @@ pub(super) fn run(args: &LockArgs, session: &mut Session) -> anyhow::Result<Exit
         return Ok(session.exit());
     }
     let path = path(args.out.as_deref(), &args.manifests);
-    let command = command(&args.manifests, Some(&args.policy));
+    let to_stdout = path == Path::new("-");
+    if to_stdout && args.check {
+        return Err(WrongUsage("`--check` compares with a file, and `-o -` is stdout".to_owned()).into());
+    }
+    let command = command(Some(&args.policy));
     let bytes = with_set(&fronts, rules.policy.as_ref(), |set| {
         let fresh = Lock::of(set);
         if args.check {
             compare(&path, &fresh, set, Scope::Whole, &command, session)?;
             return Ok(None);
         }
-        // A lock that cannot be read is replaced: that is what this command is for.
-        let old = io::read_if_present(&path, LOCK_MAX_BYTES)?
-            .and_then(|bytes| Lock::parse(&name(&path), &bytes, &mut crate::diag::Diagnostics::default()));
-        if let Some(old) = old {
+        let old = if to_stdout { None } else { io::read_if_present(&path, LOCK_MAX_BYTES)? };
+        // What is no lock is refused, never replaced: it may be an input, or hold what was agreed.
+        if let Some(old) = old.and_then(|bytes| Lock::parse(&name(&path), &bytes, &mut session.diags)) {
             drift::revisions(&old, &fresh, set, &mut session.diags);
+            drift::lost(&old, &fresh, &command, &mut session.diags);
         }
         anyhow::Ok(Some(fresh.to_yaml()))
     })?;
-    if let (Some(bytes), false) = (bytes, session.diags.has_errors()) {
-        write::replace(&path, &bytes)?;
+    if let (Some(bytes), true) = (bytes, session.sound(args.strict)) {
+        if to_stdout {
+            io::print(&bytes)?;
+        } else {
+            write::replace(&path, &bytes)?;
+        }
     }
     Ok(session.exit())
 }
@@ -67,7 +75,7 @@ pub(super) fn check_streams(
     session: &mut Session,
 ) -> anyhow::Result<()> {
     let path = path(lock, manifests);
-    let command = command(manifests, None);
+    let command = command(None);
     with_set(fronts, policy, |set| compare(&path, &Lock::of(set), set, Scope::Streams, &command, session))
 }
 
@@ -82,7 +90,7 @@ fn compare(
     let Some(bytes) = io::read_if_present(path, LOCK_MAX_BYTES)? else {
         session.diags.push(
             Diagnostic::error(Code::NoLock, format!("there is no lock `{}`", shown(&name(path))))
-                .help(format!("write it: `{command}`")),
+                .help(format!("write it: {command}")),
         );
         return Ok(());
     };
@@ -102,11 +110,8 @@ fn name(path: &Path) -> String {
     path.display().to_string()
 }
 
-/// What to type to write the lock anew.
-fn command(manifests: &[PathBuf], policy: Option<&Path>) -> String {
+/// What to type to write the lock anew. Those given may be a part of the manifests, and a lock of a part loses the rest.
+fn command(policy: Option<&Path>) -> String {
     let policy = policy.map_or_else(|| "policy.yaml".to_owned(), name);
-    match (manifests, policy.as_str()) {
-        ([manifest], policy) => format!("nodebpf lock {} --policy {policy}", name(manifest)),
-        (_, policy) => format!("nodebpf lock MANIFEST... --policy {policy}"),
-    }
+    format!("`nodebpf lock */bpf.yaml --policy {policy}`, with all manifests of the cluster")
 }

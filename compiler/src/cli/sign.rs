@@ -220,14 +220,36 @@ fn against(subject: &Subject, earlier: &[Earlier]) -> Vec<String> {
     lines
 }
 
-fn prepare(subject: &Subject, path: &Path, out: &Path, session: &Session) -> anyhow::Result<()> {
+fn prepare(subject: &Subject, path: &Path, out: &Path, session: &mut Session) -> anyhow::Result<()> {
     let bytes = bundle::to_sign(&subject.statement);
-    write::replace(out, &bytes)?;
+    if !prepared(out, &bytes, session)? {
+        return Ok(());
+    }
     io::print(format!("{}  {}\n", Sha256Digest::of(&bytes), out.display()).as_bytes())?;
     for line in external(out, &format!("nodebpf sign {}", path.display())) {
         session.say(&line);
     }
     Ok(())
+}
+
+/// Writes what an external signer signs, unless a file with other content is there; `false` after a report.
+pub(super) fn prepared(out: &Path, bytes: &[u8], session: &mut Session) -> anyhow::Result<bool> {
+    match io::read_if_present(out, limits::BUNDLE_MAX_BYTES)? {
+        Some(old) if old == bytes => {}
+        Some(_) => {
+            session.diags.push(would_replace(out, "it is not what is to be signed now"));
+            return Ok(false);
+        }
+        None => write::replace(out, bytes)?,
+    }
+    Ok(true)
+}
+
+fn would_replace(out: &Path, why: &str) -> Diagnostic {
+    let path = shown(&out.display().to_string());
+    Diagnostic::error(Code::WouldReplace, format!("`{path}` is there already"))
+        .note(why)
+        .help(format!("name another file with `-o`, or move this one away: `mv {path} {path}.old`"))
 }
 
 /// What to run outside.
@@ -370,6 +392,11 @@ fn write_bundle(
         }
     }
     if let Some(out) = out {
+        let old = io::read_if_present(out, limits::BUNDLE_MAX_BYTES)?;
+        if old.is_some_and(|old| old.get(257..262) != Some(b"ustar")) {
+            session.diags.push(would_replace(out, "it is not a bundle"));
+            return Ok(false);
+        }
         write::replace(out, &bytes)?;
     }
     Ok(true)

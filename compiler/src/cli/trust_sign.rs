@@ -10,9 +10,8 @@ use super::{
     compile::{no_key_for, read_keys},
     io,
     session::Session,
-    sign::{attached, external, read_public},
+    sign::{attached, external, prepared, read_public},
     trust::{pending_path, put},
-    write,
 };
 use crate::{
     describe,
@@ -32,7 +31,9 @@ pub(super) fn run(args: &TrustSignArgs, session: &mut Session) -> anyhow::Result
         return Ok(session.exit());
     }
     if let (true, Some(out)) = (args.prepare, &args.out) {
-        write::replace(out, pending.message())?;
+        if !prepared(out, pending.message(), session)? {
+            return Ok(session.exit());
+        }
         io::print(format!("{}  {}\n", Sha256Digest::of(pending.message()), out.display()).as_bytes())?;
         for line in external(out, &format!("nodebpf trust sign {}", args.trust.display())) {
             session.say(&line);

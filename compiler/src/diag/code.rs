@@ -278,6 +278,10 @@ codes! {
     RaiseRevision = "NB0432", "the revision must rise";
     /// No lock where one is wanted.
     NoLock = "NB0433", "there is no lock file";
+    /// `-o` names a file of another kind.
+    WouldReplace = "NB0434", "the output would replace another file";
+    /// A new lock without streams of the old one.
+    LockLoses = "NB0435", "the new lock loses streams";
 
     /// `--pool` outside the manifest.
     PoolNotPermitted = "NB0501", "the manifest does not permit the pool";

@@ -1,7 +1,7 @@
 //! Drift: what a lock says against what the manifests say.
 //!
 //! In:   the lock that was agreed on, and one made of the manifests. Out: reports.
-//! May fail with: NB0431 (drift), NB0432 (revision must rise).
+//! May fail with: NB0431 (drift), NB0432 (revision must rise), NB0435 (streams get lost).
 
 use std::collections::BTreeSet;
 
@@ -60,10 +60,10 @@ fn raise(member: &Member<'_>, agreed: &Stream, found: &Stream, lock: &Lock, fres
         .maybe_help(next.map(|next| format!("write `revision: {next}`")))
 }
 
-/// Reports everything in which manifests and lock differ. `command` writes the lock anew.
+/// Reports everything in which manifests and lock differ. `command` says how to write the lock anew.
 pub fn report(lock: &Lock, fresh: &Lock, set: &Set<'_>, scope: Scope, command: &str, diags: &mut Diagnostics) {
     revisions(lock, fresh, set, diags);
-    let help = format!("agree on it and write the lock anew: `{command}`");
+    let help = format!("agree on it and write the lock anew: {command}");
     for member in set.members() {
         let stream = &member.checked.stream;
         let Some((agreed, found)) = both(lock, fresh, member) else {
@@ -90,12 +90,36 @@ pub fn report(lock: &Lock, fresh: &Lock, set: &Set<'_>, scope: Scope, command: &
     for (stream, agreed) in lock.streams.iter().filter(|(stream, _)| !fresh.streams.contains_key(*stream)) {
         let message =
             format!("the lock has stream `{}` of owner `{}`; no manifest has it", shown(stream), shown(&agreed.owner));
-        diags.push(Diagnostic::error(Code::LockDrift, message).help(&help).help("or give its manifest, too"));
+        diags.push(
+            Diagnostic::error(Code::LockDrift, message).help("give its manifest, too").help(format!("or {help}")),
+        );
     }
     // Chains differ because streams do, or because the policy's pools do.
     if !diags.has_errors() && lock.pools != fresh.pools {
         pools(lock, fresh, &help, diags);
     }
+}
+
+/// Reports streams that a new lock would lose. `command` says how to write it with all.
+pub fn lost(lock: &Lock, fresh: &Lock, command: &str, diags: &mut Diagnostics) {
+    let lost = lock.streams.keys().filter(|stream| !fresh.streams.contains_key(*stream));
+    let lost: Vec<String> = lost.map(|stream| format!("`{}`", shown(stream))).collect();
+    if lost.is_empty() {
+        return;
+    }
+    let message = match lost.len() {
+        1 => "a stream of the lock gets lost: no manifest given has it".to_owned(),
+        count => format!("{count} streams of the lock get lost: no manifest given has them"),
+    };
+    let mut diagnostic = Diagnostic::warning(Code::LockLoses, message);
+    for names in lost.chunks(LINES_SHOWN) {
+        diagnostic = diagnostic.note(format!("no longer in the lock: {}", names.join(", ")));
+    }
+    diags.push(
+        diagnostic
+            .note("whether their manifests were removed, or just not named, cannot be known")
+            .help(format!("if they still exist: {command}")),
+    );
 }
 
 fn difference(agreed: &Stream, found: &Stream) -> String {

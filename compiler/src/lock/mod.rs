@@ -140,8 +140,19 @@ impl Lock {
         let refused = |why: &str| {
             let why: String = why.lines().next().unwrap_or_default().chars().take(120).collect();
             Diagnostic::error(Code::BadLock, format!("`{}` is not a lock: {}", shown(name), shown_all(&why)))
-                .note("a lock is written by `nodebpf lock` only; after a merge it must be written anew")
-                .help("write it anew: `nodebpf lock MANIFEST... --policy policy.yaml`")
+                .note("a lock is written by `nodebpf lock` only, which replaces nothing but locks")
+        };
+        if has_conflict(bytes) {
+            diags.push(
+                refused("it has conflict markers of a merge")
+                    .help(format!("take one side: `git checkout --theirs {}`, or `--ours`", shown(name)))
+                    .help("then write it anew: `nodebpf lock */bpf.yaml --policy policy.yaml`"),
+            );
+            return None;
+        }
+        let refused = |why: &str| {
+            let name = shown(name);
+            refused(why).help(format!("name another file, or move this one away: `mv {name} {name}.old`"))
         };
         let lock: Self = match crate::yaml::typed::read(bytes, LOCK_MAX_BYTES) {
             Ok(lock) => lock,
@@ -157,6 +168,11 @@ impl Lock {
         }
         Some(lock)
     }
+}
+
+/// Whether git left both sides of a merge in the file.
+fn has_conflict(bytes: &[u8]) -> bool {
+    bytes.split(|byte| *byte == b'\n').any(|line| line.starts_with(b"<<<<<<< ") || line.starts_with(b">>>>>>> "))
 }
 
 fn shown_all(text: &str) -> String {

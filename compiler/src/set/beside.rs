@@ -4,7 +4,10 @@
 //! May fail with: NB0413 (verdicts hide others), NB0414 (interface is held), NB0418 (cgroup hook), NB0419 (name),
 //! NB0420 (order).
 
-use nodeplan::hook::{Attachment, CgroupAttachType, TcAttachment, TcVerdict};
+use nodeplan::{
+    hook::{Attachment, CgroupAttachType, TcAttachment, TcVerdict},
+    selector::Target,
+};
 
 use super::{Chain, Class, Item, Set, anchors::has_program, chain::ends_for_others};
 use crate::{
@@ -47,10 +50,28 @@ fn cannot_tell(item: &Item<'_>, tc: &TcAttachment) -> Diagnostic {
         .help("return TCX_NEXT and declare `verdicts: [next]`; or list other eBPF in the policy: `coexistsWith: []`")
 }
 
-/// Whether the policy says that the neighbour is on an interface of the item; `None` if it is not there at all.
+/// Whether the policy says that the neighbour is on an interface of the item; `None` if it is not there at all. Which
+/// names a driver, an address, a bond or the default route has is not known at the desk.
 fn certain(item: &Item<'_>, neighbour: &Neighbour) -> Option<bool> {
-    let meets = item.place.interfaces.iter().any(|selector| neighbour.may_be_on(&selector.value));
-    meets.then_some(neighbour.interfaces.is_some())
+    let meeting = || item.place.interfaces.iter().filter(|selector| neighbour.may_be_on(&selector.value));
+    meeting().next()?;
+    let named = meeting().any(|selector| matches!(selector.value.target, Target::Name(_)));
+    Some(named && neighbour.interfaces.is_some())
+}
+
+/// Where the policy says that the neighbour runs, in words.
+fn whereabouts(neighbour: &Neighbour, certain: bool) -> String {
+    match globs(neighbour) {
+        None => "the policy does not say where it runs".to_owned(),
+        Some(_) if certain => "runs on these interfaces".to_owned(),
+        Some(globs) => format!("runs on {globs}, which the selector may mean"),
+    }
+}
+
+/// The neighbour's interfaces as a list to write; `None` if the policy does not say.
+fn globs(neighbour: &Neighbour) -> Option<String> {
+    let globs = neighbour.interfaces.as_ref()?.iter().map(|glob| glob.as_str());
+    Some(format!("[{}]", globs.collect::<Vec<_>>().join(", ")))
 }
 
 fn beside_tc(class: Class, item: &Item<'_>, tc: &TcAttachment, neighbour: &Neighbour, diags: &mut Diagnostics) {
@@ -81,10 +102,7 @@ fn hides(class: Class, item: &Item<'_>, tc: &TcAttachment, neighbour: &Neighbour
     };
     diagnostic
         .at(item.place.verdicts, "ends the chain")
-        .also(
-            neighbour.span,
-            if certain { "runs on these interfaces" } else { "the policy does not say where it runs" },
-        )
+        .also(neighbour.span, whereabouts(neighbour, certain))
         .note(SKIPS)
         .note(source(neighbour))
         .help(format!(
@@ -117,7 +135,8 @@ fn order_unknown(class: Class, item: &Item<'_>, neighbour: &Neighbour) -> Diagno
 
 fn beside_xdp(item: &Item<'_>, neighbour: &Neighbour) -> Option<Diagnostic> {
     let xdp = neighbour.facts.xdp.filter(|xdp| xdp.hold != Hold::Libxdp)?;
-    let certain = certain(item, neighbour)? && !xdp.optional;
+    let there = certain(item, neighbour)?;
+    let certain = there && !xdp.optional;
     let (program, name) = (&item.program.name.value, neighbour.facts.name);
     let does = match xdp.hold {
         Hold::Link => "holds interfaces by bpf_link, and shares them with nobody",
@@ -130,17 +149,20 @@ fn beside_xdp(item: &Item<'_>, neighbour: &Neighbour) -> Option<Diagnostic> {
         let message = format!("cannot tell whether `{program}` meets XDP of {name}");
         Diagnostic::warning(Code::HeldByOthers, message)
     };
-    let place = match (&neighbour.interfaces, xdp.optional) {
-        (None, _) => "the policy does not say where it runs",
-        (Some(_), true) => "has XDP only if it is told to",
-        (Some(_), false) => "runs on these interfaces",
+    let place = match there && xdp.optional {
+        true => "has XDP only if it is told to".to_owned(),
+        false => whereabouts(neighbour, there),
     };
+    let exclude = globs(neighbour).filter(|_| !there);
     Some(
         diagnostic
             .at(item.place.span, "")
             .also(neighbour.span, place)
             .note(format!("{name} {does}"))
             .note(source(neighbour))
+            .maybe_help(
+                exclude.map(|globs| format!("leave its interfaces out: add `exclude: {globs}` to the selector")),
+            )
             .help(format!(
                 "use hook `tc`, or other interfaces; if {name} is elsewhere, say where: \
                  `{{name: {name}, interfaces: [ens4]}}`"

@@ -46,27 +46,32 @@ pub(super) fn streams(set: &Set<'_>, diags: &mut Diagnostics) {
 
 /// A pool and one that it inherits from: its nodes get the same file twice.
 pub(super) fn parent_pools(set: &Set<'_>, desk: &Desk, wanted: &[PoolName], diags: &mut Diagnostics) {
-    if desk.pools.is_none() {
-        return;
-    }
+    // MCO: a custom pool selects role `worker` and its own role. So it is assumed where the policy does not say.
+    let assumed = desk.pools.is_none();
+    let inherits = |pool: &PoolName, parent: &PoolName| match assumed {
+        true => parent.as_str() == "worker" && !matches!(pool.as_str(), "master" | "arbiter"),
+        false => desk.below(parent).iter().any(|(name, _)| *name == pool),
+    };
     for member in set.members() {
         let pools = || member.checked.pools.iter().filter(|pool| wanted.is_empty() || wanted.contains(&pool.value));
         for parent in pools() {
             for pool in pools().filter(|pool| pool.value != parent.value) {
-                if !desk.below(&parent.value).iter().any(|(name, _)| **name == pool.value) {
+                if !inherits(&pool.value, &parent.value) {
                     continue;
                 }
                 let message = format!("pools `{}` and `{}` are both listed", pool.value, parent.value);
-                diags.push(
-                    Diagnostic::warning(Code::ParentPool, message)
-                        .at(pool.span, format_args!("inherits from `{}`", parent.value))
-                        .also(parent.span, "reaches it anyway")
-                        .note("MCO: the custom pool's file wins; forgotten there, an old revision stays for ever")
-                        .help(format!(
-                            "list `{}` alone; for a canary, `compile --pool {}` first and remove it afterwards",
-                            parent.value, pool.value
-                        )),
-                );
+                let mut diagnostic = Diagnostic::warning(Code::ParentPool, message)
+                    .at(pool.span, format_args!("inherits from `{}`", parent.value))
+                    .also(parent.span, "reaches it anyway")
+                    .note("MCO: the custom pool's file wins; forgotten there, an old revision stays for ever");
+                if assumed {
+                    diagnostic =
+                        diagnostic.note("assumed, as the policy has no `pools`: custom pools inherit from `worker`");
+                }
+                diags.push(diagnostic.help(format!(
+                    "list `{}` alone; for a canary, `compile --pool {}` first and remove it afterwards",
+                    parent.value, pool.value
+                )));
             }
         }
     }
