@@ -70,7 +70,7 @@ fn whereabouts(neighbour: &Neighbour, certain: bool) -> String {
 
 /// The neighbour's interfaces as a list to write; `None` if the policy does not say.
 fn globs(neighbour: &Neighbour) -> Option<String> {
-    let globs = neighbour.interfaces.as_ref()?.iter().map(|glob| glob.as_str());
+    let globs = neighbour.interfaces.as_ref()?.iter().map(nodeplan::name::IfGlob::as_str);
     Some(format!("[{}]", globs.collect::<Vec<_>>().join(", ")))
 }
 
@@ -149,10 +149,8 @@ fn beside_xdp(item: &Item<'_>, neighbour: &Neighbour) -> Option<Diagnostic> {
         let message = format!("cannot tell whether `{program}` meets XDP of {name}");
         Diagnostic::warning(Code::HeldByOthers, message)
     };
-    let place = match there && xdp.optional {
-        true => "has XDP only if it is told to".to_owned(),
-        false => whereabouts(neighbour, there),
-    };
+    let place =
+        if there && xdp.optional { "has XDP only if it is told to".to_owned() } else { whereabouts(neighbour, there) };
     let exclude = globs(neighbour).filter(|_| !there);
     Some(
         diagnostic

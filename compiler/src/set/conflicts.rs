@@ -48,9 +48,12 @@ pub(super) fn streams(set: &Set<'_>, diags: &mut Diagnostics) {
 pub(super) fn parent_pools(set: &Set<'_>, desk: &Desk, wanted: &[PoolName], diags: &mut Diagnostics) {
     // MCO: a custom pool selects role `worker` and its own role. So it is assumed where the policy does not say.
     let assumed = desk.pools.is_none();
-    let inherits = |pool: &PoolName, parent: &PoolName| match assumed {
-        true => parent.as_str() == "worker" && !matches!(pool.as_str(), "master" | "arbiter"),
-        false => desk.below(parent).iter().any(|(name, _)| *name == pool),
+    let inherits = |pool: &PoolName, parent: &PoolName| {
+        if assumed {
+            parent.as_str() == "worker" && !matches!(pool.as_str(), "master" | "arbiter")
+        } else {
+            desk.below(parent).iter().any(|(name, _)| *name == pool)
+        }
     };
     for member in set.members() {
         let pools = || member.checked.pools.iter().filter(|pool| wanted.is_empty() || wanted.contains(&pool.value));
