@@ -290,7 +290,8 @@ fn bundle(input: &[u8], seeds: &Seeds) -> bool {
     let bundle = sign::bundle(input, &SortedMap::new(), &signers).encode();
     let _ = unpack(&bundle, seeds);
     let Ok(plan) = statement::decode(input) else { return false };
-    assert_eq!(statement::encode(&plan), input, "two texts for one statement");
+    // Signed bytes need not be canonical, but what was read from them survives our own writing.
+    assert_eq!(statement::decode(&statement::encode(&plan)), Ok(plan), "a plan changes when it is written again");
     true
 }
 

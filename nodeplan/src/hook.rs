@@ -208,6 +208,15 @@ pub struct TcAttachment {
     pub after: Option<ProgramName>,
 }
 
+/// An attachment on interfaces: programs of all owners stand in a chain there, by priority.
+#[derive(Clone, Copy, Debug)]
+pub enum Chained<'a> {
+    /// In an XDP dispatcher.
+    Xdp(&'a XdpAttachment),
+    /// In the list of TCX.
+    Tc(&'a TcAttachment),
+}
+
 macro_rules! cgroup_attach_types {
     ($($(#[$doc:meta])* $name:ident = $word:literal, $number:literal;)*) => {
         /// What of a cgroup a program decides about, in the words of libbpf's section names.
@@ -362,28 +371,11 @@ impl Attachment {
         }
     }
 
-    /// Selectors of the interfaces; empty on hooks that have none.
-    pub fn interfaces(&self) -> &[Selector] {
+    /// The attachment as one on interfaces; `None` on the hooks that have neither interfaces nor priorities.
+    pub fn chained(&self) -> Option<Chained<'_>> {
         match self {
-            Self::Xdp(xdp) => &xdp.interfaces,
-            Self::Tc(tc) => &tc.interfaces,
-            Self::Cgroup(_)
-            | Self::Tracepoint(_)
-            | Self::RawTracepoint(_)
-            | Self::BtfTracepoint(_)
-            | Self::Kprobe(_)
-            | Self::Kretprobe(_)
-            | Self::Fentry(_)
-            | Self::Fexit(_)
-            | Self::Lsm(_) => &[],
-        }
-    }
-
-    /// The priority, on hooks that have one.
-    pub fn priority(&self) -> Option<Priority> {
-        match self {
-            Self::Xdp(xdp) => Some(xdp.priority),
-            Self::Tc(tc) => Some(tc.priority),
+            Self::Xdp(xdp) => Some(Chained::Xdp(xdp)),
+            Self::Tc(tc) => Some(Chained::Tc(tc)),
             Self::Cgroup(_)
             | Self::Tracepoint(_)
             | Self::RawTracepoint(_)
@@ -393,6 +385,23 @@ impl Attachment {
             | Self::Fentry(_)
             | Self::Fexit(_)
             | Self::Lsm(_) => None,
+        }
+    }
+
+    /// Selectors of the interfaces; empty on hooks that have none.
+    pub fn interfaces(&self) -> &[Selector] {
+        match self.chained() {
+            Some(Chained::Xdp(xdp)) => &xdp.interfaces,
+            Some(Chained::Tc(tc)) => &tc.interfaces,
+            None => &[],
+        }
+    }
+
+    /// The priority, on hooks that have one.
+    pub fn priority(&self) -> Option<Priority> {
+        match self.chained()? {
+            Chained::Xdp(xdp) => Some(xdp.priority),
+            Chained::Tc(tc) => Some(tc.priority),
         }
     }
 

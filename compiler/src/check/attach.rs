@@ -45,7 +45,7 @@ pub(super) fn check(raw: &raw::Attach, list: Span, diags: &mut Diagnostics) -> O
         AnyAttach::Cgroup(raw) => {
             let path = name::<CgroupPath>(&raw.path, "cgroup path", diags)?;
             let attachment = CgroupAttachment { path: path.value, attach_type: raw.attach_type.0.value };
-            Some(Place { mode: raw.attach_type.0.span, ..single(Attachment::Cgroup(attachment), path.span) })
+            Some(Place { variant: raw.attach_type.0.span, ..single(Attachment::Cgroup(attachment), path.span) })
         }
         AnyAttach::Tracepoint(raw) => {
             let category = name::<AttachPoint>(&raw.category, "category", diags);
@@ -68,7 +68,15 @@ pub(super) fn check(raw: &raw::Attach, list: Span, diags: &mut Diagnostics) -> O
 
 /// A place without interfaces and priority.
 fn single(attachment: Attachment, span: Span) -> Place {
-    Place { attachment, span, interfaces: Vec::new(), priority: span, mode: span, verdicts: span, anchors: [span; 2] }
+    Place {
+        attachment,
+        span,
+        interfaces: Vec::new(),
+        priority: span,
+        variant: span,
+        verdicts: span,
+        anchors: [span; 2],
+    }
 }
 
 fn check_named(text: &Text, hook: fn(NamedAttachment) -> Attachment, diags: &mut Diagnostics) -> Option<Place> {
@@ -128,7 +136,7 @@ fn check_xdp(raw: &raw::Xdp, diags: &mut Diagnostics) -> Option<Place> {
         span,
         interfaces,
         priority: priority.span,
-        mode: mode.span,
+        variant: mode.span,
         verdicts,
         anchors: [span; 2],
     })
@@ -158,7 +166,7 @@ fn check_tc(raw: &raw::Tc, diags: &mut Diagnostics) -> Option<Place> {
         span,
         interfaces,
         priority: priority.span,
-        mode: raw.direction.0.span,
+        variant: raw.direction.0.span,
         verdicts: raw.verdicts.span,
         anchors: [&raw.before, &raw.after].map(|text| text.as_ref().map_or(span, |text| text.span)),
     })

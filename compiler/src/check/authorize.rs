@@ -9,7 +9,7 @@
 use nodeplan::sorted::SortedSet;
 
 use nodeplan::{
-    hook::{Attachment, Hook},
+    hook::{Attachment, Chained, Hook, TcAttachment, XdpAttachment},
     key::KeyId,
     name::{Audience, OwnerName, StreamGlob},
     plan::{FailurePolicy, NodePlan, Program},
@@ -97,21 +97,12 @@ fn parts(plan: &NodePlan) -> Vec<NodePlan> {
 /// `attachment` on each of its selectors alone.
 fn alone(attachment: &Attachment) -> Vec<Attachment> {
     let on = |selector: &Selector| {
-        let mut one = attachment.clone();
-        match &mut one {
-            Attachment::Xdp(xdp) => xdp.interfaces = vec![selector.clone()],
-            Attachment::Tc(tc) => tc.interfaces = vec![selector.clone()],
-            Attachment::Cgroup(_)
-            | Attachment::Tracepoint(_)
-            | Attachment::RawTracepoint(_)
-            | Attachment::BtfTracepoint(_)
-            | Attachment::Kprobe(_)
-            | Attachment::Kretprobe(_)
-            | Attachment::Fentry(_)
-            | Attachment::Fexit(_)
-            | Attachment::Lsm(_) => {}
+        let one = vec![selector.clone()];
+        match attachment.chained() {
+            Some(Chained::Xdp(xdp)) => Attachment::Xdp(XdpAttachment { interfaces: one, ..xdp.clone() }),
+            Some(Chained::Tc(tc)) => Attachment::Tc(TcAttachment { interfaces: one, ..tc.clone() }),
+            None => attachment.clone(),
         }
-        one
     };
     match attachment.interfaces() {
         [] | [_] => vec![attachment.clone()],

@@ -151,17 +151,10 @@ fn check_target(facts: &ProgramFacts, target: &Target, place: &Place, wanted: &W
         Attachment::Lsm(lsm) => ("hook", lsm.hook.to_string(), !differs(lsm.hook.as_str())),
     };
     if !fits {
-        let span = match &place.attachment {
-            Attachment::Tc(_) | Attachment::Cgroup(_) => place.mode,
-            Attachment::Xdp(_)
-            | Attachment::Tracepoint(_)
-            | Attachment::RawTracepoint(_)
-            | Attachment::BtfTracepoint(_)
-            | Attachment::Kprobe(_)
-            | Attachment::Kretprobe(_)
-            | Attachment::Fentry(_)
-            | Attachment::Fexit(_)
-            | Attachment::Lsm(_) => place.span,
+        let span = if place.attachment.chained().is_some() || place.attachment.hook() == Hook::Cgroup {
+            place.variant
+        } else {
+            place.span
         };
         let (section, own) = (shown(&facts.section), shown(&target.text()));
         let message = format!("program `{}` is for {own}, not for {found}", wanted.name.value);

@@ -19,7 +19,7 @@ pub(crate) struct Place {
     /// The priority, or [`Place::span`].
     pub(crate) priority: Span,
     /// What says how: the XDP mode, the direction of tc or the cgroup's attach type, or where it would stand.
-    pub(crate) mode: Span,
+    pub(crate) variant: Span,
     /// What ends the chain: `proceedOn` or `verdicts`, or where it would stand.
     pub(crate) verdicts: Span,
     /// `before` and `after`, or where they would stand.

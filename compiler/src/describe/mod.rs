@@ -11,7 +11,7 @@ pub mod trust;
 
 use nodeplan::{
     digest::{Sha256Digest, to_hex},
-    hook::{Attachment, TcVerdict},
+    hook::{Attachment, Chained, TcVerdict},
     json,
     name::{Audience, MapName, PoolName},
     plan::{Ending, FailurePolicy, Intent, Map, NodePlan, ObjectRef, Objects, Program, Stage},
@@ -135,14 +135,14 @@ fn place(attachment: &Attachment) -> String {
 
 /// How: everything of an attachment that is not its place.
 fn terms(attachment: &Attachment) -> String {
-    match attachment {
-        Attachment::Xdp(xdp) => format!(
+    match attachment.chained() {
+        Some(Chained::Xdp(xdp)) => format!(
             "priority {}, {} mode, the next program runs after {}",
             xdp.priority,
             xdp.mode.as_str(),
             list(xdp.proceed_on.actions().iter().map(|action: &XdpAction| action.as_str()))
         ),
-        Attachment::Tc(tc) => {
+        Some(Chained::Tc(tc)) => {
             let anchor = |word: &str, name: &Option<nodeplan::name::ProgramName>| {
                 name.as_ref().map_or_else(String::new, |name| format!(", {word} {name}"))
             };
@@ -154,15 +154,7 @@ fn terms(attachment: &Attachment) -> String {
                 anchor("after", &tc.after)
             )
         }
-        Attachment::Cgroup(_)
-        | Attachment::Tracepoint(_)
-        | Attachment::RawTracepoint(_)
-        | Attachment::BtfTracepoint(_)
-        | Attachment::Kprobe(_)
-        | Attachment::Kretprobe(_)
-        | Attachment::Fentry(_)
-        | Attachment::Fexit(_)
-        | Attachment::Lsm(_) => "attached".to_owned(),
+        None => "attached".to_owned(),
     }
 }
 

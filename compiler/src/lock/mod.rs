@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 use nodeplan::{
     digest::Sha256Digest,
-    hook::Attachment,
+    hook::{Attachment, Chained},
     name::IfGlob,
     plan::{NodePlan, Objects},
     selector::{Selector, Target},
@@ -267,25 +267,17 @@ fn place(plan: &NodePlan, program: &str, attachment: &Attachment) -> Place {
         before: None,
         after: None,
     };
-    match attachment {
-        Attachment::Xdp(xdp) => {
+    match attachment.chained() {
+        Some(Chained::Xdp(xdp)) => {
             place.mode = Some(xdp.mode.as_str().to_owned());
             place.proceed_on = Some(xdp.proceed_on.actions().iter().map(|one| one.as_str().to_owned()).collect());
         }
-        Attachment::Tc(tc) => {
+        Some(Chained::Tc(tc)) => {
             place.verdicts = Some(tc.verdicts.iter().map(|one| one.as_str().to_owned()).collect());
             place.before = tc.before.as_ref().map(ToString::to_string);
             place.after = tc.after.as_ref().map(ToString::to_string);
         }
-        Attachment::Cgroup(_)
-        | Attachment::Tracepoint(_)
-        | Attachment::RawTracepoint(_)
-        | Attachment::BtfTracepoint(_)
-        | Attachment::Kprobe(_)
-        | Attachment::Kretprobe(_)
-        | Attachment::Fentry(_)
-        | Attachment::Fexit(_)
-        | Attachment::Lsm(_) => {}
+        None => {}
     }
     place
 }

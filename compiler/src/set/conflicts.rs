@@ -183,8 +183,8 @@ fn modes(set: &Set<'_>, chain: &Chain<'_>, diags: &mut Diagnostics) {
         );
         let label = |item: &Item<'_>| format!("{} for `{}`", word(item), item.program.name.value);
         let diagnostic = Diagnostic::error(Code::ModesDiffer, message)
-            .at(one.place.mode, label(one))
-            .also(other.place.mode, label(other))
+            .at(one.place.variant, label(one))
+            .also(other.place.variant, label(other))
             .note("kernel: an interface runs XDP in one mode")
             .help("write the same `mode` for both");
         diags.push(match set.shared_pool(one, other) {

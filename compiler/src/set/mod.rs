@@ -19,7 +19,7 @@ mod pools;
 
 use nodeplan::{
     applies::Architecture,
-    hook::{Attachment, Direction},
+    hook::{Attachment, Chained, Direction},
     name::PoolName,
     plan::NodePlan,
     priority::Priority,
@@ -55,19 +55,10 @@ impl Class {
     const ALL: [Self; 3] = [Self::Xdp, Self::Tc(Direction::Ingress), Self::Tc(Direction::Egress)];
 
     fn of(attachment: &Attachment) -> Option<Self> {
-        match attachment {
-            Attachment::Xdp(_) => Some(Self::Xdp),
-            Attachment::Tc(tc) => Some(Self::Tc(tc.direction)),
-            Attachment::Cgroup(_)
-            | Attachment::Tracepoint(_)
-            | Attachment::RawTracepoint(_)
-            | Attachment::BtfTracepoint(_)
-            | Attachment::Kprobe(_)
-            | Attachment::Kretprobe(_)
-            | Attachment::Fentry(_)
-            | Attachment::Fexit(_)
-            | Attachment::Lsm(_) => None,
-        }
+        Some(match attachment.chained()? {
+            Chained::Xdp(_) => Self::Xdp,
+            Chained::Tc(tc) => Self::Tc(tc.direction),
+        })
     }
 }
 
