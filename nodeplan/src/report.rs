@@ -296,6 +296,90 @@ pub struct AttachmentReport {
     pub attached: bool,
 }
 
+/// What begins the one journal line of a run; the [`Summary`] follows as compact JSON, up to the end of the line.
+///
+/// A prefix, because a line travels through `journalctl -o short`, `oc adm node-logs` and log stores that keep nothing
+/// but the message.
+pub const SUMMARY_PREFIX: &str = "nodebpf-report ";
+
+/// `MESSAGE_ID` of that line, see systemd.journal-fields(7). Never changes.
+pub const SUMMARY_MESSAGE_ID: &str = "1479c30662d14fe79cfe51842e18dd2f";
+
+/// A run in one journal line: what `nodebpf fleet` reads of many nodes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Summary {
+    /// Version of this structure: that of [`Report`].
+    pub report_version: FormatVersion,
+    /// Version of the loader.
+    pub loader: String,
+    /// `uname -r`.
+    pub kernel: String,
+    /// Version of the trust document in force.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trust: Option<u64>,
+    /// Codes of the node's own problems.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<Code>,
+    /// Streams by name.
+    pub streams: Vec<StreamSummary>,
+}
+
+/// One stream in a [`Summary`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StreamSummary {
+    /// Name.
+    pub stream: StreamName,
+    /// State.
+    pub state: StreamState,
+    /// Revision that runs, or would run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revision: Option<Revision>,
+    /// Digest of the statement that runs, or would run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub statement: Option<Sha256Digest>,
+    /// Why, if not attached.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<Code>,
+}
+
+impl From<&Report> for Summary {
+    fn from(report: &Report) -> Self {
+        let stream = |one: &StreamReport| StreamSummary {
+            stream: one.stream.clone(),
+            state: one.state,
+            revision: one.revision,
+            statement: one.statement,
+            code: one.reason.as_ref().map(|reason| reason.code),
+        };
+        Self {
+            report_version: report.report_version,
+            loader: report.loader.clone(),
+            kernel: report.kernel.clone(),
+            trust: report.trust.version,
+            problems: report.problems.iter().map(|problem| problem.code).collect(),
+            streams: report.streams.iter().map(stream).collect(),
+        }
+    }
+}
+
+json::decode_struct!(Summary {
+    report_version: "reportVersion",
+    loader: "loader",
+    kernel: "kernel",
+    trust: "trust",
+    problems: "problems",
+    streams: "streams",
+});
+json::decode_struct!(StreamSummary {
+    stream: "stream",
+    state: "state",
+    revision: "revision",
+    statement: "statement",
+    code: "code",
+});
+
 json::decode_words!(StreamState {
     "attached": Attached,
     "pending": Pending,

@@ -1,20 +1,14 @@
 //! Command line: arguments in, one command run, exit code out.
 
-use std::{
-    ffi::OsString,
-    io::{self, Write},
-    path::PathBuf,
-    time::SystemTime,
-};
+use std::{ffi::OsString, path::PathBuf};
 
-use nodeplan::{json, report::Exit, text, time::Timestamp};
+use nodeplan::{report::Exit, text};
 
 use crate::{
-    apply::{self, CannotRun},
+    commands::{self, print},
     kernel::Kernel,
     paths::Paths,
     report,
-    verify::{self, Node},
 };
 
 const HELP: &str = "\
@@ -96,66 +90,8 @@ fn execute(command: &Command, paths: &Paths) -> Exit {
     match command {
         Command::Help => print(HELP),
         Command::Version => print(&format!("nodebpf-loader {}\n", env!("CARGO_PKG_VERSION"))),
-        Command::Apply { boot } => match this_node(paths).and_then(|node| apply::apply(&kernel, paths, &node)) {
-            Ok((report, exit)) => {
-                report::log_streams(&report);
-                if *boot { Exit::Done } else { exit }
-            }
-            Err(cannot) => {
-                report::log(3, &cannot.to_string());
-                cannot.exit
-            }
-        },
-        Command::Status { json } => status(&kernel, paths, *json),
-    }
-}
-
-fn status(kernel: &Kernel, paths: &Paths, as_json: bool) -> Exit {
-    if let Err(cannot) = apply::require_kernel(kernel) {
-        report::log(3, &cannot.to_string());
-        return cannot.exit;
-    }
-    match report::refresh(kernel, paths) {
-        Ok(Some(report)) if as_json => {
-            let mut bytes = json::to_bytes(&report);
-            bytes.push(b'\n');
-            print(&String::from_utf8_lossy(&bytes))
-        }
-        Ok(Some(report)) => print(&report::table(&report)),
-        Ok(None) => {
-            report::log(4, "no run since boot; start one with nodebpf-loader apply");
-            Exit::CannotRun
-        }
-        Err(message) => {
-            report::log(3, &message);
-            Exit::CannotRun
-        }
-    }
-}
-
-/// What this node is. A clock before 1970 counts as 1970: nothing expires by it.
-fn this_node(paths: &Paths) -> Result<Node, CannotRun> {
-    // Without it every stream for some kernels would count as not for this one, and be detached.
-    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease")
-        .map_err(|error| apply::cannot_run(format!("/proc/sys/kernel/osrelease: {error}")))?;
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Ok(Node {
-        kernel: kernel.trim().to_owned(),
-        machine: std::env::consts::ARCH.to_owned(),
-        // Without it streams for some releases are not for this node.
-        ocp: std::fs::read_to_string(paths.os_release()).ok().and_then(|text| verify::ocp_release(&text)),
-        now: Timestamp::from_unix_seconds(since.as_secs()),
-    })
-}
-
-/// Prints data; a reader that went away is not an error.
-fn print(text: &str) -> Exit {
-    match io::stdout().lock().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            report::log(3, &format!("standard output: {error}"));
-            Exit::CannotRun
-        }
-        _ => Exit::Done,
+        Command::Apply { boot } => commands::apply::run(&kernel, paths, *boot),
+        Command::Status { json } => commands::status::run(&kernel, paths, *json),
     }
 }
 

@@ -10,6 +10,7 @@
 pub mod apply;
 pub mod btf_shape;
 pub mod cli;
+pub mod commands;
 pub mod converge;
 pub mod kernel;
 pub mod links;

@@ -1,0 +1,22 @@
+//! The commands, one file each: what was typed in, an exit code out. What they print is data on standard output; why
+//! not is a line on standard error.
+
+pub mod apply;
+pub mod status;
+
+use std::io::{self, Write};
+
+use nodeplan::report::Exit;
+
+use crate::report;
+
+/// Prints data; a reader that went away is not an error.
+pub fn print(text: &str) -> Exit {
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            report::log(3, &format!("standard output: {error}"));
+            Exit::CannotRun
+        }
+        _ => Exit::Done,
+    }
+}
