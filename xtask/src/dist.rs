@@ -1,7 +1,7 @@
 //! Dist: build both binaries as they ship.
 //!
 //! In:  the workspace; for the loader also the source of the standard library (component `rust-src`).
-//! Out: `target/dist/nodebpf` and `target/dist/nodebpf-loader`, and a table of their sizes.
+//! Out: `target/dist/nodebpf`, `target/dist/nodebpf-loader` and `nodebpf-loader-aarch64`, and a table of their sizes.
 //! May fail with: a build that fails, a loader that is not static, that holds a path of this machine, or that is
 //! too big for what carries it (see [`LOADER_LIMIT_BYTES`]).
 //!
@@ -22,7 +22,7 @@ use flate2::{Compression, write::GzEncoder};
 
 use crate::{
     files, run,
-    setup::{self, MUSL, Tool},
+    setup::{self, MUSL, MUSL_AARCH64, Tool},
 };
 
 /// Largest loader, gzipped: what it has, and 2 % more. It lies in etcd three times and more, and `oc apply` keeps a copy
@@ -50,11 +50,45 @@ const LOADER_FLAGS: &[&str] = &[
     // SHA-256 in a loop instead of unrolled, and only once.
     "--cfg=sha2_backend=\"soft\"",
     "--cfg=sha2_backend_soft=\"compact\"",
-    // The linker of the tool chain folds functions that came out equal and packs relocations.
-    "-Clinker-features=+lld",
-    "-Clink-self-contained=+linker",
-    "-Clink-arg=-Wl,--icf=all,-z,pack-relative-relocs,--build-id=none",
 ];
+
+/// A machine type that the loader is built for.
+struct Machine {
+    /// Target of the compiler.
+    target: &'static str,
+    /// File below `target/dist/`.
+    file: &'static str,
+    /// How it is linked: the linker folds functions that came out equal and packs relocations.
+    link: &'static [&'static str],
+    /// `e_machine` of its files: elf(5).
+    elf: u16,
+}
+
+const X86_64: Machine = Machine {
+    target: MUSL,
+    file: "nodebpf-loader",
+    // The host's C compiler calls the linker of the tool chain.
+    link: &[
+        "-Clinker-features=+lld",
+        "-Clink-self-contained=+linker",
+        "-Clink-arg=-Wl,--icf=all,-z,pack-relative-relocs,--build-id=none",
+    ],
+    elf: 62,
+};
+
+/// Linked by the tool chain alone, so that no cross compiler is needed. It never ran on such a machine:
+/// it is built to keep it building.
+const AARCH64: Machine = Machine {
+    target: MUSL_AARCH64,
+    file: "nodebpf-loader-aarch64",
+    link: &[
+        "-Clinker=rust-lld",
+        "-Clink-arg=--icf=all",
+        "-Clink-arg=-zpack-relative-relocs",
+        "-Clink-arg=--build-id=none",
+    ],
+    elf: 183,
+};
 
 /// What the loader's build has instead of the release profile, which is the compiler's: small, not fast.
 const LOADER_PROFILE: [(&str, &str); 3] = [("OPT_LEVEL", "z"), ("LTO", "fat"), ("CODEGEN_UNITS", "1")];
@@ -79,46 +113,54 @@ pub(crate) fn run(_args: &Args) -> Result<()> {
 /// Builds both, prints their sizes and checks the loader.
 pub(crate) fn check() -> Result<()> {
     let dist = build()?;
-    println!("{:<16} {:>10} {:>10}", "binary", "bytes", "gzip -9");
-    for binary in [&dist.compiler, &dist.loader] {
+    let aarch64 = build_loader(&AARCH64)?;
+    println!("{:<22} {:>10} {:>10}", "binary", "bytes", "gzip -9");
+    for binary in [&dist.compiler, &dist.loader, &aarch64] {
         let bytes = files::read(binary)?;
         let name = binary.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        println!("{name:<16} {:>10} {:>10}", bytes.len(), gzipped(&bytes)?);
+        println!("{name:<22} {:>10} {:>10}", bytes.len(), gzipped(&bytes)?);
     }
-    check_loader(&dist.loader)
+    check_loader(&aarch64, &AARCH64)?;
+    let size = gzipped(&check_loader(&dist.loader, &X86_64)?)?;
+    ensure!(
+        size <= LOADER_LIMIT_BYTES,
+        "the loader has {size} bytes gzipped, {} more than its limit of {LOADER_LIMIT_BYTES}",
+        size - LOADER_LIMIT_BYTES
+    );
+    Ok(())
 }
 
 /// Builds both binaries into `target/dist/`, however big they are.
 pub(crate) fn build() -> Result<Dist> {
-    Ok(Dist { loader: build_loader()?, compiler: build_compiler()? })
+    Ok(Dist { loader: build_loader(&X86_64)?, compiler: build_compiler()? })
 }
 
-/// Builds the loader into `target/dist/`.
-pub(crate) fn build_loader() -> Result<PathBuf> {
-    setup::need(&[Tool::Cc, Tool::MuslTarget, Tool::RustSrc])?;
-    let mut cargo = cargo("nodebpf-loader", LOADER_FLAGS)?;
-    cargo.args(["--target", MUSL, "-Zbuild-std=std,panic_abort", "-Zbuild-std-features=optimize_for_size"]);
+/// Builds the loader for `machine` into `target/dist/`.
+fn build_loader(machine: &Machine) -> Result<PathBuf> {
+    setup::need(&[Tool::Cc, Tool::MuslTarget, Tool::MuslTargetAarch64, Tool::RustSrc])?;
+    let mut cargo = cargo("nodebpf-loader", &[LOADER_FLAGS, machine.link].concat())?;
+    cargo.args(["--target", machine.target, "-Zbuild-std=std,panic_abort", "-Zbuild-std-features=optimize_for_size"]);
     cargo.env("RUSTC_BOOTSTRAP", "1");
     run::check(&mut cargo)?;
-    place(&Path::new(MUSL).join("release"), "nodebpf-loader")
+    place(&Path::new(machine.target).join("release"), "nodebpf-loader", machine.file)
 }
 
 /// Builds the compiler into `target/dist/`.
 pub(crate) fn build_compiler() -> Result<PathBuf> {
     setup::need(&[Tool::Cc])?;
     run::check(&mut cargo("nodebpf", &[])?)?;
-    place(Path::new("release"), "nodebpf")
+    place(Path::new("release"), "nodebpf", "nodebpf")
 }
 
-/// Copies a finished binary to `target/dist/`.
-fn place(folder: &Path, name: &str) -> Result<PathBuf> {
+/// Copies a finished binary to `target/dist/`, as `file`.
+fn place(folder: &Path, name: &str, file: &str) -> Result<PathBuf> {
     let _lock = files::lock("dist")?;
     let dist = run::root().join("target/dist");
     fs::create_dir_all(&dist)?;
     let from = target_folder(name).join(folder).join(name);
-    let to = dist.join(name);
+    let to = dist.join(file);
     // Under another name first: somebody may be running the old one.
-    let new = dist.join(format!("{name}.unfinished"));
+    let new = dist.join(format!("{file}.unfinished"));
     fs::copy(&from, &new).with_context(|| format!("copying `{}`", from.display()))?;
     fs::rename(&new, &to).with_context(|| format!("renaming `{}`", new.display()))?;
     Ok(to)
@@ -169,24 +211,21 @@ fn machine_paths() -> Result<Vec<(String, &'static str)>> {
         .map_err(|path| anyhow::anyhow!("the path {} must be text", path.display()))
 }
 
-fn check_loader(loader: &Path) -> Result<()> {
+/// Checks what must hold of a loader on any machine, and gives its bytes back.
+fn check_loader(loader: &Path, machine: &Machine) -> Result<Vec<u8>> {
     let bytes = files::read(loader)?;
     match has_interpreter(&bytes) {
         Some(false) => {}
         Some(true) => bail!("`{}` is not static: it names an interpreter", loader.display()),
         None => bail!("`{}` is no 64-bit ELF file", loader.display()),
     }
+    let found = bytes.get(0x12..).and_then(|rest| rest.first_chunk()).map(|two| u16::from_le_bytes(*two));
+    ensure!(found == Some(machine.elf), "`{}` is for machine {found:?}, not {}", loader.display(), machine.elf);
     for (path, _) in machine_paths()? {
         let found = bytes.windows(path.len()).any(|window| window == path.as_bytes());
         ensure!(!found, "`{}` holds a path of this machine: {path}", loader.display());
     }
-    let size = gzipped(&bytes)?;
-    ensure!(
-        size <= LOADER_LIMIT_BYTES,
-        "the loader has {size} bytes gzipped, {} more than its limit of {LOADER_LIMIT_BYTES}",
-        size - LOADER_LIMIT_BYTES
-    );
-    Ok(())
+    Ok(bytes)
 }
 
 /// Size of `bytes` after gzip, as a MachineConfig carries them.

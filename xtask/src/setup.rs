@@ -18,7 +18,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 use crate::{files, run};
-pub(crate) use table::{MUSL, Tool};
+pub(crate) use table::{MUSL, MUSL_AARCH64, Tool};
 use table::{Presence, Row, Source, TABLE};
 
 /// Options.

@@ -55,6 +55,7 @@ pub(crate) enum Tool {
     Bsdtar,
     /// Rust's static target.
     MuslTarget,
+    MuslTargetAarch64,
     /// Source of the Rust standard library.
     RustSrc,
 }
@@ -109,6 +110,9 @@ use Source::{Debian, RustComponent, RustTarget};
 
 /// The static target of the loader and of the guest tests.
 pub(crate) const MUSL: &str = "x86_64-unknown-linux-musl";
+
+/// The other machine type that the loader is built for.
+pub(crate) const MUSL_AARCH64: &str = "aarch64-unknown-linux-musl";
 
 /// All tools, one row each.
 pub(crate) const TABLE: &[Row] = &[
@@ -171,6 +175,13 @@ pub(crate) const TABLE: &[Row] = &[
     row(Tool::Script, Program("script"), Debian("bsdutils"), "test", "makes a terminal, to see colours"),
     row(Tool::Bsdtar, Program("bsdtar"), Debian("libarchive-tools"), "vm --kernel-rpm", "unpacks RPMs"),
     row(Tool::MuslTarget, RustLib(MUSL), RustTarget(MUSL), "dist, vm", "static programs of the node and the guest"),
+    row(
+        Tool::MuslTargetAarch64,
+        RustLib(MUSL_AARCH64),
+        RustTarget(MUSL_AARCH64),
+        "dist",
+        "the loader for aarch64 nodes",
+    ),
     row(
         Tool::RustSrc,
         RustLib("src/rust/library"),
