@@ -81,12 +81,7 @@ pub fn apply(kernel: &Kernel, paths: &Paths, node: &Node) -> Result<(Report, Exi
 }
 
 /// One run about some streams.
-pub fn apply_scope(
-    kernel: &Kernel,
-    paths: &Paths,
-    node: &Node,
-    scope: &Scope,
-) -> Result<(Report, Exit), CannotRun> {
+pub fn apply_scope(kernel: &Kernel, paths: &Paths, node: &Node, scope: &Scope) -> Result<(Report, Exit), CannotRun> {
     // First of all: whatever comes of this run, what happens from here on asks for the next one, and what cannot run
     // must not be started by it for ever.
     let _ = fs::remove_file(paths.dirty());

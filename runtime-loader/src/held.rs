@@ -153,11 +153,7 @@ pub fn release(paths: &Paths, streams: &SortedSet<StreamName>) -> io::Result<()>
     }
 }
 
-fn each(
-    dir: &Path,
-    streams: &SortedSet<StreamName>,
-    work: &mut dyn FnMut(&Path) -> io::Result<()>,
-) -> io::Result<()> {
+fn each(dir: &Path, streams: &SortedSet<StreamName>, work: &mut dyn FnMut(&Path) -> io::Result<()>) -> io::Result<()> {
     if streams.is_empty() {
         return work(&dir.join(ALL));
     }

@@ -52,9 +52,7 @@ pub fn run(kernel: &Kernel, paths: &Paths, order: &Order) -> Exit {
         }
         let lock = apply::lock(paths)?;
         let written = match &order.what {
-            What::Hold { detach, reason } => {
-                held::hold(paths, &order.streams, *detach, (&who(), now(), reason))
-            }
+            What::Hold { detach, reason } => held::hold(paths, &order.streams, *detach, (&who(), now(), reason)),
             What::Release => held::release(paths, &order.streams),
         };
         written.map_err(|error| apply::cannot_run(format!("{}: {error}", paths.held().display())))?;
