@@ -107,6 +107,10 @@ codes! {
     Locked = "NB1501", "another run holds the lock";
     /// Not root, or no BPF file system.
     CannotRun = "NB1502", "the loader cannot run here";
+    /// More streams than a journal line holds.
+    SummaryTooLong = "NB1510", "the journal line of the run had no room for its streams";
+    /// A map that `map dump` cannot show.
+    NoSuchMap = "NB1511", "there is no such map to show";
 }
 
 /// Exit codes of the loader; the highest of a run wins.

@@ -28,6 +28,7 @@ use nodeplan::{
 
 use crate::{
     converge,
+    dry::DryRun,
     kernel::{BPFFS, CallError, Kernel, Kind},
     maps,
     object::{Image, KernelBtf, Loaded, ObjectError, Request},
@@ -35,6 +36,7 @@ use crate::{
     program, read, report,
     state::{self, Version},
     stream::{self, Goal, Stream, Target},
+    verifier,
     verify::{self, Node},
     xdp::dispatcher::Dispatcher,
 };
@@ -76,6 +78,11 @@ pub fn require_kernel(kernel: &Kernel) -> Result<(), CannotRun> {
 
 /// One run.
 pub fn apply(kernel: &Kernel, paths: &Paths, node: &Node) -> Result<(Report, Exit), CannotRun> {
+    run(kernel, paths, node, None)
+}
+
+/// One run, or, with `dry`, one that loads and verifies all that is to be loaded, and attaches, pins and writes nothing.
+pub fn run(kernel: &Kernel, paths: &Paths, node: &Node, dry: Option<&DryRun>) -> Result<(Report, Exit), CannotRun> {
     require_kernel(kernel)?;
     let _lock = lock(paths)?;
     let trust = verify::trust(paths);
@@ -96,27 +103,40 @@ pub fn apply(kernel: &Kernel, paths: &Paths, node: &Node) -> Result<(Report, Exi
         paths,
         here: Architecture::from_machine(&node.machine),
         template: None,
+        dry,
     };
     for (name, stream) in &mut streams {
         loader.load(name, stream, trust.as_ref().ok());
     }
     drop(loader);
-    for leftover in converge::converge(kernel, &kernel_btf, &mut streams) {
-        report::log(4, &format!("{} left behind: {leftover}", Code::Undo.as_str()));
-    }
-    if !settle(kernel, paths, &mut streams) {
-        // Pins that could not be committed: back to what ran before.
-        converge::converge(kernel, &kernel_btf, &mut streams);
-        settle(kernel, paths, &mut streams);
+    if let Some(dry) = dry {
+        converge::rehearse(kernel, &mut streams).map_err(|error| cannot_run(error.to_string()))?;
+        dry.finish(kernel, &streams);
+    } else {
+        change(kernel, paths, &kernel_btf, &mut streams);
     }
     let mut report = report::build(kernel, node, verify::trust_report(&trust), &streams);
     report.problems = problems;
-    if let Err(error) = report::write(paths, &report) {
+    if dry.is_none()
+        && let Err(error) = report::write(paths, &report)
+    {
         report::log(4, &format!("writing {}: {error}", paths.report().display()));
     }
     let problems = if report.problems.is_empty() { Exit::Done } else { Exit::Refused };
     let exit = report.streams.iter().map(|one| one.state.exit(one.reason.as_ref().map(|reason| reason.code))).max();
     Ok((report, exit.unwrap_or(Exit::Done).max(problems)))
+}
+
+/// Attaches, and makes pins and records follow.
+fn change(kernel: &Kernel, paths: &Paths, kernel_btf: &KernelBtf, streams: &mut SortedMap<StreamName, Stream>) {
+    for leftover in converge::converge(kernel, kernel_btf, streams) {
+        report::log(4, &format!("{} left behind: {leftover}", Code::Undo.as_str()));
+    }
+    if !settle(kernel, paths, streams) {
+        // Pins that could not be committed: back to what ran before.
+        converge::converge(kernel, kernel_btf, streams);
+        settle(kernel, paths, streams);
+    }
 }
 
 /// Serialises runs, with a limit.
@@ -180,6 +200,8 @@ struct Load<'a> {
     here: Option<Architecture>,
     /// What extensions are loaded against: once, and only if there is one.
     template: Option<Dispatcher>,
+    /// What a dry run notes.
+    dry: Option<&'a DryRun>,
 }
 
 impl Load<'_> {
@@ -197,7 +219,7 @@ impl Load<'_> {
                 let left = stream.before.iter().any(|version| version.statement.is_none());
                 let first = stream.before.is_empty();
                 let dir = if first { paths::stream_pins(name) } else { paths::staged_pins(name) };
-                if !left {
+                if !left && self.dry.is_none() {
                     let _ = self.kernel.remove_dir(&dir);
                 }
                 stream.fail(reason);
@@ -227,6 +249,9 @@ impl Load<'_> {
         let max = trust.and_then(|trust| trust.document().owners.get(&plan.owner)?.limits.map_bytes);
         if let Some(max) = max {
             within(self.kernel, &loaded, max)?;
+        }
+        if let Some(dry) = self.dry {
+            return dry.hold(self.kernel, name, loaded, plan);
         }
         state::stage(self.kernel, name, loaded, plan)
             .map_err(|error| Reason { code: Code::Kernel, message: error.to_string() })
@@ -266,7 +291,7 @@ impl Load<'_> {
             Ok(None)
         };
         let called = template.map(|_| Kind { attach_type: 0, ..Kind::XDP });
-        let request = Request { programs: &kinds, maps: &verified.plan().maps, kept: &kept, called };
+        let request = Request { programs: &kinds, maps: &verified.plan().maps, kept: &kept, called, rehearsal: self.dry.map(|dry| dry.begin(name)) };
         let image = Image::parse(verified.object(digest), &globals);
         let result = image.and_then(|image| image.load(kernel, btf, &request));
         result.map_err(|error| load_reason(kernel, btf, self.paths, template, name, &error))
@@ -318,7 +343,7 @@ fn load_reason(
         return Reason { code: Code::FeatureMissing, message };
     }
     let log = paths.verifier_log(stream, program);
-    let line = report::last_useful_lines(&refused.log);
+    let line = verifier::refusal(&refused.log);
     let message = match read::write_atomically(&log, refused.log.as_bytes()) {
         Ok(()) => format!("program `{program}`: {line} ({}; whole log in {})", refused.error, log.display()),
         Err(_) => format!("program `{program}`: {line} ({})", refused.error),

@@ -24,6 +24,7 @@ Commands:
 Options of apply:
   --boot    Exit 0 whatever became of single streams
   --update  Exit by the table below (the default)
+  --dry-run Load and verify, attach nothing, print a table; or with --json
 
 Options of status:
   --json    Print the report as JSON
@@ -40,6 +41,7 @@ refused, 4 the node lacks a feature, 5 the kernel refused something,
 #[derive(Debug, PartialEq, Eq)]
 enum Command {
     Apply { boot: bool },
+    DryRun { json: bool },
     Status { json: bool },
     Version,
     Help,
@@ -74,6 +76,8 @@ fn parse(args: impl Iterator<Item = OsString>) -> Result<(Command, PathBuf), Str
     let command = match (command.as_str(), &options[..]) {
         ("apply", [] | ["--update"]) => Command::Apply { boot: false },
         ("apply", ["--boot"]) => Command::Apply { boot: true },
+        ("apply", ["--dry-run"]) => Command::DryRun { json: false },
+        ("apply", ["--dry-run", "--json"] | ["--json", "--dry-run"]) => Command::DryRun { json: true },
         ("status", []) => Command::Status { json: false },
         ("status", ["--json"]) => Command::Status { json: true },
         ("version", []) => Command::Version,
@@ -91,6 +95,7 @@ fn execute(command: &Command, paths: &Paths) -> Exit {
         Command::Help => print(HELP),
         Command::Version => print(&format!("nodebpf-loader {}\n", env!("CARGO_PKG_VERSION"))),
         Command::Apply { boot } => commands::apply::run(&kernel, paths, *boot),
+        Command::DryRun { json } => commands::apply::dry_run(&kernel, paths, *json),
         Command::Status { json } => commands::status::run(&kernel, paths, *json),
     }
 }
@@ -105,6 +110,7 @@ mod tests {
         for (line, want) in [
             ("apply", Command::Apply { boot: false }),
             ("apply --boot", Command::Apply { boot: true }),
+            ("apply --json --dry-run", Command::DryRun { json: true }),
             ("--root /x status --json", Command::Status { json: true }),
             ("--help", Command::Help),
             ("apply --help", Command::Help),

@@ -6,6 +6,9 @@ use nodeplan::{report::Exit, time::Timestamp};
 
 use crate::{
     apply::{self, CannotRun},
+    commands::show,
+    dry::DryRun,
+    journal,
     kernel::Kernel,
     paths::Paths,
     report,
@@ -17,8 +20,21 @@ pub fn run(kernel: &Kernel, paths: &Paths, boot: bool) -> Exit {
     match this_node(paths).and_then(|node| apply::apply(kernel, paths, &node)) {
         Ok((report, exit)) => {
             report::log_streams(&report);
+            journal::summary(&report);
             if boot { Exit::Done } else { exit }
         }
+        Err(cannot) => {
+            report::log(3, &cannot.to_string());
+            cannot.exit
+        }
+    }
+}
+
+/// Loads and verifies all that a run would, and attaches nothing. The exit is that of the run, as far as it can be told.
+pub fn dry_run(kernel: &Kernel, paths: &Paths, as_json: bool) -> Exit {
+    let dry = DryRun::default();
+    match this_node(paths).and_then(|node| apply::run(kernel, paths, &node, Some(&dry))) {
+        Ok((report, exit)) => exit.max(show(&dry.shown(&report), as_json)),
         Err(cannot) => {
             report::log(3, &cannot.to_string());
             cannot.exit

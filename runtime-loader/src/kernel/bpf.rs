@@ -14,6 +14,11 @@ use super::{Call, CallError, Kernel, attr};
 
 /// Largest verifier log that is asked for, in bytes.
 const LOG_BYTES: usize = 1024 * 1024;
+/// What the verifier says it did are a few lines; of a program with hundreds of functions one line gets long.
+const STATISTICS_BYTES: usize = 64 * 1024;
+/// `BPF_LOG_LEVEL1` and `BPF_LOG_STATS`, linux `include/linux/bpf_verifier.h`.
+const LOG_ALL: u32 = 1;
+const LOG_STATISTICS: u32 = 4;
 
 /// A map to be created.
 #[derive(Debug)]
@@ -55,6 +60,8 @@ pub struct ProgSpec<'a> {
     pub line_info: (&'a [u8], usize),
     /// What kind of program.
     pub kind: Kind<'a>,
+    /// Whether the verifier is asked what it did.
+    pub statistics: bool,
 }
 
 /// What kind of program, and what it is bound to when it is loaded.
@@ -233,21 +240,22 @@ impl Kernel {
         self.bpf((attr::MAP_FREEZE, "BPF_MAP_FREEZE"), "", &mut attr).map(drop)
     }
 
-    /// Loads a program; after a refusal once more with a log.
-    pub fn prog_load(&self, spec: &ProgSpec<'_>) -> Result<OwnedFd, LoadError> {
-        let error = match self.try_prog_load(spec, &mut []) {
-            Ok(fd) => return Ok(fd),
+    /// Loads a program; after a refusal once more with a log. The text is what the verifier says it did, if asked.
+    pub fn prog_load(&self, spec: &ProgSpec<'_>) -> Result<(OwnedFd, String), LoadError> {
+        let mut said = vec![0; if spec.statistics { STATISTICS_BYTES } else { 0 }];
+        let error = match self.try_prog_load(spec, LOG_STATISTICS, &mut said) {
+            Ok(fd) => return Ok((fd, text(&said))),
             Err(error) => error,
         };
         let mut log = vec![0; LOG_BYTES];
-        match self.try_prog_load(spec, &mut log) {
-            Ok(fd) => Ok(fd),
+        match self.try_prog_load(spec, LOG_ALL, &mut log) {
+            Ok(fd) => Ok((fd, String::new())),
             // ENOSPC only says that the log was longer; the first answer is the real one.
             Err(_) => Err(LoadError { error, log: text(&log) }),
         }
     }
 
-    fn try_prog_load(&self, spec: &ProgSpec<'_>, log: &mut [u8]) -> Call<OwnedFd> {
+    fn try_prog_load(&self, spec: &ProgSpec<'_>, level: u32, log: &mut [u8]) -> Call<OwnedFd> {
         let mut attr = attr::ProgLoad {
             prog_type: spec.kind.prog_type,
             expected_attach_type: spec.kind.attach_type,
@@ -272,7 +280,7 @@ impl Kernel {
             attr.attach_prog_fd = raw_fd(target);
         }
         if !log.is_empty() {
-            attr.log_level = 1;
+            attr.log_level = level;
             attr.log_size = count(log.len());
             attr.log_buf = log.as_mut_ptr() as u64;
         }

@@ -21,7 +21,7 @@ mod tests;
 
 use nodeplan::sorted::SortedMap;
 use std::{
-    cell::OnceCell,
+    cell::{OnceCell, RefCell},
     ffi::CStr,
     fmt, fs,
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
@@ -42,6 +42,7 @@ use self::{
 use crate::{
     kernel::{CallError, Kernel, Kind, LoadError, MapSpec, ProgSpec},
     maps::{self as plan_maps, Kept},
+    verifier,
 };
 
 pub(crate) use self::btf::Btf;
@@ -142,7 +143,13 @@ pub struct Request<'a> {
     pub kept: Kept<'a>,
     /// What the programs that extensions call become where the kernel takes no XDP programs for that.
     pub called: Option<Kind<'a>>,
+    /// Where the verifier's words about each program go, in a rehearsal: what it did, or why it refused. Then a refused
+    /// program does not keep the others from being looked at.
+    pub rehearsal: Option<&'a Rehearsal>,
 }
+
+/// What the verifier said about programs.
+pub type Rehearsal = RefCell<Vec<(ProgramName, Result<String, String>)>>;
 
 /// An object taken apart, borrowed from its bytes.
 #[derive(Debug)]
@@ -226,10 +233,19 @@ impl<'a> Image<'a> {
             }
             maps.push((map.name.to_owned(), fd));
         }
-        let mut node = Node { image: &self, kernel_btf, maps: &maps, candidates: Vec::new() };
+        let rehearsal = request.rehearsal;
+        let mut node = Node { image: &self, kernel_btf, maps: &maps, candidates: Vec::new(), rehearsal };
+        let mut refused = None;
         let mut programs = SortedMap::new();
         for (name, kind) in request.programs {
-            programs.insert((*name).clone(), self.load_program(kernel, name, btf, *kind, &mut node)?);
+            match self.load_program(kernel, name, btf, *kind, &mut node) {
+                Ok(fd) => drop(programs.insert((*name).clone(), fd)),
+                Err(error) if rehearsal.is_some() => refused = refused.or(Some(error)),
+                Err(error) => return Err(error),
+            }
+        }
+        if let Some(error) = refused {
+            return Err(error);
         }
         for (name, fd) in &maps {
             let Some(said) = plan_maps::said(request.maps, name) else { continue };
@@ -289,8 +305,17 @@ impl<'a> Image<'a> {
             func_info: (&code.func_info.0, code.func_info.1),
             line_info: (&code.line_info.0, code.line_info.1),
             kind,
+            statistics: node.rehearsal.is_some(),
         };
-        kernel.prog_load(&spec).map_err(|error| ObjectError::Program { program: name.to_string(), error })
+        let loaded = kernel.prog_load(&spec);
+        if let Some(list) = node.rehearsal {
+            let said = loaded.as_ref().map(|(_, said)| said.clone()).map_err(|error| verifier::refusal(&error.log));
+            list.borrow_mut().push((name.clone(), said));
+        }
+        match loaded {
+            Ok((fd, _)) => Ok(fd),
+            Err(error) => Err(ObjectError::Program { program: name.to_string(), error }),
+        }
     }
 
     /// The records of `.BTF.ext` about one section.
@@ -305,6 +330,7 @@ struct Node<'i, 'a> {
     kernel_btf: &'i KernelBtf,
     maps: &'i [(String, OwnedFd)],
     candidates: core::Candidates,
+    rehearsal: Option<&'i Rehearsal>,
 }
 
 impl link::Resolve for Node<'_, '_> {
