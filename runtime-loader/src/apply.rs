@@ -64,11 +64,14 @@ pub fn cannot_run(message: String) -> CannotRun {
     CannotRun { exit: Exit::CannotRun, reason: Reason { code: Code::CannotRun, message } }
 }
 
+/// Checks for root.
+pub fn require_root() -> Result<(), CannotRun> {
+    if read::effective_uid() == 0 { Ok(()) } else { Err(cannot_run("this needs root: run it with sudo".to_owned())) }
+}
+
 /// Checks what every command that touches the kernel needs.
 pub fn require_kernel(kernel: &Kernel) -> Result<(), CannotRun> {
-    if read::effective_uid() != 0 {
-        return Err(cannot_run("this needs root: run it with sudo".to_owned()));
-    }
+    require_root()?;
     match kernel.is_bpffs(Path::new(BPFFS)) {
         Ok(true) => Ok(()),
         Ok(false) => Err(cannot_run(format!("{BPFFS} is not a BPF file system: mount -t bpf bpf {BPFFS}"))),

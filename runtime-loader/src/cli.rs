@@ -5,7 +5,7 @@ use std::{ffi::OsString, path::PathBuf};
 use nodeplan::{report::Exit, text};
 
 use crate::{
-    commands::{self, print},
+    commands::{self, diag::Diag, print},
     kernel::Kernel,
     paths::Paths,
     report,
@@ -19,6 +19,10 @@ Usage: nodebpf-loader [--root DIR] <COMMAND>
 Commands:
   apply    Verify all bundles and bring the kernel to what they say
   status   Print what runs, and why not more
+  inventory
+           Print all eBPF of the node, where it is attached and whose it is
+  map dump STREAM MAP
+           Print the entries of a map, by their types; --json for tools
   version  Print the version
 
 Options of apply:
@@ -28,6 +32,8 @@ Options of apply:
 
 Options of status:
   --json    Print the report as JSON
+  --prometheus
+            Print metrics as text
 
 Options:
   --root DIR  Read and write files below DIR instead of /
@@ -38,11 +44,12 @@ refused, 4 the node lacks a feature, 5 the kernel refused something,
 6 a change could not be undone, 7 another run holds the lock
 ";
 
+const COMMANDS: &str = "apply, status, inventory, map dump and version";
+
 #[derive(Debug, PartialEq, Eq)]
 enum Command {
     Apply { boot: bool },
-    DryRun { json: bool },
-    Status { json: bool },
+    Diag(Diag),
     Version,
     Help,
 }
@@ -61,6 +68,7 @@ pub fn run(args: impl Iterator<Item = OsString>) -> Exit {
 
 fn parse(args: impl Iterator<Item = OsString>) -> Result<(Command, PathBuf), String> {
     let (mut root, mut command, mut options) = (PathBuf::from("/"), None, Vec::new());
+    let mut operands = Vec::new();
     let mut args = args.map(|arg| arg.into_string().map_err(|arg| format!("{} is not UTF-8", arg.display())));
     while let Some(arg) = args.next().transpose()? {
         match arg.as_str() {
@@ -68,23 +76,23 @@ fn parse(args: impl Iterator<Item = OsString>) -> Result<(Command, PathBuf), Str
             "--root" => root = PathBuf::from(args.next().transpose()?.ok_or("--root needs a directory")?),
             option if option.starts_with('-') => options.push(arg),
             _ if command.is_none() => command = Some(arg),
-            _ => return Err(format!("unexpected argument `{arg}`")),
+            _ => operands.push(arg),
         }
     }
-    let command = command.ok_or("a command is missing: apply, status or version")?;
-    let options: Vec<&str> = options.iter().map(String::as_str).collect();
-    let command = match (command.as_str(), &options[..]) {
+    let command = command.ok_or(format!("a command is missing: {COMMANDS}"))?;
+    let words: Vec<&str> = [&command].into_iter().chain(&operands).chain(&options).map(String::as_str).collect();
+    if let Some(diag) = Diag::parse(&words) {
+        return Ok((Command::Diag(diag), root));
+    }
+    let options = &words[1..];
+    let command = match (command.as_str(), options) {
         ("apply", [] | ["--update"]) => Command::Apply { boot: false },
         ("apply", ["--boot"]) => Command::Apply { boot: true },
-        ("apply", ["--dry-run"]) => Command::DryRun { json: false },
-        ("apply", ["--dry-run", "--json"] | ["--json", "--dry-run"]) => Command::DryRun { json: true },
-        ("status", []) => Command::Status { json: false },
-        ("status", ["--json"]) => Command::Status { json: true },
         ("version", []) => Command::Version,
-        ("apply" | "status" | "version", _) => {
+        ("apply" | "status" | "inventory" | "map" | "version", _) => {
             return Err(format!("{command} does not take {}", text::join(&mut options.iter().copied(), " ")));
         }
-        _ => return Err(format!("unknown command `{command}`; there are apply, status and version")),
+        _ => return Err(format!("unknown command `{command}`; there are {COMMANDS}")),
     };
     Ok((command, root))
 }
@@ -95,8 +103,7 @@ fn execute(command: &Command, paths: &Paths) -> Exit {
         Command::Help => print(HELP),
         Command::Version => print(&format!("nodebpf-loader {}\n", env!("CARGO_PKG_VERSION"))),
         Command::Apply { boot } => commands::apply::run(&kernel, paths, *boot),
-        Command::DryRun { json } => commands::apply::dry_run(&kernel, paths, *json),
-        Command::Status { json } => commands::status::run(&kernel, paths, *json),
+        Command::Diag(diag) => diag.run(&kernel, paths),
     }
 }
 
@@ -110,8 +117,7 @@ mod tests {
         for (line, want) in [
             ("apply", Command::Apply { boot: false }),
             ("apply --boot", Command::Apply { boot: true }),
-            ("apply --json --dry-run", Command::DryRun { json: true }),
-            ("--root /x status --json", Command::Status { json: true }),
+            ("--root /x status --json", Command::Diag(Diag::parse(&["status", "--json"]).unwrap())),
             ("--help", Command::Help),
             ("apply --help", Command::Help),
         ] {

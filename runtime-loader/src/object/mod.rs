@@ -16,6 +16,7 @@ mod elf;
 mod fix;
 mod link;
 mod maps;
+mod render;
 #[cfg(test)]
 mod tests;
 
@@ -45,7 +46,7 @@ use crate::{
     verifier,
 };
 
-pub(crate) use self::btf::Btf;
+pub(crate) use self::{btf::Btf, render::hex};
 
 /// `BPF_F_XDP_HAS_FRAGS`, linux `include/uapi/linux/bpf.h`.
 pub const F_XDP_HAS_FRAGS: u32 = 1 << 5;
@@ -126,6 +127,12 @@ impl KernelBtf {
     /// Id of the kernel's type definition `name`; tracepoints have one called `btf_trace_NAME`.
     pub fn typedef(&self, name: &str) -> Result<u32, ObjectError> {
         self.find(btf::TYPEDEF, name)
+    }
+
+    /// Name of a type, such as of a function.
+    pub fn name(&self, id: u32) -> Option<String> {
+        let btf = self.get().ok()?;
+        Some(btf.text(btf.get(id).name()).to_owned())
     }
 
     fn find(&self, kind: u32, name: &str) -> Read<u32> {
