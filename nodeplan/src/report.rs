@@ -115,6 +115,10 @@ codes! {
     StillHeld = "NB1504", "the stream stays held";
     /// The node goes on with its boot without a stream that it requires.
     Unsatisfied = "NB1505", "a required stream does not run";
+    /// More streams than a journal line holds.
+    SummaryTooLong = "NB1510", "the journal line of the run had no room for its streams";
+    /// A map that `map dump` cannot show.
+    NoSuchMap = "NB1511", "there is no such map to show";
 }
 
 /// Exit codes of the loader; the highest of a run wins.

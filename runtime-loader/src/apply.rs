@@ -28,6 +28,7 @@ use nodeplan::{
 
 use crate::{
     converge,
+    dry::DryRun,
     held::Holds,
     kernel::{BPFFS, CallError, Kernel, Kind},
     maps,
@@ -36,6 +37,7 @@ use crate::{
     program, read, report,
     state::{self, Version},
     stream::{self, Goal, Scope, Stream, Target},
+    verifier,
     verify::{self, Node},
     xdp::dispatcher::Dispatcher,
 };
@@ -63,11 +65,14 @@ pub fn cannot_run(message: String) -> CannotRun {
     CannotRun { exit: Exit::CannotRun, reason: Reason { code: Code::CannotRun, message } }
 }
 
+/// Checks for root.
+pub fn require_root() -> Result<(), CannotRun> {
+    if read::effective_uid() == 0 { Ok(()) } else { Err(cannot_run("this needs root: run it with sudo".to_owned())) }
+}
+
 /// Checks what every command that touches the kernel needs.
 pub fn require_kernel(kernel: &Kernel) -> Result<(), CannotRun> {
-    if read::effective_uid() != 0 {
-        return Err(cannot_run("this needs root: run it with sudo".to_owned()));
-    }
+    require_root()?;
     match kernel.is_bpffs(Path::new(BPFFS)) {
         Ok(true) => Ok(()),
         Ok(false) => Err(cannot_run(format!("{BPFFS} is not a BPF file system: mount -t bpf bpf {BPFFS}"))),
@@ -97,6 +102,23 @@ pub fn apply_locked(
     node: &Node,
     scope: &Scope,
     _lock: &RunLock,
+) -> Result<(Report, Exit), CannotRun> {
+    run(kernel, paths, node, scope, None)
+}
+
+/// A run that loads and verifies all that is to be loaded, and attaches, pins and writes nothing.
+pub fn rehearse(kernel: &Kernel, paths: &Paths, node: &Node, dry: &DryRun) -> Result<(Report, Exit), CannotRun> {
+    require_kernel(kernel)?;
+    let _lock = lock(paths)?;
+    run(kernel, paths, node, &Scope::All, Some(dry))
+}
+
+fn run(
+    kernel: &Kernel,
+    paths: &Paths,
+    node: &Node,
+    scope: &Scope,
+    dry: Option<&DryRun>,
 ) -> Result<(Report, Exit), CannotRun> {
     let trust = verify::trust(paths);
     let bundles = verify::bundles(paths, &trust, node);
@@ -128,18 +150,17 @@ pub fn apply_locked(
         paths,
         here: Architecture::from_machine(&node.machine),
         template: None,
+        dry,
     };
     for (name, stream) in &mut streams {
         loader.load(name, stream, trust.as_ref().ok());
     }
     drop(loader);
-    for leftover in converge::converge(kernel, &kernel_btf, &mut streams) {
-        report::log(4, &format!("{} left behind: {leftover}", Code::Undo.as_str()));
-    }
-    if !settle(kernel, paths, &mut streams) {
-        // Pins that could not be committed: back to what ran before.
-        converge::converge(kernel, &kernel_btf, &mut streams);
-        settle(kernel, paths, &mut streams);
+    if let Some(dry) = dry {
+        converge::rehearse(kernel, &mut streams).map_err(|error| cannot_run(error.to_string()))?;
+        dry.finish(kernel, &streams);
+    } else {
+        change(kernel, paths, &kernel_btf, &mut streams);
     }
     let mut report = report::build(kernel, node, verify::trust_report(&trust), &streams);
     report.problems = problems;
@@ -149,7 +170,9 @@ pub fn apply_locked(
     if *scope != Scope::All {
         report::keep_others(paths, &mut report);
     }
-    if let Err(error) = report::write(paths, &report) {
+    if dry.is_none()
+        && let Err(error) = report::write(paths, &report)
+    {
         report::log(4, &format!("writing {}: {error}", paths.report().display()));
     }
     let problems = if report.problems.is_empty() { Exit::Done } else { Exit::Refused };
@@ -159,6 +182,18 @@ pub fn apply_locked(
 /// Held while the node is looked at and changed.
 #[derive(Debug)]
 pub struct RunLock(#[expect(dead_code, reason = "held for its lock")] fs::File);
+
+/// Attaches, and makes pins and records follow.
+fn change(kernel: &Kernel, paths: &Paths, kernel_btf: &KernelBtf, streams: &mut SortedMap<StreamName, Stream>) {
+    for leftover in converge::converge(kernel, kernel_btf, streams) {
+        report::log(4, &format!("{} left behind: {leftover}", Code::Undo.as_str()));
+    }
+    if !settle(kernel, paths, streams) {
+        // Pins that could not be committed: back to what ran before.
+        converge::converge(kernel, kernel_btf, streams);
+        settle(kernel, paths, streams);
+    }
+}
 
 /// Serialises runs, with a limit.
 pub fn lock(paths: &Paths) -> Result<RunLock, CannotRun> {
@@ -221,6 +256,8 @@ struct Load<'a> {
     here: Option<Architecture>,
     /// What extensions are loaded against: once, and only if there is one.
     template: Option<Dispatcher>,
+    /// What a dry run notes.
+    dry: Option<&'a DryRun>,
 }
 
 impl Load<'_> {
@@ -236,7 +273,9 @@ impl Load<'_> {
                 // uncommitted, so the next run takes it away.
                 let first = stream.before.is_empty();
                 let staged = state::staged_dir(name, &stream.before);
-                let _ = self.kernel.remove_dir(&if first { paths::stream_pins(name) } else { staged });
+                if self.dry.is_none() {
+                    let _ = self.kernel.remove_dir(&if first { paths::stream_pins(name) } else { staged });
+                }
                 stream.fail(reason);
             }
         }
@@ -266,6 +305,9 @@ impl Load<'_> {
             within(self.kernel, &loaded, max)?;
         }
         maps::named_once(&loaded)?;
+        if let Some(dry) = self.dry {
+            return dry.hold(self.kernel, name, loaded, plan);
+        }
         state::stage(self.kernel, state::staged_dir(name, &stream.before), loaded, plan)
             .map_err(|error| Reason { code: Code::Kernel, message: error.to_string() })
     }
@@ -304,7 +346,13 @@ impl Load<'_> {
             Ok(None)
         };
         let called = template.map(|_| Kind { attach_type: 0, ..Kind::XDP });
-        let request = Request { programs: &kinds, maps: &verified.plan().maps, kept: &kept, called };
+        let request = Request {
+            programs: &kinds,
+            maps: &verified.plan().maps,
+            kept: &kept,
+            called,
+            rehearsal: self.dry.map(|dry| dry.begin(name)),
+        };
         let image = Image::parse(verified.object(digest), &globals);
         let result = image.and_then(|image| image.load(kernel, btf, &request));
         result.map_err(|error| load_reason(kernel, btf, self.paths, template, name, &error))
@@ -356,7 +404,7 @@ fn load_reason(
         return Reason { code: Code::FeatureMissing, message };
     }
     let log = paths.verifier_log(stream, program);
-    let line = report::last_useful_lines(&refused.log);
+    let line = verifier::refusal(&refused.log);
     let message = match read::write_atomically(&log, refused.log.as_bytes()) {
         Ok(()) => format!("program `{program}`: {line} ({}; whole log in {})", refused.error, log.display()),
         Err(_) => format!("program `{program}`: {line} ({})", refused.error),

@@ -8,6 +8,7 @@ use crate::{
     commands::{
         self,
         apply::Starter,
+        diag::Diag,
         hold::{Order, What},
         print,
     },
@@ -29,6 +30,10 @@ Commands:
   hold     Leave streams as they are until they are released
   release  Let the next runs change held streams again
   detach   Hold streams and detach what runs of them
+  inventory
+           Print all eBPF of the node, where it is attached and whose it is
+  map dump STREAM MAP
+           Print the entries of a map, by their types; --json for tools
   version  Print the version
 
 Options of apply:
@@ -36,9 +41,12 @@ Options of apply:
   --update  Exit by the table below (the default); started by a path
             or timer unit of systemd: exit 0
   --early   Only streams with `stage: early`
+  --dry-run Load and verify, attach nothing, print a table; or with --json
 
 Options of status:
   --json    Print the report as JSON
+  --prometheus
+            Print metrics as text
 
 Arguments of hold, release and detach:
   STREAM...      Names of streams
@@ -55,14 +63,14 @@ refused, 4 the node lacks a feature, 5 the kernel refused something,
 6 a change could not be undone, 7 another run holds the lock
 ";
 
-const COMMANDS: &str = "apply, gate, status, hold, release, detach and version";
+const COMMANDS: &str = "apply, gate, status, hold, release, detach, inventory, map dump and version";
 
 #[derive(Debug, PartialEq, Eq)]
 enum Command {
     Apply { boot: bool, early: bool },
+    Diag(Diag),
     Gate,
     Hold(Order),
-    Status { json: bool },
     Version,
     Help,
 }
@@ -97,6 +105,11 @@ impl Words {
         at.map(|at| self.options.remove(at)).is_some()
     }
 
+    /// What nobody has taken.
+    fn rest(&self) -> impl Iterator<Item = &str> {
+        self.options.iter().chain(&self.operands).chain(&self.reason).map(String::as_str)
+    }
+
     /// Streams of a command that needs names, or `--all`.
     fn streams(&mut self) -> Result<SortedSet<StreamName>, String> {
         let all = self.take("--all");
@@ -111,6 +124,13 @@ impl Words {
             _ => Ok(streams),
         }
     }
+}
+
+/// The command that only looks, if these words are one.
+fn looks(name: &str, words: &Words) -> Option<Diag> {
+    let shape = words.operands.iter().chain(&words.options).map(String::as_str);
+    let shape: Vec<&str> = [name].into_iter().chain(shape).collect();
+    Diag::parse(&shape).filter(|_| words.reason.is_none())
 }
 
 fn parse(args: impl Iterator<Item = OsString>) -> Result<(Command, PathBuf), String> {
@@ -128,6 +148,9 @@ fn parse(args: impl Iterator<Item = OsString>) -> Result<(Command, PathBuf), Str
     }
     let root = words.root.take().unwrap_or_else(|| PathBuf::from("/"));
     let name = words.command.take().ok_or_else(|| format!("a command is missing: {COMMANDS}"))?;
+    if let Some(diag) = looks(&name, &words) {
+        return Ok((Command::Diag(diag), root));
+    }
     let command = match name.as_str() {
         "apply" => {
             let (boot, update, early) = (words.take("--boot"), words.take("--update"), words.take("--early"));
@@ -143,12 +166,14 @@ fn parse(args: impl Iterator<Item = OsString>) -> Result<(Command, PathBuf), Str
             Command::Hold(Order { streams, what: What::Hold { detach, reason } })
         }
         "release" => Command::Hold(Order { streams: words.streams()?, what: What::Release }),
-        "status" => Command::Status { json: words.take("--json") },
+        "status" | "inventory" => {
+            return Err(format!("{name} does not take {}", text::join(&mut words.rest(), " ")));
+        }
+        "map" => return Err("map dump takes a stream, a map and perhaps --json".to_owned()),
         "version" => Command::Version,
         _ => return Err(format!("unknown command `{name}`; there are {COMMANDS}")),
     };
-    let left = words.options.iter().chain(&words.operands).chain(&words.reason);
-    let left = text::join(&mut left.map(String::as_str), " ");
+    let left = text::join(&mut words.rest(), " ");
     if left.is_empty() { Ok((command, root)) } else { Err(format!("{name} does not take {left}")) }
 }
 
@@ -163,7 +188,7 @@ fn execute(command: &Command, paths: &Paths) -> Exit {
         }
         Command::Gate => commands::gate::run(paths),
         Command::Hold(order) => commands::hold::run(&kernel, paths, order),
-        Command::Status { json } => commands::status::run(&kernel, paths, *json),
+        Command::Diag(diag) => diag.run(&kernel, paths),
     }
 }
 
@@ -190,7 +215,7 @@ mod tests {
             ("detach a", order(&["a"], hold(true, ""))),
             ("release --all", order(&[], What::Release)),
             ("release a", order(&["a"], What::Release)),
-            ("--root /x status --json", Command::Status { json: true }),
+            ("--root /x status --json", Command::Diag(Diag::parse(&["status", "--json"]).unwrap())),
             ("--help", Command::Help),
             ("apply --help", Command::Help),
         ] {

@@ -138,23 +138,10 @@ fn round(kernel: &Kernel, kernel_btf: &KernelBtf, streams: &Streams, trash: &mut
             programs.extend(target.version.programs.values().map(|program| (program.id, Rc::clone(&program.fd))));
         }
     }
-    let drop: SortedSet<u32> =
-        streams.values().filter(|stream| !matches!(stream.goal, Goal::Keep)).flat_map(Stream::program_ids).collect();
-    let mut steps = Vec::new();
-    for place in &places {
-        let mode = match agree_on_mode(place) {
-            Ok(mode) => mode,
-            Err(blame) => return Ok(blame),
-        };
-        let wanted: Vec<Member> = place.wanted.iter().map(|wanted| wanted.member.clone()).collect();
-        match chain::decide(&place.observed, &drop, &wanted, mode) {
-            Ok(Step::Nothing) => {}
-            Ok(step) => steps.push((place, step)),
-            Err(refused) => {
-                return Ok(blame(place, streams, Reason { code: refused.code, message: refused.message }));
-            }
-        }
-    }
+    let steps = match steps(&places, streams) {
+        Ok(steps) => steps,
+        Err(blame) => return Ok(blame),
+    };
     let mut staged = Vec::new();
     for (place, step) in &steps {
         let Step::Build { mode, members } = step else { continue };
@@ -179,6 +166,43 @@ fn round(kernel: &Kernel, kernel_btf: &KernelBtf, streams: &Streams, trash: &mut
         return Ok(Round::Blame(name, reason));
     }
     Ok(outcome)
+}
+
+/// What is to be done on each interface. Pure. The error is whom to blame.
+fn steps<'p>(places: &'p [Place], streams: &Streams) -> Result<Vec<(&'p Place, Step)>, Round> {
+    let drop: SortedSet<u32> =
+        streams.values().filter(|stream| !matches!(stream.goal, Goal::Keep)).flat_map(Stream::program_ids).collect();
+    let mut steps = Vec::new();
+    for place in places {
+        let mode = agree_on_mode(place)?;
+        let wanted: Vec<Member> = place.wanted.iter().map(|wanted| wanted.member.clone()).collect();
+        match chain::decide(&place.observed, &drop, &wanted, mode) {
+            Ok(Step::Nothing) => {}
+            Ok(step) => steps.push((place, step)),
+            Err(refused) => {
+                return Err(blame(place, streams, Reason { code: refused.code, message: refused.message }));
+            }
+        }
+    }
+    Ok(steps)
+}
+
+/// Decides as a round does, and changes nothing: streams that interfaces refuse fail.
+pub fn rehearse(kernel: &Kernel, streams: &mut Streams) -> Call<()> {
+    // As in `converge`, but that a race only costs another look.
+    for _ in 0..2 * streams.len() + MAX_RACES {
+        let interfaces = interfaces(kernel, streams)?;
+        let Ok((places, _)) = observe_all(kernel, &interfaces, streams)? else { continue };
+        match steps(&places, streams) {
+            Err(Round::Blame(name, reason)) => {
+                if let Some(stream) = streams.get_mut(&name) {
+                    stream.fail(reason);
+                }
+            }
+            _ => break,
+        }
+    }
+    Ok(())
 }
 
 /// The interfaces as the plans of these streams select them.

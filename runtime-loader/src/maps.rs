@@ -84,8 +84,7 @@ pub fn same_shape(kernel: &Kernel, a: &MapInfo, b: &MapInfo) -> Call<bool> {
 
 /// Bytes of keys and values that a map can come to hold, per-CPU values once for each CPU.
 pub fn memory(info: &MapInfo) -> u64 {
-    // The per-CPU types: hash 5, array 6, LRU hash 10, cgroup storage 21.
-    let copies = if matches!(info.map_type, 5 | 6 | 10 | 21) { state::possible_cpus() as u64 } else { 1 };
+    let copies = if info.is_per_cpu() { state::possible_cpus() as u64 } else { 1 };
     // A ring buffer (27) has no entries, and its size in bytes.
     let entry = if info.map_type == 27 { 1 } else { u64::from(info.key_size) + u64::from(info.value_size) * copies };
     u64::from(info.max_entries).saturating_mul(entry)

@@ -10,7 +10,6 @@ use nodeplan::{
     name::{IfName, ProgramName, StreamName},
     plan::NodePlan,
     report::{AttachmentReport, Code, REPORT_VERSION, Reason, Report, StreamReport, StreamState, TrustReport},
-    text,
 };
 
 use crate::{
@@ -20,6 +19,7 @@ use crate::{
     paths::{self, Paths},
     read,
     select::Interfaces,
+    show,
     state::{self, Version},
     stream::{Goal, Stream},
     verify::Node,
@@ -256,10 +256,10 @@ fn lost(one: &mut StreamReport) {
 /// The report as a table for people.
 pub fn table(report: &Report) -> String {
     let heads = ["STREAM", "REV", "STATE", "PLACE", "INTERFACE", "MODE", "PRIO", "PROGRAM", "ID"];
-    let mut rows = vec![heads.map(str::to_owned)];
+    let mut rows = vec![heads.map(str::to_owned).to_vec()];
     for one in &report.streams {
         let revision = one.revision.map_or("-".to_owned(), |revision| revision.to_string());
-        let mut row = ["-"; 9].map(str::to_owned);
+        let mut row = ["-"; 9].map(str::to_owned).to_vec();
         row[0] = one.stream.to_string();
         row[1] = revision;
         one.state.as_str().clone_into(&mut row[2]);
@@ -286,7 +286,7 @@ pub fn table(report: &Report) -> String {
             rows.push(row);
         }
     }
-    let mut out = align(&rows);
+    let mut out = show::align(&rows);
     for one in &report.streams {
         if let Some(reason) = &one.reason {
             let _ = writeln!(out, "{}: {} {}", one.stream, reason.code.as_str(), reason.message);
@@ -302,25 +302,6 @@ pub fn table(report: &Report) -> String {
         let _ = writeln!(out, "trust: {} {}", reason.code.as_str(), reason.message);
     }
     out
-}
-
-fn align(rows: &[[String; 9]]) -> String {
-    let mut widths = [0; 9];
-    for row in rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.len());
-        }
-    }
-    let mut text = String::new();
-    for row in rows {
-        let mut line = String::new();
-        for (width, cell) in widths.iter().zip(row) {
-            let _ = write!(line, "{cell:width$}  ");
-        }
-        text.push_str(line.trim_end());
-        text.push('\n');
-    }
-    text
 }
 
 /// One line for the journal, or for the terminal: with the priority prefix of sd-daemon(3) only where it is read.
@@ -370,33 +351,5 @@ pub fn log_streams(report: &Report) {
             _ => 6,
         };
         log(priority, &line);
-    }
-}
-
-/// What a verifier log says is wrong: its last lines that are neither statistics nor instructions nor source.
-pub fn last_useful_lines(log: &str) -> String {
-    let statistics = ["processed ", "verification time", "stack depth", "peak_states"];
-    let useful = |line: &&str| !line.trim().is_empty() && !statistics.iter().any(|word| line.starts_with(word));
-    let says = |line: &&str| !line.starts_with(|c: char| c.is_ascii_digit() || c == ';');
-    let mut lines: Vec<&str> = log.lines().rev().filter(useful).take(2).take_while(says).collect();
-    lines.reverse();
-    match &lines[..] {
-        [] => "the verifier gave no reason".to_owned(),
-        lines => text::join(&mut lines.iter().copied(), "; "),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_wrong_is_neither_statistics_nor_an_instruction() {
-        let log = "0: (61) r1 = *(u32 *)(r1 +0)\ninvalid access to packet, off=14 size=1\n\
-                   R1 offset is outside of the packet\nprocessed 2 insns\n\n";
-        let want = "invalid access to packet, off=14 size=1; R1 offset is outside of the packet";
-        assert_eq!(last_useful_lines(log), want);
-        assert_eq!(last_useful_lines("1: (95) exit\nR0 !read_ok\n"), "R0 !read_ok");
-        assert_eq!(last_useful_lines(""), "the verifier gave no reason");
     }
 }

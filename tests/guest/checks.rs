@@ -1,6 +1,7 @@
 //! The tests, by subject. Each file has its `TESTS`; `ALL` in `main.rs` names the files.
 
 pub(crate) mod chain;
+pub(crate) mod diag;
 pub(crate) mod example;
 pub(crate) mod freplace;
 pub(crate) mod held;

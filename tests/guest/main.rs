@@ -37,6 +37,7 @@ const ALL: &[&[Test]] = &[
     checks::chain::TESTS,
     checks::hostile::TESTS,
     checks::hooks::TESTS,
+    checks::diag::TESTS,
 ];
 
 const USAGE: &str = "usage: nodebpf-guest [--list] [--filter TEXT] [--lacks FEATURE]...";

@@ -9,6 +9,9 @@ use nodeplan::{
 
 use crate::{
     apply::{self, CannotRun},
+    commands::show,
+    dry::DryRun,
+    journal,
     kernel::Kernel,
     paths::Paths,
     report,
@@ -57,11 +60,24 @@ pub fn told(outcome: Result<(Report, Exit), CannotRun>) -> Result<Exit, Exit> {
     match outcome {
         Ok((report, exit)) => {
             report::log_streams(&report);
+            journal::summary(&report);
             Ok(exit)
         }
         Err(cannot) => {
             report::log(3, &cannot.to_string());
             Err(cannot.exit)
+        }
+    }
+}
+
+/// Loads and verifies all that a run would, and attaches nothing. The exit is that of the run, as far as it can be told.
+pub fn dry_run(kernel: &Kernel, paths: &Paths, as_json: bool) -> Exit {
+    let dry = DryRun::default();
+    match this_node(paths).and_then(|node| apply::rehearse(kernel, paths, &node, &dry)) {
+        Ok((report, exit)) => exit.max(show(&dry.shown(&report), as_json)),
+        Err(cannot) => {
+            report::log(3, &cannot.to_string());
+            cannot.exit
         }
     }
 }

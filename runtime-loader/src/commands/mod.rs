@@ -2,15 +2,29 @@
 //! not is a line on standard error.
 
 pub mod apply;
+pub mod diag;
 pub mod gate;
 pub mod hold;
+pub mod map;
 pub mod status;
 
 use std::io::{self, Write};
 
-use nodeplan::report::Exit;
+use nodeplan::{json::Value, report::Exit};
 
-use crate::report;
+use crate::{report, show};
+
+/// Prints a value.
+pub fn show(value: &Value, as_json: bool) -> Exit {
+    let mut out = String::new();
+    if as_json {
+        show::json(&mut out, value);
+        out.push('\n');
+    } else {
+        show::page(&mut out, value);
+    }
+    print(&out)
+}
 
 /// Prints data; a reader that went away is not an error.
 pub fn print(text: &str) -> Exit {

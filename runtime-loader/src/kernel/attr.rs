@@ -6,6 +6,7 @@
 pub(super) const MAP_CREATE: libc::c_int = 0;
 pub(super) const MAP_LOOKUP_ELEM: libc::c_int = 1;
 pub(super) const MAP_UPDATE_ELEM: libc::c_int = 2;
+pub(super) const MAP_GET_NEXT_KEY: libc::c_int = 4;
 pub(super) const PROG_LOAD: libc::c_int = 5;
 pub(super) const OBJ_PIN: libc::c_int = 6;
 pub(super) const OBJ_GET: libc::c_int = 7;
@@ -19,8 +20,6 @@ pub(super) const BTF_GET_FD_BY_ID: libc::c_int = 19;
 pub(super) const MAP_FREEZE: libc::c_int = 22;
 pub(super) const LINK_CREATE: libc::c_int = 28;
 pub(super) const LINK_UPDATE: libc::c_int = 29;
-pub(super) const LINK_GET_FD_BY_ID: libc::c_int = 30;
-pub(super) const LINK_GET_NEXT_ID: libc::c_int = 31;
 
 /// `enum bpf_link_type`.
 pub(super) const LINK_TYPE_CGROUP: u32 = 3;

@@ -14,6 +14,11 @@ use super::{Call, CallError, Kernel, attr};
 
 /// Largest verifier log that is asked for, in bytes.
 const LOG_BYTES: usize = 1024 * 1024;
+/// What the verifier says it did are a few lines; of a program with hundreds of functions one line gets long.
+const STATISTICS_BYTES: usize = 64 * 1024;
+/// `BPF_LOG_LEVEL1` and `BPF_LOG_STATS`, linux `include/linux/bpf_verifier.h`.
+const LOG_ALL: u32 = 1;
+const LOG_STATISTICS: u32 = 4;
 
 /// A map to be created.
 #[derive(Debug)]
@@ -55,6 +60,8 @@ pub struct ProgSpec<'a> {
     pub line_info: (&'a [u8], usize),
     /// What kind of program.
     pub kind: Kind<'a>,
+    /// Whether the verifier is asked what it did.
+    pub statistics: bool,
 }
 
 /// What kind of program, and what it is bound to when it is loaded.
@@ -100,6 +107,8 @@ pub struct LoadError {
 pub struct ProgInfo {
     /// Id.
     pub id: u32,
+    /// `enum bpf_prog_type`.
+    pub prog_type: u32,
     /// First 15 bytes of the name.
     pub name: String,
     /// Digest of the instructions.
@@ -115,6 +124,10 @@ pub struct ProgInfo {
 /// What the kernel says about a map.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MapInfo {
+    /// Id.
+    pub id: u32,
+    /// First 15 bytes of the name.
+    pub name: String,
     /// `enum bpf_map_type`.
     pub map_type: u32,
     /// Bytes of a key.
@@ -129,6 +142,13 @@ pub struct MapInfo {
     pub extra: u64,
     /// BTF id and in it the types of key and value; 0 for none.
     pub btf: [u32; 3],
+}
+
+impl MapInfo {
+    /// Whether it has one value for each CPU: hash 5, array 6, LRU hash 10, cgroup storage 21.
+    pub fn is_per_cpu(&self) -> bool {
+        matches!(self.map_type, 5 | 6 | 10 | 21)
+    }
 }
 
 pub(super) fn raw_fd(fd: BorrowedFd<'_>) -> u32 {
@@ -227,27 +247,47 @@ impl Kernel {
         self.bpf((attr::MAP_LOOKUP_ELEM, "BPF_MAP_LOOKUP_ELEM"), "", &mut attr).map(drop)
     }
 
+    /// Puts the key behind `key` into it, or the first one. `false`: there is none.
+    pub fn map_next_key(&self, map: BorrowedFd<'_>, first: bool, key: &mut [u8]) -> Call<bool> {
+        let mut next = vec![0; key.len()];
+        let mut attr = attr::MapElem {
+            map_fd: raw_fd(map),
+            key: if first { 0 } else { address(key) },
+            value: next.as_mut_ptr() as u64,
+            ..Default::default()
+        };
+        match self.bpf((attr::MAP_GET_NEXT_KEY, "BPF_MAP_GET_NEXT_KEY"), "", &mut attr) {
+            Err(error) if error.errno == libc::ENOENT => Ok(false),
+            Err(error) => Err(error),
+            Ok(_) => {
+                key.copy_from_slice(&next);
+                Ok(true)
+            }
+        }
+    }
+
     /// Makes a map read-only for user space.
     pub fn map_freeze(&self, map: BorrowedFd<'_>) -> Call<()> {
         let mut attr = attr::OneFd { fd: raw_fd(map) };
         self.bpf((attr::MAP_FREEZE, "BPF_MAP_FREEZE"), "", &mut attr).map(drop)
     }
 
-    /// Loads a program; after a refusal once more with a log.
-    pub fn prog_load(&self, spec: &ProgSpec<'_>) -> Result<OwnedFd, LoadError> {
-        let error = match self.try_prog_load(spec, &mut []) {
-            Ok(fd) => return Ok(fd),
+    /// Loads a program; after a refusal once more with a log. The text is what the verifier says it did, if asked.
+    pub fn prog_load(&self, spec: &ProgSpec<'_>) -> Result<(OwnedFd, String), LoadError> {
+        let mut said = vec![0; if spec.statistics { STATISTICS_BYTES } else { 0 }];
+        let error = match self.try_prog_load(spec, LOG_STATISTICS, &mut said) {
+            Ok(fd) => return Ok((fd, text(&said))),
             Err(error) => error,
         };
         let mut log = vec![0; LOG_BYTES];
-        match self.try_prog_load(spec, &mut log) {
-            Ok(fd) => Ok(fd),
+        match self.try_prog_load(spec, LOG_ALL, &mut log) {
+            Ok(fd) => Ok((fd, String::new())),
             // ENOSPC only says that the log was longer; the first answer is the real one.
             Err(_) => Err(LoadError { error, log: text(&log) }),
         }
     }
 
-    fn try_prog_load(&self, spec: &ProgSpec<'_>, log: &mut [u8]) -> Call<OwnedFd> {
+    fn try_prog_load(&self, spec: &ProgSpec<'_>, level: u32, log: &mut [u8]) -> Call<OwnedFd> {
         let mut attr = attr::ProgLoad {
             prog_type: spec.kind.prog_type,
             expected_attach_type: spec.kind.attach_type,
@@ -272,7 +312,7 @@ impl Kernel {
             attr.attach_prog_fd = raw_fd(target);
         }
         if !log.is_empty() {
-            attr.log_level = 1;
+            attr.log_level = level;
             attr.log_size = count(log.len());
             attr.log_buf = log.as_mut_ptr() as u64;
         }
@@ -341,6 +381,7 @@ impl Kernel {
         map_ids.truncate(info.nr_map_ids as usize);
         Ok(ProgInfo {
             id: info.id,
+            prog_type: info.prog_type,
             name: text(&info.name),
             tag: info.tag,
             load_time: info.load_time,
@@ -354,6 +395,8 @@ impl Kernel {
         let mut info = attr::MapInfo::default();
         self.info(fd, &mut info)?;
         Ok(MapInfo {
+            id: info.id,
+            name: text(&info.name),
             map_type: info.map_type,
             key_size: info.key_size,
             value_size: info.value_size,
@@ -383,29 +426,5 @@ impl Kernel {
         let mut info = attr::LinkInfo::default();
         self.info(link, &mut info)?;
         Ok(info.target_obj_id)
-    }
-
-    /// Id of the `bpf_link` that holds XDP on an interface with program `prog_id`, if one does.
-    pub fn xdp_link_on(&self, ifindex: u32, prog_id: u32) -> Call<Option<u32>> {
-        use std::os::fd::AsFd;
-        let mut id = 0;
-        loop {
-            let mut next = attr::ById { id, ..Default::default() };
-            match self.bpf((attr::LINK_GET_NEXT_ID, "BPF_LINK_GET_NEXT_ID"), "", &mut next) {
-                Ok(_) => id = next.next_id,
-                Err(error) if error.errno == libc::ENOENT => return Ok(None),
-                Err(error) => return Err(error),
-            }
-            let mut attr = attr::ById { id, ..Default::default() };
-            let command = (attr::LINK_GET_FD_BY_ID, "BPF_LINK_GET_FD_BY_ID");
-            let Ok(fd) = self.bpf_fd(command, &id.to_string(), &mut attr) else {
-                continue; // gone between the two calls
-            };
-            let mut info = attr::LinkInfo::default();
-            self.info(fd.as_fd(), &mut info)?;
-            if info.link_type == attr::LINK_TYPE_XDP && info.word0 == ifindex && info.prog_id == prog_id {
-                return Ok(Some(info.id));
-            }
-        }
     }
 }

@@ -11,13 +11,17 @@ mod bpf;
 mod bpffs;
 mod links;
 mod netlink;
+mod objects;
+mod process;
 
 use std::{fmt, io};
 
 pub use bpf::{Kind, LoadError, MapInfo, MapSpec, ProgInfo, ProgSpec};
 pub use bpffs::{BPFFS, DirLock};
 pub use links::{LinkInfo, List, Neighbour, PerfEvent, Position};
-pub use netlink::{DefaultRoute, Interface, SwapError, XdpAttached, XdpState};
+pub use netlink::{DefaultRoute, Filter, Interface, SwapError, XdpAttached, XdpState};
+pub use objects::{LinkDetail, Listed};
+pub use process::read_link;
 
 /// Handle to the running kernel.
 #[derive(Debug, Default)]

@@ -22,6 +22,12 @@ const NLM_F_ACK: u16 = 0x04;
 const NLM_F_DUMP: u16 = 0x300;
 const NLA_F_NESTED: u16 = 0x8000;
 const NLA_TYPE_MASK: u16 = 0x3fff;
+const RTM_GETQDISC: u16 = 38;
+const RTM_GETTFILTER: u16 = 46;
+const TCMSG_BYTES: usize = 20;
+const TCA_KIND: u16 = 1;
+const TCA_OPTIONS: u16 = 2;
+const TCA_BPF_ID: u16 = 11;
 const RTM_NEWROUTE: u16 = 24;
 const RTM_GETROUTE: u16 = 26;
 const IFLA_ADDRESS: u16 = 1;
@@ -83,6 +89,21 @@ pub struct DefaultRoute {
     pub ifindex: u32,
 }
 
+/// A filter that runs a program, below a qdisc.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Filter {
+    /// Index of the interface.
+    pub ifindex: u32,
+    /// What it hangs on: the place of `clsact`, or a qdisc.
+    pub parent: u32,
+    /// Lower runs first.
+    pub priority: u32,
+    /// Handle.
+    pub handle: u32,
+    /// Id of its program.
+    pub prog_id: u32,
+}
+
 /// XDP on an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum XdpState {
@@ -125,6 +146,14 @@ impl Message {
         bytes[8..12].copy_from_slice(&1u32.to_ne_bytes()); // sequence number
         bytes[20..24].copy_from_slice(&ifindex.to_ne_bytes());
         Self(bytes)
+    }
+
+    /// A request for all of something below `parent`: a `struct tcmsg` has 4 bytes more than the other header.
+    fn traffic(kind: u16, ifindex: u32, parent: u32) -> Vec<u8> {
+        let mut message = Self::new(kind, NLM_F_DUMP, ifindex);
+        message.0[28..32].copy_from_slice(&parent.to_ne_bytes());
+        message.0.extend_from_slice(&[0; 4]);
+        message.finish()
     }
 
     fn attribute(&mut self, kind: u16, value: &[u8]) {
@@ -221,6 +250,42 @@ fn parse_route(body: &[u8]) -> Option<DefaultRoute> {
     (route.ifindex != 0).then_some(route)
 }
 
+/// Of a qdisc what filters may hang on: interface and parent. Handle 0 is the default one, which takes none.
+fn parse_qdisc(body: &[u8]) -> Option<Vec<(u32, u32)>> {
+    let (ifindex, handle) = (u32_at(body, 4)?, u32_at(body, 8)?);
+    let (_, kind) = attributes(body.get(TCMSG_BYTES..)?).find(|(kind, _)| *kind == TCA_KIND)?;
+    Some(match kind {
+        // `TC_H_MIN_INGRESS` and `TC_H_MIN_EGRESS`, linux `include/uapi/linux/pkt_sched.h`.
+        b"clsact\0" => vec![(ifindex, handle | 0xfff2), (ifindex, handle | 0xfff3)],
+        _ if handle == 0 => Vec::new(),
+        _ => vec![(ifindex, handle)],
+    })
+}
+
+fn parse_filter(body: &[u8]) -> Option<Filter> {
+    let (mut is_bpf, mut prog_id) = (false, None);
+    for (kind, value) in attributes(body.get(TCMSG_BYTES..)?) {
+        match kind {
+            TCA_KIND => is_bpf = value == b"bpf\0",
+            TCA_OPTIONS => {
+                prog_id = attributes(value).find(|(kind, _)| *kind == TCA_BPF_ID).and_then(|(_, id)| u32_at(id, 0));
+            }
+            _ => {}
+        }
+    }
+    let filter = |prog_id| {
+        let priority = u32_at(body, 16)? >> 16;
+        Some(Filter {
+            ifindex: u32_at(body, 4)?,
+            parent: u32_at(body, 12)?,
+            priority,
+            handle: u32_at(body, 8)?,
+            prog_id,
+        })
+    };
+    filter(prog_id.filter(|_| is_bpf)?)
+}
+
 fn parse_xdp(nested: &[u8]) -> XdpState {
     let (mut attached, mut prog, mut drv, mut skb) = (0, None, None, None);
     for (kind, value) in attributes(nested) {
@@ -262,7 +327,8 @@ fn talk(request: &[u8], mut each: impl FnMut(u16, &[u8])) -> io::Result<()> {
     if sent < 0 {
         return Err(io::Error::last_os_error());
     }
-    let mut buffer = vec![0u8; 128 * 1024];
+    // On the stack: memory is never freed, and an inventory talks to many namespaces. Dumps come in 32 KiB at most.
+    let mut buffer = [0u8; 64 * 1024];
     loop {
         // SAFETY: the kernel writes at most `buffer.len()` bytes to `buffer`.
         let got = unsafe { libc::recv(socket.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), 0) };
@@ -310,6 +376,22 @@ impl Kernel {
         .map_err(io_call("RTM_GETROUTE"))?;
         routes.sort_unstable();
         Ok(routes)
+    }
+
+    /// Filters of `cls_bpf` on all interfaces of this network namespace.
+    pub fn filters(&self) -> Call<Vec<Filter>> {
+        self.enter("RTM_GETQDISC")?;
+        let mut parents = Vec::new();
+        let qdiscs = Message::traffic(RTM_GETQDISC, 0, 0);
+        talk(&qdiscs, |_, body| parents.extend(parse_qdisc(body).into_iter().flatten()))
+            .map_err(io_call("RTM_GETQDISC"))?;
+        let mut filters = Vec::new();
+        for (ifindex, parent) in parents {
+            self.enter("RTM_GETTFILTER")?;
+            talk(&Message::traffic(RTM_GETTFILTER, ifindex, parent), |_, body| filters.extend(parse_filter(body)))
+                .map_err(io_call("RTM_GETTFILTER"))?;
+        }
+        Ok(filters)
     }
 
     /// Name of the driver of an interface, as `ethtool -i` shows it; empty if it has none.

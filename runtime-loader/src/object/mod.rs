@@ -16,12 +16,13 @@ mod elf;
 mod fix;
 mod link;
 mod maps;
+mod render;
 #[cfg(test)]
 mod tests;
 
 use nodeplan::sorted::SortedMap;
 use std::{
-    cell::OnceCell,
+    cell::{OnceCell, RefCell},
     ffi::CStr,
     fmt, fs,
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
@@ -42,9 +43,10 @@ use self::{
 use crate::{
     kernel::{CallError, Kernel, Kind, LoadError, MapSpec, ProgSpec},
     maps::{self as plan_maps, Kept},
+    verifier,
 };
 
-pub(crate) use self::btf::Btf;
+pub(crate) use self::{btf::Btf, render::hex};
 
 /// `BPF_F_XDP_HAS_FRAGS`, linux `include/uapi/linux/bpf.h`.
 pub const F_XDP_HAS_FRAGS: u32 = 1 << 5;
@@ -127,6 +129,12 @@ impl KernelBtf {
         self.find(btf::TYPEDEF, name)
     }
 
+    /// Name of a type, such as of a function.
+    pub fn name(&self, id: u32) -> Option<String> {
+        let btf = self.get().ok()?;
+        Some(btf.text(btf.get(id).name()).to_owned())
+    }
+
     fn find(&self, kind: u32, name: &str) -> Read<u32> {
         self.get()?.find(kind, name).ok_or_else(|| broken("the kernel's types have no", name))
     }
@@ -142,7 +150,13 @@ pub struct Request<'a> {
     pub kept: Kept<'a>,
     /// What the programs that extensions call become where the kernel takes no XDP programs for that.
     pub called: Option<Kind<'a>>,
+    /// Where the verifier's words about each program go, in a rehearsal: what it did, or why it refused. Then a refused
+    /// program does not keep the others from being looked at.
+    pub rehearsal: Option<&'a Rehearsal>,
 }
+
+/// What the verifier said about programs.
+pub type Rehearsal = RefCell<Vec<(ProgramName, Result<String, String>)>>;
 
 /// An object taken apart, borrowed from its bytes.
 #[derive(Debug)]
@@ -226,10 +240,19 @@ impl<'a> Image<'a> {
             }
             maps.push((map.name.to_owned(), fd));
         }
-        let mut node = Node { image: &self, kernel_btf, maps: &maps, candidates: Vec::new() };
+        let rehearsal = request.rehearsal;
+        let mut node = Node { image: &self, kernel_btf, maps: &maps, candidates: Vec::new(), rehearsal };
+        let mut refused = None;
         let mut programs = SortedMap::new();
         for (name, kind) in request.programs {
-            programs.insert((*name).clone(), self.load_program(kernel, name, btf, *kind, &mut node)?);
+            match self.load_program(kernel, name, btf, *kind, &mut node) {
+                Ok(fd) => drop(programs.insert((*name).clone(), fd)),
+                Err(error) if rehearsal.is_some() => refused = refused.or(Some(error)),
+                Err(error) => return Err(error),
+            }
+        }
+        if let Some(error) = refused {
+            return Err(error);
         }
         for (name, fd) in &maps {
             let Some(said) = plan_maps::said(request.maps, name) else { continue };
@@ -289,8 +312,17 @@ impl<'a> Image<'a> {
             func_info: (&code.func_info.0, code.func_info.1),
             line_info: (&code.line_info.0, code.line_info.1),
             kind,
+            statistics: node.rehearsal.is_some(),
         };
-        kernel.prog_load(&spec).map_err(|error| ObjectError::Program { program: name.to_string(), error })
+        let loaded = kernel.prog_load(&spec);
+        if let Some(list) = node.rehearsal {
+            let said = loaded.as_ref().map(|(_, said)| said.clone()).map_err(|error| verifier::refusal(&error.log));
+            list.borrow_mut().push((name.clone(), said));
+        }
+        match loaded {
+            Ok((fd, _)) => Ok(fd),
+            Err(error) => Err(ObjectError::Program { program: name.to_string(), error }),
+        }
     }
 
     /// The records of `.BTF.ext` about one section.
@@ -305,6 +337,7 @@ struct Node<'i, 'a> {
     kernel_btf: &'i KernelBtf,
     maps: &'i [(String, OwnedFd)],
     candidates: core::Candidates,
+    rehearsal: Option<&'i Rehearsal>,
 }
 
 impl link::Resolve for Node<'_, '_> {

@@ -1,0 +1,109 @@
+//! `map dump`: the entries of a stream's map, by their types.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use nodeplan::{
+    json::Value,
+    report::{Code, Exit, Reason},
+};
+
+use super::show;
+use crate::{
+    apply,
+    kernel::{Call, Kernel, MapInfo},
+    object::{Btf, hex},
+    paths, report,
+    show::{number, object, text},
+    state,
+};
+
+/// Most entries that are shown.
+const MAX_ENTRIES: u32 = 65_536;
+
+/// Map types without keys to walk: queue, stack, ring buffers, bloom filter, arena; and storages, whose keys are no bytes.
+const WITHOUT_KEYS: &[u32] = &[19, 21, 22, 23, 24, 26, 27, 28, 29, 30, 31, 32, 33];
+
+/// Prints a map.
+pub fn dump(kernel: &Kernel, stream: &str, map: &str, as_json: bool) -> Exit {
+    match apply::require_kernel(kernel).map_err(|cannot| cannot.reason).and_then(|()| read(kernel, stream, map)) {
+        Ok(value) => show(&value, as_json),
+        Err(Reason { code, message }) => {
+            report::log(3, &format!("{} {message}", code.as_str()));
+            Exit::CannotRun
+        }
+    }
+}
+
+fn read(kernel: &Kernel, stream: &str, name: &str) -> Result<Value, Reason> {
+    let call = |error: crate::kernel::CallError| Reason { code: Code::Kernel, message: error.to_string() };
+    let absent = |what: &str| Reason {
+        code: Code::NoSuchMap,
+        message: format!("stream `{stream}` has {what} `{name}`; nodebpf-loader inventory lists what there is"),
+    };
+    let fd = find(kernel, stream, name).map_err(call)?.ok_or_else(|| absent("no map"))?;
+    let info = kernel.map_info(fd.as_fd()).map_err(call)?;
+    if WITHOUT_KEYS.contains(&info.map_type) {
+        return Err(absent("no keys to walk in"));
+    }
+    entries(kernel, &fd, &info).map_err(call)
+}
+
+/// The map in the version that runs.
+fn find(kernel: &Kernel, stream: &str, map: &str) -> Call<Option<OwnedFd>> {
+    // Names from the command line are looked for among those that are there: no path is made of them.
+    let dir = paths::pins();
+    for stream in kernel.names(&dir)?.iter().filter(|one| *one == stream) {
+        let dir = dir.join(stream);
+        for version in kernel.names(&dir)? {
+            let dir = dir.join(version).join("maps");
+            if kernel.names(&dir)?.iter().any(|one| one == map) {
+                return kernel.open_pin(&dir.join(map)).map(Some);
+            }
+        }
+    }
+    Ok(None)
+}
+
+fn entries(kernel: &Kernel, fd: &OwnedFd, info: &MapInfo) -> Call<Value> {
+    let btf = match info.btf[0] {
+        0 => None,
+        id => Btf::parse(kernel.btf_bytes(id)?),
+    };
+    let typed = |at: usize, bytes: &[u8]| match &btf {
+        Some(btf) => btf.render(info.btf[at], bytes),
+        None => hex(bytes),
+    };
+    let size = info.value_size as usize;
+    let copies = if info.is_per_cpu() { state::possible_cpus() } else { 1 };
+    let stride = size.next_multiple_of(8);
+    let mut value = vec![0; (stride * copies).max(8)];
+    let mut key = vec![0; info.key_size as usize];
+    let (mut first, mut list, mut left) = (true, Vec::new(), info.max_entries);
+    while kernel.map_next_key(fd.as_fd(), first, &mut key)? {
+        first = false;
+        // A hash that changes meanwhile may begin anew for ever.
+        if left == 0 || list.len() >= MAX_ENTRIES as usize {
+            report::log(4, &format!("only the first {} entries are shown", list.len()));
+            break;
+        }
+        left -= 1;
+        let mut row = vec![("key", typed(1, &key))];
+        match kernel.map_lookup(fd.as_fd(), &key, &mut value) {
+            Ok(()) if copies > 1 || info.is_per_cpu() => {
+                let each = value.chunks(stride).take(copies);
+                let each = each.map(|one| typed(2, one.get(..size).unwrap_or_default()));
+                row.push(("values", Value::List(each.collect())));
+            }
+            Ok(()) => row.push(("value", typed(2, value.get(..size).unwrap_or_default()))),
+            // An empty slot of an array of programs, or gone meanwhile.
+            Err(error) if error.errno == libc::ENOENT => continue,
+            Err(error) => row.push(("error", text(&error.to_string()))),
+        }
+        list.push(object(row));
+    }
+    Ok(object(vec![
+        ("type", number(info.map_type.into())),
+        ("maxEntries", number(info.max_entries.into())),
+        ("entries", Value::List(list)),
+    ]))
+}

@@ -1,0 +1,34 @@
+//! Namespaces of this process, and links in /proc.
+#![expect(unsafe_code, reason = "setns(2), unshare(2), readlink(2)")]
+
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use super::{Call, CallError, Kernel};
+
+impl Kernel {
+    /// Moves this process into a network namespace.
+    pub fn enter_network(&self, namespace: BorrowedFd<'_>) -> Call<()> {
+        self.enter("setns")?;
+        // SAFETY: no pointers; the descriptor is open.
+        let result = unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWNET) };
+        if result == 0 { Ok(()) } else { Err(CallError::last("setns", "")) }
+    }
+
+    /// Gives this process a network of its own.
+    pub fn private_network(&self) -> Call<()> {
+        self.enter("unshare")?;
+        // SAFETY: no pointers.
+        let result = unsafe { libc::unshare(libc::CLONE_NEWNET) };
+        if result == 0 { Ok(()) } else { Err(CallError::last("unshare", "CLONE_NEWNET")) }
+    }
+}
+
+/// Where a symbolic link leads, into a buffer of the caller: there are tens of thousands of them, and memory is never
+/// freed. `path` gets a closing NUL for the call. Empty if it cannot be read.
+pub fn read_link<'b>(path: &mut Vec<u8>, buffer: &'b mut [u8; 64]) -> &'b [u8] {
+    path.push(0);
+    // SAFETY: `path` ends with NUL, and the kernel writes at most the buffer's length.
+    let len = unsafe { libc::readlink(path.as_ptr().cast(), buffer.as_mut_ptr().cast(), buffer.len()) };
+    path.pop();
+    buffer.get(..usize::try_from(len).unwrap_or_default()).unwrap_or_default()
+}
