@@ -99,3 +99,112 @@ impl Recovery {
         (item.severity == Severity::Error && span.file == self.file).then_some(span.start)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{diag::Code, manifest, source::SourceMap};
+
+    const MANIFEST: &str = "\
+apiVersion: nodebpf.io/v1alpha1
+kind: BpfManifest
+metadata: {name: netops-a, owner: netops, revision: 3}
+spec:
+  intent: bug-patch
+  reference: OCPBUGS-1
+  pools: [worker, edge]
+  expires: 2027-03-31T00:00:00Z
+  appliesTo: {kernel: \">=5\", ocp: \">=4.16\"}
+  programs:
+    - name: first
+      object: first.bpf.o
+      globals: {limit: 1, other: 2}
+      attach:
+        - xdp: {interfaces: [{name: ens5}], priority: 500}
+        - tc: {interfaces: [{name: ens5}], direction: ingress, priority: 500, verdicts: [next]}
+    - name: second
+      object: {amd64: a.o, arm64: b.o}
+      attach: [{lsm: {hook: file_open}}]
+  maps:
+    node_ips: {entries: [{key: 10.0.0.1, value: 1}]}
+    events: {consumer: agent}
+";
+
+    fn start(text: &str) -> (SourceMap, Recovery) {
+        let (mut sources, mut diags) = (SourceMap::default(), Diagnostics::default());
+        let (file, node) = manifest::tree("bpf.yaml", text.as_bytes(), &mut sources, &mut diags);
+        (sources, Recovery::new(file, node.unwrap(), !diags.has_errors()))
+    }
+
+    fn decode(recovery: &Recovery, sources: &SourceMap) -> Option<manifest::raw::Manifest> {
+        let mut diags = Diagnostics::default();
+        let manifest = manifest::decode(recovery.node(), recovery.file(), sources, &mut diags);
+        manifest.filter(|_| !diags.has_errors())
+    }
+
+    /// An error at any byte, or at any two of them, takes out something and leaves a manifest that decodes.
+    #[test]
+    fn an_error_anywhere_leaves_a_manifest() {
+        let length = u32::try_from(MANIFEST.len()).unwrap();
+        for at in 0..length {
+            let (sources, mut recovery) = start(MANIFEST);
+            recovery.prune(&[at]);
+            assert!(decode(&recovery, &sources).is_some(), "at {at}");
+            let other = (at * 7919 + 13) % length;
+            recovery.prune(&[at.min(other), at.max(other)]);
+            assert!(decode(&recovery, &sources).is_some(), "at {at} and {other}");
+        }
+    }
+
+    /// Each round takes something out, so that the rounds end.
+    #[test]
+    fn rounds_end() {
+        let marks: Vec<u32> = (0..u32::try_from(MANIFEST.len()).unwrap()).collect();
+        let (sources, mut recovery) = start(MANIFEST);
+        assert!(recovery.prune(&marks));
+        assert!(!recovery.prune(&marks), "nothing is left to be taken out");
+        let manifest = decode(&recovery, &sources).unwrap();
+        assert!(manifest.spec.programs.value.is_empty() && !recovery.has_identity());
+    }
+
+    /// What is taken out is the smallest part that can be judged for itself.
+    #[test]
+    fn neighbours_stay() {
+        let place = |words: &str| u32::try_from(MANIFEST.find(words).unwrap()).unwrap();
+        let (sources, mut recovery) = start(MANIFEST);
+        let mut marks = ["edge", "limit", "direction", "10.0.0.1", "a.o", "OCPBUGS", "\">=5"].map(place);
+        marks.sort_unstable();
+        assert!(recovery.prune(&marks));
+        let spec = decode(&recovery, &sources).unwrap().spec;
+        let [program] = spec.programs.value.as_slice() else { panic!("{:?}", spec.programs) };
+        assert_eq!(program.attach.as_ref().unwrap().value.len(), 1);
+        assert_eq!(program.globals.as_ref().unwrap().0.len(), 1);
+        assert_eq!(spec.maps.unwrap().0.len(), 1);
+        assert_eq!(spec.pools.value.len(), 1);
+        assert!(spec.reference.is_none() && spec.applies_to.unwrap().ocp.is_some());
+        assert_eq!(recovery.take_orphans().len(), 1, "the attachments of `second`");
+    }
+
+    /// Follow-up errors of a gap are left out; the same words about something that stays are not.
+    #[test]
+    fn gaps_explain_what_follows_from_them() {
+        let (_, mut recovery) = start(MANIFEST);
+        let here = |start| Span { file: recovery.file(), start, end: start + 1 };
+        let report = |code, start| Diagnostic::error(code, "x").at(here(start), "");
+        let found = [report(Code::NoReference, 1), report(Code::NoExpiry, 2), report(Code::UnknownPool, 3)];
+        let all = |items: &[Diagnostic]| {
+            let mut diags = Diagnostics::default();
+            diags.extend(items.iter().cloned());
+            diags
+        };
+        let at = u32::try_from(MANIFEST.find("OCPBUGS").unwrap()).unwrap();
+        let span = Span { file: recovery.file(), start: gaps::NOWHERE, end: gaps::NOWHERE };
+        let nowhere = Diagnostic::error(Code::UnknownOwner, "x").at(span, "");
+        recovery.prune(&[at]);
+        let mut found = found.to_vec();
+        found.push(nowhere);
+        let codes: Vec<_> = recovery.fresh(all(&found)).iter().map(|item| item.code.as_str()).collect();
+        assert_eq!(codes, ["NB0387", "NB0391"]);
+        assert_eq!(recovery.fresh(all(&found)).iter().count(), 0, "each is said once");
+    }
+}

@@ -209,7 +209,11 @@ fn read_object(path: &Spanned<String>, files: &dyn Files, diags: &mut Diagnostic
 fn missing_help(path: &str, files: &dyn Files) -> String {
     let (directory, name) = path.rsplit_once('/').map_or(("", path), |(directory, name)| (directory, name));
     let names = files.beside(path);
-    if let Some(near) = nearest(name, names.iter().map(String::as_str)) {
+    // `filter.o` and `filter.bpf.o` are far apart by letters.
+    let stem = |name: &str| name.split('.').next().unwrap_or_default().to_owned();
+    let same_stem = || names.iter().find(|other| other.ends_with(".o") && stem(other) == stem(name));
+    let near = nearest(name, names.iter().map(String::as_str));
+    if let Some(near) = near.or_else(|| same_stem().map(String::as_str)) {
         let slash = if directory.is_empty() { "" } else { "/" };
         return format!("did you mean `{}`?", shown(&format!("{directory}{slash}{near}")));
     }

@@ -99,6 +99,15 @@ fn cgroup_path(text: &Text, diags: &mut Diagnostics) -> Option<Spanned<CgroupPat
         );
         return None;
     }
+    let rooted = format!("/{}", text.value);
+    if !text.value.starts_with('/') && CgroupPath::try_from(rooted.as_str()).is_ok() {
+        diags.push(
+            Diagnostic::error(Code::BadName, format!("cgroup path `{}` does not start with `/`", shown(&text.value)))
+                .at(text.span, "must start at the root of the hierarchy")
+                .help(format!("write `path: {}`", shown(&rooted))),
+        );
+        return None;
+    }
     name::<CgroupPath>(text, "cgroup path", diags)
 }
 

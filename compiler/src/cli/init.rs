@@ -11,7 +11,7 @@ use nodeplan::limits;
 
 use super::{Exit, args::InitArgs, io, session::Session};
 use crate::{
-    diag::{Code, Diagnostic, Diagnostics, shown},
+    diag::{Code, Diagnostic, Diagnostics, shown, shown_up_to},
     init::{self, Start},
     inspect,
     object::{self, ObjectFacts},
@@ -55,14 +55,14 @@ fn read(path: &Path, bytes: &[u8], diags: &mut Diagnostics) -> Option<(ObjectFac
             let report = Diagnostic::error(Code::NotAnObject, format!("object `{name}` cannot be used"));
             diags.push(
                 report
-                    .note(shown(&error.to_string()))
+                    .note(shown_up_to(&error.to_string(), 200))
                     .help("compile with `clang -g -O2 -target bpfel -c`, and strip with `llvm-strip -g` only"),
             );
             return None;
         }
     };
     for why in &seen.refused {
-        let message = format!("object `{name}` would be refused: {}", shown(why));
+        let message = format!("object `{name}` would be refused: {}", shown_up_to(why, 200));
         diags.push(Diagnostic::error(Code::NotAnObject, message).help(format!("look at `nodebpf inspect {name}`")));
     }
     let refused: Vec<_> = seen
@@ -76,7 +76,11 @@ fn read(path: &Path, bytes: &[u8], diags: &mut Diagnostics) -> Option<(ObjectFac
                 .note("maps without a program that uses them are of no use to a node"),
             Some((program, why)) => {
                 let message = format!("object `{name}` has no program that nodebpf can run");
-                Diagnostic::error(Code::NoHook, message).note(format!("`{}`: {}", shown(program), shown(why)))
+                Diagnostic::error(Code::NoHook, message).note(format!(
+                    "`{}`: {}",
+                    shown(program),
+                    shown_up_to(why, 200)
+                ))
             }
         };
         diags.push(report.help("compile a C file with a program, such as SEC(\"xdp\") int NAME(struct xdp_md *ctx)"));

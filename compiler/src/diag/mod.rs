@@ -229,9 +229,13 @@ impl Diagnostics {
 
 /// `text` fit for a message: characters that cannot be seen or turn others around escaped, cut after 60 characters.
 pub fn shown(text: &str) -> String {
-    const MAX_CHARS: usize = 60;
-    let mut out: String = text.chars().take(MAX_CHARS).flat_map(escape).collect();
-    if text.chars().nth(MAX_CHARS).is_some() {
+    shown_up_to(text, 60)
+}
+
+/// Like [`shown`], for texts that may be longer than a value.
+pub fn shown_up_to(text: &str, max_chars: usize) -> String {
+    let mut out: String = text.chars().take(max_chars).flat_map(escape).collect();
+    if text.chars().nth(max_chars).is_some() {
         out.push('…');
     }
     out

@@ -13,7 +13,7 @@ mod maps;
 use std::collections::BTreeSet;
 
 use crate::{
-    diag::shown,
+    diag::{shown, shown_up_to},
     object::{ObjectFacts, ProgramFacts, globals::GlobalFacts},
 };
 
@@ -56,7 +56,7 @@ pub fn starter(objects: &[Start<'_>]) -> String {
         let mut globals = object.facts.globals.as_slice();
         for program in &object.facts.programs {
             if let Some(why) = left_out(object, program, &names) {
-                text.line(&format!("    # {}: {}.", shown(&program.name), shown(&why)), "");
+                text.line(&format!("    # {}: {}.", shown(&program.name), shown_up_to(&why, 200)), "");
             } else if program_lines(&mut text, *object, program, globals, count) {
                 globals = &[];
                 count += 1;

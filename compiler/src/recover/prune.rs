@@ -8,6 +8,7 @@
 use super::gaps::{Gap, Gaps, NOWHERE, STAND_IN};
 use crate::{
     source::{FileId, Span},
+    suggest::nearest,
     yaml::{Key, Node, Value},
 };
 
@@ -61,10 +62,12 @@ impl Pruner<'_> {
     }
 
     fn spec(&mut self, spec: &mut Entries) {
-        let gap = |key: &str| match key {
-            "pools" => Gap::Identity,
-            "reference" => Gap::Reference,
-            "expires" => Gap::Expires,
+        // A key that was misspelt is a gap, too: where it was meant to be.
+        let gap = |key: &str| match nearest(key, ["reference", "expires", "appliesTo", "maps"]) {
+            Some("reference") => Gap::Reference,
+            Some("expires") => Gap::Expires,
+            Some("appliesTo") => Gap::AppliesTo,
+            Some("maps") => Gap::Map,
             _ => Gap::Value,
         };
         self.retain(spec, gap, |key| !matches!(key, "pools" | "audience" | "appliesTo" | "programs" | "maps"));
@@ -93,7 +96,8 @@ impl Pruner<'_> {
             self.orphans.extend(attach.map(|at| keys.swap_remove(at)));
             return false;
         }
-        self.retain(keys, |_| Gap::Value, |key| !matches!(key, "attach" | "globals"));
+        let gap = |key: &str| if nearest(key, ["attach"]).is_some() { Gap::Attachment } else { Gap::Value };
+        self.retain(keys, gap, |key| !matches!(key, "attach" | "globals"));
         self.items(keys, "attach", Gap::Attachment, |pruner, item| !pruner.inside(item));
         self.entries(keys, "globals", Gap::Global);
         true

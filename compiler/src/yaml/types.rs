@@ -197,6 +197,7 @@ impl<T: Words> Decode for Word<T> {
         let meant = other_name(text, words()).or_else(|| nearest(text, words()));
         let help = match (meant, words().next()) {
             (Some(word), _) => format!("did you mean `{word}`?"),
+            (None, Some(only)) if T::WORDS.len() == 1 => format!("write `{}: {only}`", place.key),
             (None, Some(first)) => format!("write one of them, for example `{first}`"),
             (None, None) => "remove it".to_owned(),
         };
@@ -267,8 +268,10 @@ impl Decode for Spanned<bool> {
             _ => None,
         };
         let key = place.key;
-        let help =
-            meant.map_or_else(|| format!("`{key}: true` or `{key}: false`"), |value| format!("write `{key}: {value}`"));
+        let help = meant.map_or_else(
+            || format!("write `{key}: true` or `{key}: false`"),
+            |value| format!("write `{key}: {value}`"),
+        );
         d.wrong_type(node, place, "true or false", Some(help));
         None
     }
