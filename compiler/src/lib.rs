@@ -20,6 +20,7 @@ pub mod object;
 pub mod plan;
 pub mod platform;
 pub mod policy;
+pub mod recover;
 pub mod relocate;
 pub mod resolve;
 pub mod schema;

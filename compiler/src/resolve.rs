@@ -13,6 +13,7 @@ use crate::{
     manifest::raw::{Manifest, ObjectPath},
     object::{self, ObjectFacts},
     source::{Span, Spanned},
+    suggest::nearest,
     yaml::types::{Dict, Text},
 };
 
@@ -20,6 +21,11 @@ use crate::{
 pub trait Files {
     /// All bytes of the file at `path`, which is relative, with `/`. Reads nothing of files over `max_bytes`.
     fn read(&self, path: &str, max_bytes: usize) -> Result<Vec<u8>, ReadError>;
+
+    /// Names in the directory of `path`, for "did you mean"; none where nobody can tell.
+    fn beside(&self, _path: &str) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// Why a file was not read.
@@ -176,7 +182,11 @@ fn read_object(path: &Spanned<String>, files: &dyn Files, diags: &mut Diagnostic
     }
     let bytes = files
         .read(&path.value, limits::OBJECT_MAX_BYTES)
-        .map_err(|error| diags.push(explain(&error, path, "object")))
+        .map_err(|error| {
+            let diagnostic = explain(&error, path, "object");
+            let missing = matches!(error, ReadError::Missing);
+            diags.push(diagnostic.maybe_help(missing.then(|| missing_help(&path.value, files))));
+        })
         .ok()?;
     match object::read(&bytes) {
         Ok(facts) => {
@@ -193,6 +203,22 @@ fn read_object(path: &Spanned<String>, files: &dyn Files, diags: &mut Diagnostic
             None
         }
     }
+}
+
+/// What to type about an object that is not there.
+fn missing_help(path: &str, files: &dyn Files) -> String {
+    let (directory, name) = path.rsplit_once('/').map_or(("", path), |(directory, name)| (directory, name));
+    let names = files.beside(path);
+    // `filter.o` and `filter.bpf.o` are far apart by letters.
+    let stem = |name: &str| name.split('.').next().unwrap_or_default().to_owned();
+    let same_stem = || names.iter().find(|other| other.ends_with(".o") && stem(other) == stem(name));
+    let near = nearest(name, names.iter().map(String::as_str));
+    if let Some(near) = near.or_else(|| same_stem().map(String::as_str)) {
+        let slash = if directory.is_empty() { "" } else { "/" };
+        return format!("did you mean `{}`?", shown(&format!("{directory}{slash}{near}")));
+    }
+    let stem = path.strip_suffix(".bpf.o").or_else(|| path.strip_suffix(".o")).unwrap_or(path);
+    format!("compile it: clang -g -O2 -target bpfel -c {} -o {}", shown(&format!("{stem}.bpf.c")), shown(path))
 }
 
 /// A file that could not be read, in words.

@@ -112,6 +112,54 @@ fn every_key_of_the_schema_is_explained() {
     assert!(starter.starts_with("# yaml-language-server: $schema="), "{starter}");
 }
 
+/// Objects that no manifest can use are refused in our words, and nothing is written.
+#[test]
+fn what_no_manifest_can_use_is_explained() {
+    let directory = workdir();
+    let mut swapped = fs::read(directory.path().join("xdp_pass.bpf.o")).unwrap();
+    // EI_DATA: big-endian, and the machine in that order.
+    swapped[5] = 2;
+    swapped[18..20].reverse();
+    fs::write(directory.path().join("big.bpf.o"), swapped).unwrap();
+    for (object, code, words) in [
+        ("big.bpf.o", "NB0205", "endian"),
+        ("empty.bpf.o", "NB0205", "variable `nothing`"),
+        ("empty_maps.bpf.o", "NB0208", "has no programs"),
+        ("badmaps.bpf.o", "NB0205", "hash_of_maps"),
+    ] {
+        let text = fail(directory.path(), &format!("init {object} -o made.yaml"), 1);
+        assert!(text.contains(code) && text.contains(words), "{object}: {text}");
+        assert!(!directory.path().join("made.yaml").exists(), "{object}");
+    }
+}
+
+/// Programs that `check` would refuse stand in comments with the reason; the rest is sound.
+#[test]
+fn refused_programs_are_left_out_with_the_reason() {
+    let directory = workdir();
+    succeed(directory.path(), "init mixed.bpf.o xdp_pass.bpf.o xdp_drop_net.bpf.o");
+    let text = fs::read_to_string(directory.path().join("bpf.yaml")).unwrap();
+    assert!(
+        text.contains("# with_kfunc: nodebpf refuses it: it needs the kernel function `bpf_rcu_read_lock`"),
+        "{text}"
+    );
+    assert!(!text.contains("- name: with_kfunc"), "{text}");
+    let output = nodebpf(directory.path(), &["check", "bpf.yaml"]);
+    assert!(output.status.success(), "{}\n{text}", stderr(&output));
+}
+
+/// A stream has one program and one map of a name.
+#[test]
+fn a_second_program_or_map_of_a_name_is_left_out() {
+    let directory = workdir();
+    fs::copy(directory.path().join("xdp_pass.bpf.o"), directory.path().join("again.bpf.o")).unwrap();
+    succeed(directory.path(), "init xdp_pass.bpf.o again.bpf.o");
+    let text = fs::read_to_string(directory.path().join("bpf.yaml")).unwrap();
+    assert_eq!(text.matches("- name: xdp_pass_a ").count(), 1, "{text}");
+    assert!(text.contains("# again.bpf.o: its map `"), "{text}");
+    check_is_content(directory.path(), "xdp_pass.bpf.o again.bpf.o");
+}
+
 #[test]
 fn nothing_is_overwritten() {
     let directory = workdir();

@@ -28,6 +28,7 @@ use harness::{Options, Test};
 const ALL: &[&[Test]] = &[
     checks::kernel::TESTS,
     checks::packets::TESTS,
+    checks::maps::TESTS,
     checks::objects::TESTS,
     checks::freplace::TESTS,
     checks::tcx::TESTS,

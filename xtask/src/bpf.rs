@@ -46,6 +46,7 @@ const OBJECTS: &[Object] = &[
     Object { source: "bpf/programs/lsm_deny_ext.bpf.c", defines: &[], output: "bpf/prebuilt/lsm_deny_ext.bpf.o" },
     Object { source: "bpf/programs/tail.bpf.c", defines: &[], output: "bpf/prebuilt/tail.bpf.o" },
     Object { source: "bpf/programs/xdp_bad.bpf.c", defines: &[], output: "bpf/prebuilt/xdp_bad.bpf.o" },
+    Object { source: "bpf/programs/xdp_drop_net.bpf.c", defines: &[], output: "bpf/prebuilt/xdp_drop_net.bpf.o" },
     Object {
         source: "bpf/programs/xdp_drop_udp_port.bpf.c",
         defines: &[],
@@ -92,7 +93,18 @@ const OBJECTS: &[Object] = &[
         defines: &[],
         output: "compiler/tests/objects/core_local.bpf.o",
     },
+    Object { source: "compiler/tests/objects/empty.bpf.c", defines: &[], output: "compiler/tests/objects/empty.bpf.o" },
+    Object {
+        source: "compiler/tests/objects/empty.bpf.c",
+        defines: &["NO_PROGRAM"],
+        output: "compiler/tests/objects/empty_maps.bpf.o",
+    },
     Object { source: "compiler/tests/objects/mixed.bpf.c", defines: &[], output: "compiler/tests/objects/mixed.bpf.o" },
+    Object {
+        source: "compiler/tests/objects/pinned.bpf.c",
+        defines: &[],
+        output: "compiler/tests/objects/pinned.bpf.o",
+    },
     Object {
         source: "compiler/tests/objects/proprietary.bpf.c",
         defines: &[],

@@ -20,7 +20,7 @@ use nodeplan::{
 
 use super::{name, not_empty, place::Place, selectors, unique};
 use crate::{
-    diag::{Code, Diagnostic, Diagnostics},
+    diag::{Code, Diagnostic, Diagnostics, shown},
     manifest::raw::{self, AnyAttach},
     source::{Span, Spanned},
     yaml::types::{List, Text, Word},
@@ -30,20 +30,27 @@ use crate::{
 pub(super) fn check(raw: &raw::Attach, list: Span, diags: &mut Diagnostics) -> Option<Place> {
     let named = raw.named();
     let [attach] = named.as_slice() else {
-        let hooks: Vec<_> = named.iter().map(|attach| format!("`{}`", attach.hook())).collect();
+        let hooks: Vec<_> = named.iter().map(|attach| format!("`{}`", attach.value.hook())).collect();
         let found = if hooks.is_empty() { "no hook".to_owned() } else { hooks.join(" and ") };
-        diags.push(
+        let diagnostic =
             Diagnostic::error(Code::NotOneHook, format!("an item of `attach` has {found}; it must have one hook"))
-                .at(list, "")
-                .help("write one list item for each hook"),
-        );
+                .help("write one list item for each hook");
+        diags.push(match named.as_slice() {
+            [first, .., last] => diagnostic.at(last.key, "another hook").also(first.key, "one hook"),
+            [] | [_] => diagnostic.at(list, ""),
+        });
         return None;
     };
-    match *attach {
+    let place = check_hook(attach.value, diags)?;
+    Some(Place { hook: attach.key, ..place })
+}
+
+fn check_hook(attach: AnyAttach<'_>, diags: &mut Diagnostics) -> Option<Place> {
+    match attach {
         AnyAttach::Xdp(xdp) => check_xdp(xdp, diags),
         AnyAttach::Tc(tc) => check_tc(tc, diags),
         AnyAttach::Cgroup(raw) => {
-            let path = name::<CgroupPath>(&raw.path, "cgroup path", diags)?;
+            let path = cgroup_path(&raw.path, diags)?;
             let attachment = CgroupAttachment { path: path.value, attach_type: raw.attach_type.0.value };
             Some(Place { variant: raw.attach_type.0.span, ..single(Attachment::Cgroup(attachment), path.span) })
         }
@@ -66,10 +73,49 @@ pub(super) fn check(raw: &raw::Attach, list: Span, diags: &mut Diagnostics) -> O
     }
 }
 
+/// Where systemd mounts the unified hierarchy, in which our paths start.
+const CGROUP_MOUNT: &str = "/sys/fs/cgroup";
+
+fn cgroup_path(text: &Text, diags: &mut Diagnostics) -> Option<Spanned<CgroupPath>> {
+    let below = text.value.strip_prefix(CGROUP_MOUNT).filter(|rest| rest.is_empty() || rest.starts_with('/'));
+    if let Some(below) = below {
+        let below = below.trim_end_matches('/');
+        diags.push(
+            Diagnostic::error(Code::BadName, format!("cgroup path `{}` starts at the mount point", shown(&text.value)))
+                .at(text.span, "must start at the root of the hierarchy")
+                .help(format!("write `path: {}`", shown(if below.is_empty() { "/" } else { below }))),
+        );
+        return None;
+    }
+    // A directory could have such a name; nobody's has, and who writes it means several cgroups.
+    if let Some(wild) = text.value.chars().find(|c| matches!(c, '*' | '?' | '[' | ']')) {
+        let parent = text.value.split(['*', '?', '[', ']']).next().and_then(|head| head.rsplit_once('/'));
+        let parent = parent.map_or("/", |(parent, _)| if parent.is_empty() { "/" } else { parent });
+        diags.push(
+            Diagnostic::error(Code::BadName, format!("cgroup path `{}` has `{wild}`", shown(&text.value)))
+                .at(text.span, "must name one cgroup")
+                .note("a program on a cgroup runs for all cgroups below it")
+                .help(format!("write the cgroup above them: `path: {}`", shown(parent))),
+        );
+        return None;
+    }
+    let rooted = format!("/{}", text.value);
+    if !text.value.starts_with('/') && CgroupPath::try_from(rooted.as_str()).is_ok() {
+        diags.push(
+            Diagnostic::error(Code::BadName, format!("cgroup path `{}` does not start with `/`", shown(&text.value)))
+                .at(text.span, "must start at the root of the hierarchy")
+                .help(format!("write `path: {}`", shown(&rooted))),
+        );
+        return None;
+    }
+    name::<CgroupPath>(text, "cgroup path", diags)
+}
+
 /// A place without interfaces and priority.
 fn single(attachment: Attachment, span: Span) -> Place {
     Place {
         attachment,
+        hook: span,
         span,
         interfaces: Vec::new(),
         priority: span,
@@ -133,6 +179,7 @@ fn check_xdp(raw: &raw::Xdp, diags: &mut Diagnostics) -> Option<Place> {
     let verdicts = raw.proceed_on.as_ref().map_or(priority.span, |list| list.span);
     Some(Place {
         attachment: Attachment::Xdp(attachment),
+        hook: span,
         span,
         interfaces,
         priority: priority.span,
@@ -163,6 +210,7 @@ fn check_tc(raw: &raw::Tc, diags: &mut Diagnostics) -> Option<Place> {
     let span = raw.interfaces.span;
     Some(Place {
         attachment: Attachment::Tc(attachment),
+        hook: span,
         span,
         interfaces,
         priority: priority.span,

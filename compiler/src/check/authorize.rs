@@ -137,7 +137,8 @@ fn explain(
             .also(checked.owner.span, "this owner")
             .help(format!("its streams are {}", globs(trust, owner))),
         PolicyRefusal::Hook { hook, .. } => Diagnostic::error(Code::ForbiddenHook, refusal)
-            .at(hook_span(checked, *hook), "")
+            .at(hook_span(checked, *hook), "used here")
+            .also(checked.owner.span, "by this owner")
             .help("let the security team add the hook to the owner in the policy"),
         PolicyRefusal::Band { program, priority, band, .. } => Diagnostic::error(Code::OutsideBand, refusal)
             .at(priority_span(checked, program.as_str(), *priority), "outside")
@@ -176,7 +177,7 @@ fn globs(trust: &TrustDocument, owner: &OwnerName) -> String {
 fn hook_span(checked: &Checked, hook: Hook) -> Span {
     let uses = |place: &&Place| place.attachment.hook() == hook;
     let place = checked.programs.iter().flat_map(|program| &program.attach).find(uses);
-    place.map_or(checked.owner.span, |place| place.span)
+    place.map_or(checked.owner.span, |place| place.hook)
 }
 
 /// Where `program` has the selector that is shown as `selector`.

@@ -69,25 +69,15 @@ pub(super) fn check(list: &List<raw::Entry>, facts: &MapFacts, diags: &mut Diagn
         diags.push(Diagnostic::error(Code::MapTakesNoEntries, message).at(list.span, why).help(help));
         return None;
     }
-    if facts.map_type == MapType::LPM_TRIE {
-        if !lpm::fits(&facts.key) {
-            let message = format!("map `{}` is an lpm_trie with key {}", facts.name, facts.key.c_type);
-            diags.push(
-                Diagnostic::error(Code::MapTakesNoEntries, message)
-                    .at(list.span, "the key must start with a prefix length")
-                    .note("kernel: the key of an lpm_trie is a __u32 prefix length, then the data")
-                    .help("struct key { __u32 prefixlen; __be32 address; };"),
-            );
-            return None;
-        }
+    if facts.map_type == MapType::LPM_TRIE && !lpm::fits(&facts.key) {
+        let message = format!("map `{}` is an lpm_trie with key {}", facts.name, facts.key.c_type);
         diags.push(
-            Diagnostic::warning(
-                Code::LoaderLacks,
-                format!("the loader of this release refuses the plan: it does not fill `{}`, an lpm_trie", facts.name),
-            )
-            .at(list.span, "of this map")
-            .note("nodes would keep what they run and report it"),
+            Diagnostic::error(Code::MapTakesNoEntries, message)
+                .at(list.span, "the key must start with a prefix length")
+                .note("kernel: the key of an lpm_trie is a __u32 prefix length, then the data")
+                .help("struct key { __u32 prefixlen; __be32 address; };"),
         );
+        return None;
     }
     let mut sound = not_empty(list, "entries", diags);
     let max = limits::MAP_MAX_ENTRIES.min(facts.max_entries as usize);

@@ -235,15 +235,7 @@ fn check_prototype(facts: &ProgramFacts, name: &Spanned<ProgramName>, object: &O
         }
         return;
     };
-    let parameters_fit = matches!(prototype.parameters.as_slice(), [Some(name)] if name == "xdp_md");
-    if !(prototype.global && prototype.returns_int && parameters_fit) {
-        let found = if !prototype.global {
-            "it is static"
-        } else if !prototype.returns_int {
-            "it does not return int"
-        } else {
-            "its parameter is not one struct xdp_md *"
-        };
+    if let Some(found) = prototype.misfit() {
         diags.push(
             Diagnostic::error(Code::Prototype, format!("program `{}` cannot follow a dispatcher: {found}", name.value))
                 .at(name.span, "")

@@ -5,7 +5,10 @@
 
 use std::fmt::Write as _;
 
-use nodeplan::hook::{Attachment, Hook};
+use nodeplan::{
+    applies::Architecture,
+    hook::{Attachment, Hook},
+};
 
 use super::{Checked, Program};
 use crate::{
@@ -33,6 +36,10 @@ pub struct Cell {
     pub lacks: Vec<String>,
     /// Places of which the kernel's types do not tell whether they are there.
     pub not_checked: Vec<String>,
+    /// The kernel's architecture, if the program has no object for it: then nothing was checked.
+    pub no_object: Option<Architecture>,
+    /// What was reported of the objects so far.
+    told: Vec<String>,
 }
 
 /// Judges all programs by all kernels.
@@ -40,25 +47,46 @@ pub fn check(resolved: &Resolved, checked: &Checked, kernels: &[Kernel<'_>], dia
     if kernels.is_empty() {
         return Vec::new();
     }
-    let programs = checked.programs.iter().enumerate();
-    programs
-        .filter_map(|(index, program)| {
-            let object = resolved.objects.get(&resolved.program_objects[index])?;
-            let parts = Parts::read(&object.bytes).ok()?;
-            let cells = kernels.iter().map(|kernel| check_program(program, object, &parts, kernel, diags)).collect();
-            Some(Row { program: program.name.value.to_string(), cells })
-        })
-        .collect()
+    let kernels: Vec<_> = kernels.iter().map(|kernel| (kernel, kernel.architecture())).collect();
+    let mut rows = Vec::new();
+    for (index, program) in checked.programs.iter().enumerate() {
+        let objects = objects(index, resolved);
+        let objects: Vec<_> = objects
+            .iter()
+            .filter_map(|(only, object)| Some((*only, *object, Parts::read(&object.bytes).ok()?)))
+            .collect();
+        let cells = kernels.iter().map(|(kernel, its)| {
+            // A kernel that does not tell what it was built for may run any of them.
+            let runs = |only: Option<Architecture>| only.is_none_or(|only| its.is_none_or(|its| its == only));
+            let here: Vec<_> = objects.iter().filter(|(only, ..)| runs(*only)).collect();
+            let mut cell = Cell::default();
+            if here.is_empty() {
+                cell.no_object = *its;
+                return cell;
+            }
+            places(program, kernel, &mut cell, diags);
+            for (_, object, parts) in here {
+                relocations(program, object, parts, kernel, &mut cell, diags);
+            }
+            cell
+        });
+        rows.push(Row { program: program.name.value.to_string(), cells: cells.collect() });
+    }
+    rows
 }
 
-fn check_program(
-    program: &Program,
-    object: &ObjectFile,
-    parts: &Parts<'_>,
-    kernel: &Kernel<'_>,
-    diags: &mut Diagnostics,
-) -> Cell {
-    let mut cell = Cell::default();
+/// The objects of a program, each with the architecture that it is for if it is for one only.
+fn objects(index: usize, resolved: &Resolved) -> Vec<(Option<Architecture>, &ObjectFile)> {
+    let find = |digest| resolved.objects.get(digest).or_else(|| resolved.others.get(digest));
+    let each = &resolved.architectures[index];
+    if each.is_empty() {
+        return find(&resolved.program_objects[index]).map(|object| (None, object)).into_iter().collect();
+    }
+    each.iter().filter_map(|(only, digest)| Some((Some(only.value), find(digest)?))).collect()
+}
+
+/// Judges what the attachments of a program name.
+fn places(program: &Program, kernel: &Kernel<'_>, cell: &mut Cell, diags: &mut Diagnostics) {
     for place in &program.attach {
         let (hook, what) = (place.attachment.hook(), named(&place.attachment));
         match target(hook, what, kernel) {
@@ -76,13 +104,28 @@ fn check_program(
             }
         }
     }
-    for lack in relocate::lacks(parts, program.name.value.as_str(), kernel) {
-        diags.push(report(&lack, program.name.span, program.name.value.as_str(), object, kernel));
+}
+
+/// Judges what one object of a program asks of the kernel's types. What another object lacks too is told once.
+fn relocations(
+    program: &Program,
+    object: &ObjectFile,
+    parts: &Parts<'_>,
+    kernel: &Kernel<'_>,
+    cell: &mut Cell,
+    diags: &mut Diagnostics,
+) {
+    let name = program.name.value.as_str();
+    for lack in relocate::lacks(parts, name, kernel) {
+        if cell.told.contains(&lack.what) {
+            continue;
+        }
+        cell.told.push(lack.what.clone());
+        diags.push(report(&lack, program.name.span, name, object, kernel));
         if !lack.perhaps_unreachable {
             cell.lacks.push(lack.what);
         }
     }
-    cell
 }
 
 fn report(lack: &Lack, span: Span, program: &str, object: &ObjectFile, kernel: &Kernel<'_>) -> Diagnostic {
@@ -183,9 +226,10 @@ pub fn table(kernels: &[Kernel<'_>], rows: &[Row]) -> String {
     if kernels.is_empty() || rows.is_empty() {
         return out;
     }
-    let cell = |cell: &Cell| match cell.lacks.as_slice() {
-        [] => holds(&cell.not_checked),
-        [first, ..] => format!("lacks {} ({})", cell.lacks.len(), shown(first)),
+    let cell = |cell: &Cell| match (cell.lacks.as_slice(), cell.no_object) {
+        ([], Some(architecture)) => format!("not checked: no object for {}", architecture.as_str()),
+        ([], None) => holds(&cell.not_checked),
+        ([first, ..], _) => format!("lacks {} ({})", cell.lacks.len(), shown(first)),
     };
     let mut columns = vec![vec!["PROGRAM".to_owned()]];
     columns[0].extend(rows.iter().map(|row| row.program.clone()));

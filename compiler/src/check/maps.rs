@@ -28,7 +28,7 @@ use crate::{
         shape::Form,
     },
     resolve::Resolved,
-    source::Span,
+    source::{Span, Spanned},
     suggest::nearest,
     yaml::types::{Dict, Text},
 };
@@ -52,6 +52,7 @@ pub(super) fn check(resolved: &Resolved, diags: &mut Diagnostics) -> Option<Sort
         let said = said.iter().find(|(text, _)| text.value == **name).map(|(text, raw)| (text.span, raw));
         sizes::check(known, said.as_ref(), diags);
         sizes::consumer(known, said.as_ref(), diags);
+        sizes::pinned(known, said.as_ref(), diags);
     }
     sizes::variables(resolved, diags);
     slots::all_reached(resolved, diags);
@@ -59,6 +60,21 @@ pub(super) fn check(resolved: &Resolved, diags: &mut Diagnostics) -> Option<Sort
         unique_counters(dict, diags);
     }
     Some(maps?.into_iter().collect())
+}
+
+/// Maps that libbpf would pin by name, each where the manifest or the object is to be blamed for it.
+pub(super) fn pinned(resolved: &Resolved) -> Vec<Spanned<String>> {
+    let said = |name: &str| {
+        let mut maps = resolved.manifest.spec.maps.iter().flat_map(|maps| &maps.0);
+        maps.find(|(text, _)| text.value == name).map(|(text, _)| text.span)
+    };
+    let all = resolved.objects.values().flat_map(|object| object.facts.maps.iter().map(move |map| (object, map)));
+    let mut pinned: Vec<_> = all
+        .filter(|(_, map)| map.pinned)
+        .map(|(object, map)| Spanned::new(map.name.clone(), said(&map.name).unwrap_or(object.span)))
+        .collect();
+    pinned.sort_by(|a, b| a.value.cmp(&b.value));
+    pinned
 }
 
 /// All maps of all objects; the loader pins them by name, so that a name must be one map.

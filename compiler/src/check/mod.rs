@@ -22,9 +22,9 @@ mod metadata;
 pub(crate) mod place;
 mod programs;
 mod scalars;
-mod selectors;
+pub(crate) mod selectors;
 mod ship;
-mod sizes;
+pub(crate) mod sizes;
 mod slots;
 mod values;
 
@@ -45,8 +45,10 @@ use nodeplan::{
 
 use crate::{
     diag::{Code, Diagnostic, Diagnostics, shown},
+    manifest::raw::Attach,
     resolve::Resolved,
     source::{Span, Spanned},
+    yaml::types::List,
 };
 
 /// A sound manifest. Made by [`check`] only.
@@ -74,6 +76,8 @@ pub struct Checked {
     pub(crate) objects: SortedMap<Sha256Digest, Vec<u8>>,
     /// Memory of all maps and variables, in bytes.
     pub(crate) map_bytes: u64,
+    /// Maps that libbpf would pin by their names, sorted.
+    pub(crate) pinned: Vec<Spanned<String>>,
     /// Places of values that a policy judges.
     pub(crate) places: MetadataPlaces,
 }
@@ -85,6 +89,8 @@ pub(crate) struct MetadataPlaces {
     pub(crate) reference: Span,
     pub(crate) expires: Span,
     pub(crate) failure_policy: Span,
+    pub(crate) stage: Span,
+    pub(crate) rollback_floor: Span,
 }
 
 /// A program that exists in its object and fits its hooks.
@@ -158,8 +164,16 @@ pub fn check(resolved: &Resolved, diags: &mut Diagnostics) -> Option<Checked> {
         maps,
         objects,
         map_bytes: memory::bytes(resolved),
+        pinned: maps::pinned(resolved),
         places: metadata.places,
     })
+}
+
+/// Checks attachments whose program is not known, for themselves.
+pub fn attachments(list: &List<Attach>, diags: &mut Diagnostics) {
+    for item in &list.value {
+        let _ = attach::check(item, list.span, diags);
+    }
 }
 
 /// `text` as a name of kind `T`; `what` says which, such as "pool".

@@ -13,6 +13,8 @@ pub(crate) struct Place {
     /// What goes into the plan; its selectors are sorted.
     pub(crate) attachment: Attachment,
     /// The key that names the hook.
+    pub(crate) hook: Span,
+    /// What it is attached to: the key of the interfaces, or the name of the thing.
     pub(crate) span: Span,
     /// Selectors as they were written, in that order.
     pub(crate) interfaces: Vec<Spanned<Selector>>,

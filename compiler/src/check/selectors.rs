@@ -136,13 +136,22 @@ const INTERNAL: &[(&str, &str)] = &[
     ("0a1b2c3d4e5f6a7", "the interfaces of pods"),
 ];
 
+/// Who spells out the beginning, as in `br-*` or `veth*`, means them.
+fn is_spelled_out(name: &IfGlob) -> bool {
+    name.as_str().find(['*', '?']).is_none_or(|wild| wild >= 2)
+}
+
+/// Whether a warning of this file says already that the selector means a port of Open vSwitch.
+pub(crate) fn tells_of_switch(selector: &Selector, xdp: bool) -> bool {
+    let Target::Name(name) = &selector.target else { return false };
+    !is_spelled_out(name) || (xdp && switch_of(selector).is_some())
+}
+
 /// Warns of a glob that also means interfaces that carry no traffic of their own.
 pub(super) fn warn_wide(selectors: &[Spanned<Selector>], diags: &mut Diagnostics) {
     for selector in selectors {
         let Target::Name(name) = &selector.value.target else { continue };
-        // Who spells out the beginning, as in `br-*` or `veth*`, means them.
-        let spelled_out = name.as_str().find(['*', '?']).is_none_or(|wild| wild >= 2);
-        if spelled_out {
+        if is_spelled_out(name) {
             continue;
         }
         let meant = |sample: &str| name.matches(sample) && !selector.value.excludes(sample);
@@ -150,8 +159,15 @@ pub(super) fn warn_wide(selectors: &[Spanned<Selector>], diags: &mut Diagnostics
         if found.is_empty() {
             continue;
         }
+        let message = format!("`{name}` also means {}", found.join(", "));
+        // Who writes `*` alone says "all of them", and may mean it.
+        let diagnostic = if name.as_str() == "*" {
+            Diagnostic::note_only(Code::WideGlob, message)
+        } else {
+            Diagnostic::warning(Code::WideGlob, message)
+        };
         diags.push(
-            Diagnostic::warning(Code::WideGlob, format!("`{name}` also means {}", found.join(", ")))
+            diagnostic
                 .at(selector.span, "means more than uplinks")
                 .note("every OpenShift node has such interfaces; packets cross several of them")
                 .help("write `primary: true` or `driver: …`, a narrower glob such as `ens*`, or `exclude: [lo, \"veth*\", …]`"),
@@ -159,16 +175,19 @@ pub(super) fn warn_wide(selectors: &[Spanned<Selector>], diags: &mut Diagnostics
     }
 }
 
+/// The port of Open vSwitch that a selector by name means, if it is one of those by intent.
+fn switch_of(selector: &Selector) -> Option<(&IfGlob, &'static str)> {
+    let Target::Name(name) = &selector.target else { return None };
+    let own = name.is_exact() || name.as_str().starts_with("br-") || name.as_str().starts_with("ovs");
+    let switches = ["br-ex", "br-int", "ovs-system", "ovs-netdev", "br-ex1"];
+    let switch = switches.into_iter().find(|switch| own && name.matches(switch))?;
+    (!selector.excludes(switch)).then_some((name, switch))
+}
+
 /// XDP on a switch's own port sees what the switch hands to the node, not what comes in.
 pub(super) fn warn_switch(selectors: &[Spanned<Selector>], diags: &mut Diagnostics) {
     for selector in selectors {
-        let Target::Name(name) = &selector.value.target else { continue };
-        let own = name.is_exact() || name.as_str().starts_with("br-") || name.as_str().starts_with("ovs");
-        let switches = ["br-ex", "br-int", "ovs-system", "ovs-netdev", "br-ex1"];
-        let Some(switch) = switches.iter().find(|switch| own && name.matches(switch)) else { continue };
-        if selector.value.excludes(switch) {
-            continue;
-        }
+        let Some((name, switch)) = switch_of(&selector.value) else { continue };
         diags.push(
             Diagnostic::warning(Code::Switch, format!("`{name}` means `{switch}`, a port of Open vSwitch"))
                 .at(selector.span, "packets from outside do not pass XDP here")
@@ -183,7 +202,7 @@ pub(super) fn early(manifest: &raw::Manifest, diags: &mut Diagnostics) {
     let Some(stage) = manifest.spec.stage.as_ref().filter(|word| word.0.value == Stage::Early) else { return };
     let programs = manifest.spec.programs.value.iter().flat_map(|program| &program.attach);
     for attach in programs.flat_map(|list| &list.value).flat_map(raw::Attach::named) {
-        let interfaces = match attach {
+        let interfaces = match attach.value {
             AnyAttach::Xdp(xdp) => &xdp.interfaces,
             AnyAttach::Tc(tc) => &tc.interfaces,
             AnyAttach::Cgroup(_)

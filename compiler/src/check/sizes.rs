@@ -81,23 +81,38 @@ pub(super) fn check(known: &Known<'_>, said: Option<&(Span, &raw::Map)>, diags: 
     memory(&sized, span, diags);
 }
 
-fn cannot_be_made(facts: &MapFacts, span: Span) -> Option<Diagnostic> {
+/// Why no size would make the map one that nodebpf loads.
+pub(crate) fn refused(facts: &MapFacts) -> Option<String> {
     let (name, kind) = (shown(&facts.name), facts.map_type.name());
     if matches!(kind, "array_of_maps" | "hash_of_maps") {
-        return Some(
-            Diagnostic::error(Code::MapRefused, format!("map `{name}` is of type {kind}, which nodebpf does not load"))
-                .at(span, "has this map")
-                .note("its values are other maps, which somebody would have to make on each node")
-                .help("use one hash, with the outer key as the first member of its key"),
-        );
+        return Some(format!("map `{name}` is of type {kind}, which nodebpf does not load"));
     }
-    if facts.map_type == MapType::LPM_TRIE && facts.flags & F_NO_PREALLOC == 0 {
-        return Some(
-            Diagnostic::error(Code::MapRefused, format!("map `{name}` is an lpm_trie without BPF_F_NO_PREALLOC"))
+    let preallocated = facts.map_type == MapType::LPM_TRIE && facts.flags & F_NO_PREALLOC == 0;
+    preallocated.then(|| format!("map `{name}` is an lpm_trie without BPF_F_NO_PREALLOC"))
+}
+
+/// A size that the map can have, where the object has none, or one that the kernel refuses.
+pub(crate) fn needs_size(facts: &MapFacts) -> Option<u32> {
+    let sizeless =
+        facts.max_entries == 0 && facts.map_type.fixed_size().is_none() && facts.map_type.name() != "unknown";
+    ring_size(facts).or(sizeless.then_some(1024))
+}
+
+fn cannot_be_made(facts: &MapFacts, span: Span) -> Option<Diagnostic> {
+    let (name, kind) = (shown(&facts.name), facts.map_type.name());
+    if let Some(message) = refused(facts) {
+        let diagnostic = Diagnostic::error(Code::MapRefused, message);
+        return Some(if facts.map_type == MapType::LPM_TRIE {
+            diagnostic
                 .at(span, "the kernel refuses it")
                 .note("kernel: kernel/bpf/lpm_trie.c, trie_alloc")
-                .help("add to its definition: __uint(map_flags, BPF_F_NO_PREALLOC);"),
-        );
+                .help("add to its definition: __uint(map_flags, BPF_F_NO_PREALLOC);")
+        } else {
+            diagnostic
+                .at(span, "has this map")
+                .note("its values are other maps, which somebody would have to make on each node")
+                .help("use one hash, with the outer key as the first member of its key")
+        });
     }
     if facts.max_entries == 0 && facts.map_type.fixed_size().is_none() && kind != "unknown" {
         return Some(
@@ -167,6 +182,27 @@ pub(super) fn variables(resolved: &Resolved, diags: &mut Diagnostics) {
             );
         }
     }
+}
+
+/// libbpf pins such a map where everybody finds it, and takes what is there already; here each stream has its own. A state
+/// map has what it asks for.
+pub(super) fn pinned(known: &Known<'_>, said: Option<&(Span, &raw::Map)>, diags: &mut Diagnostics) {
+    let persist = said.is_some_and(|(_, raw)| raw.persist.as_ref().is_some_and(|flag| flag.value));
+    if !known.facts.pinned || persist {
+        return;
+    }
+    let name = shown(&known.facts.name);
+    diags.push(
+        Diagnostic::warning(
+            Code::PinByName,
+            format!("map `{name}` asks to be pinned by its name (LIBBPF_PIN_BY_NAME)"),
+        )
+        .at(said.map_or(known.object, |(span, _)| *span), "is not pinned so")
+        .note(format!("libbpf would share /sys/fs/bpf/{name} with every program on the node that names it"))
+        .note("nodebpf gives each stream a map of its own, new with every bundle")
+        .help(format!("to keep its content over updates: `maps: {{{name}: {{persist: true}}}}`"))
+        .help("to be rid of this: remove `__uint(pinning, LIBBPF_PIN_BY_NAME);` from the C source"),
+    );
 }
 
 /// Ring buffers need a reader; other maps have none.

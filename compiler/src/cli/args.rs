@@ -2,7 +2,18 @@
 //!
 //! In:   `argv`. Out: [`Cli`]. Fails with usage errors, which end the process with 2.
 
+mod manifest;
+mod read;
+mod trust;
+
 use std::path::PathBuf;
+
+pub use manifest::{CheckArgs, CompileArgs, InitArgs, LockArgs, SignArgs};
+pub use read::{ExplainArgs, InspectArgs, SchemaKind, VerifyArgs};
+pub use trust::{
+    TrustAddKeyArgs, TrustBuildArgs, TrustCommand, TrustFloorArgs, TrustRevokeArgs, TrustRotateRootArgs, TrustShowArgs,
+    TrustSignArgs,
+};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use nodeplan::{
@@ -119,38 +130,6 @@ pub enum Command {
     },
 }
 
-/// Commands of `trust`.
-#[derive(Debug, Subcommand)]
-pub enum TrustCommand {
-    /// Build a trust file from a policy
-    Build(TrustBuildArgs),
-    /// Add a root signature to the version that waits
-    Sign(TrustSignArgs),
-    /// Add a key of an owner to the policy
-    AddKey(TrustAddKeyArgs),
-    /// Revoke a key or a bundle in the policy
-    Revoke(TrustRevokeArgs),
-    /// Raise the lowest revision of a stream in the policy
-    Floor(TrustFloorArgs),
-    /// Replace a root key in the policy
-    RotateRoot(TrustRotateRootArgs),
-    /// Show a trust file and its chain in words
-    Show(TrustShowArgs),
-}
-
-/// Arguments of `init`.
-#[derive(Debug, Args)]
-#[command(after_help = EXIT_CODES)]
-pub struct InitArgs {
-    /// Objects whose programs, variables and maps it fills in
-    #[arg(value_name = "OBJECT")]
-    pub objects: Vec<PathBuf>,
-
-    /// File to write, or `-` for stdout
-    #[arg(short, long, value_name = "FILE", default_value = "bpf.yaml")]
-    pub out: PathBuf,
-}
-
 /// Arguments of `keygen`.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
@@ -158,127 +137,6 @@ pub struct KeygenArgs {
     /// Write private.pem and public.pem here
     #[arg(short, long, value_name = "DIR")]
     pub out_dir: PathBuf,
-}
-
-/// Arguments of `trust build`.
-#[derive(Debug, Args)]
-#[command(after_help = EXIT_CODES)]
-pub struct TrustBuildArgs {
-    /// Policy to read
-    pub policy: PathBuf,
-
-    /// Trust file to write, or chain to extend
-    #[arg(short, long, value_name = "FILE")]
-    pub out: PathBuf,
-
-    /// Sign with this root key; repeatable
-    #[arg(long = "root-key", value_name = "FILE")]
-    pub root_keys: Vec<PathBuf>,
-
-    /// Let root signatures come later, by `trust sign`
-    #[arg(long)]
-    pub pending: bool,
-
-    /// Treat warnings as errors
-    #[arg(long)]
-    pub strict: bool,
-}
-
-/// Arguments of `trust sign`.
-#[derive(Debug, Args)]
-#[command(after_help = EXIT_CODES)]
-pub struct TrustSignArgs {
-    /// Trust file beside which a version waits
-    pub trust: PathBuf,
-
-    /// Sign with this root key; repeatable
-    #[arg(long = "root-key", value_name = "FILE")]
-    pub root_keys: Vec<PathBuf>,
-
-    /// Write the bytes an external signer signs to --out
-    #[arg(long, conflicts_with = "root_keys", requires = "out")]
-    pub prepare: bool,
-
-    /// Add a signature that an external signer made
-    #[arg(long, value_name = "SIG", conflicts_with_all = ["root_keys", "prepare"], requires = "public_key")]
-    pub attach: Option<PathBuf>,
-
-    /// Public key of the signature of --attach
-    #[arg(long, value_name = "FILE", requires = "attach")]
-    pub public_key: Option<PathBuf>,
-
-    /// Write the bytes of --prepare here
-    #[arg(short, long, value_name = "FILE", requires = "prepare")]
-    pub out: Option<PathBuf>,
-
-    /// Show what would be signed, sign nothing
-    #[arg(long)]
-    pub dry_run: bool,
-}
-
-/// Arguments of `trust add-key`.
-#[derive(Debug, Args)]
-#[command(after_help = EXIT_CODES)]
-pub struct TrustAddKeyArgs {
-    /// Owner in the policy
-    pub owner: String,
-
-    /// Public key to add
-    pub key: PathBuf,
-
-    /// Policy to edit [default: policy.yaml]
-    #[arg(long, value_name = "FILE", default_value = "policy.yaml", hide_default_value = true)]
-    pub policy: PathBuf,
-}
-
-/// Arguments of `trust revoke`.
-#[derive(Debug, Args)]
-#[command(after_help = EXIT_CODES)]
-pub struct TrustRevokeArgs {
-    /// Public key or bundle; key:ID; statement:DIGEST
-    pub what: String,
-
-    /// Policy to edit [default: policy.yaml]
-    #[arg(long, value_name = "FILE", default_value = "policy.yaml", hide_default_value = true)]
-    pub policy: PathBuf,
-}
-
-/// Arguments of `trust floor`.
-#[derive(Debug, Args)]
-#[command(after_help = EXIT_CODES)]
-pub struct TrustFloorArgs {
-    /// Stream
-    pub stream: String,
-
-    /// Lowest revision that nodes accept
-    pub revision: i64,
-
-    /// Policy to edit [default: policy.yaml]
-    #[arg(long, value_name = "FILE", default_value = "policy.yaml", hide_default_value = true)]
-    pub policy: PathBuf,
-}
-
-/// Arguments of `trust rotate-root`.
-#[derive(Debug, Args)]
-#[command(after_help = EXIT_CODES)]
-pub struct TrustRotateRootArgs {
-    /// Public root key that goes
-    pub old: PathBuf,
-
-    /// Public root key that comes
-    pub new: PathBuf,
-
-    /// Policy to edit [default: policy.yaml]
-    #[arg(long, value_name = "FILE", default_value = "policy.yaml", hide_default_value = true)]
-    pub policy: PathBuf,
-}
-
-/// Arguments of `trust show`.
-#[derive(Debug, Args)]
-#[command(after_help = EXIT_CODES)]
-pub struct TrustShowArgs {
-    /// Trust file
-    pub trust: PathBuf,
 }
 
 /// By which rules manifests are judged.
@@ -312,172 +170,6 @@ pub struct BtfArgs {
     /// /sys/kernel/btf/vmlinux, plain or gzipped; repeatable
     #[arg(long, value_name = "FILE")]
     pub btf: Vec<PathBuf>,
-}
-
-/// Arguments of `check`.
-#[derive(Debug, Args)]
-#[command(after_help = EXIT_CODES)]
-pub struct CheckArgs {
-    /// Manifests to read, or `-` for stdin
-    #[arg(required = true, value_name = "MANIFEST")]
-    pub manifests: Vec<PathBuf>,
-
-    #[command(flatten)]
-    #[expect(missing_docs, reason = "a doc comment here would become the command's description")]
-    pub rules: PolicyArgs,
-
-    #[command(flatten)]
-    #[expect(missing_docs, reason = "a doc comment here would become the command's description")]
-    pub target: TargetArgs,
-
-    #[command(flatten)]
-    #[expect(missing_docs, reason = "a doc comment here would become the command's description")]
-    pub kernels: BtfArgs,
-
-    /// Treat warnings as errors
-    #[arg(long)]
-    pub strict: bool,
-}
-
-/// Arguments of `sign`.
-#[derive(Debug, Args)]
-#[command(after_help = EXIT_CODES)]
-pub struct SignArgs {
-    /// Manifest or bundle to sign
-    pub subject: PathBuf,
-
-    /// Sign with this private key; repeatable
-    #[arg(long = "key", value_name = "FILE")]
-    pub keys: Vec<PathBuf>,
-
-    /// Write the bytes an external signer signs to --out
-    #[arg(long, conflicts_with = "keys", requires = "out")]
-    pub prepare: bool,
-
-    /// Add a signature that an external signer made
-    #[arg(long, value_name = "SIG", conflicts_with_all = ["keys", "prepare"], requires = "public_key")]
-    pub attach: Option<PathBuf>,
-
-    /// Public key of the signature of --attach
-    #[arg(long, value_name = "FILE", requires = "attach")]
-    pub public_key: Option<PathBuf>,
-
-    /// Signatures; default: beside SUBJECT
-    #[arg(long, value_name = "DIR")]
-    pub signatures: Option<PathBuf>,
-
-    /// Write bundle or bytes here
-    #[arg(short, long, value_name = "FILE")]
-    pub out: Option<PathBuf>,
-
-    #[command(flatten)]
-    #[expect(missing_docs, reason = "a doc comment here would become the command's description")]
-    pub rules: PolicyArgs,
-
-    /// Show what would be signed, sign nothing
-    #[arg(long)]
-    pub dry_run: bool,
-
-    /// Treat warnings as errors
-    #[arg(long)]
-    pub strict: bool,
-}
-
-/// Arguments of `lock`.
-#[derive(Debug, Args)]
-#[command(after_help = EXIT_CODES)]
-pub struct LockArgs {
-    /// All manifests of the cluster
-    #[arg(required = true, value_name = "MANIFEST")]
-    pub manifests: Vec<PathBuf>,
-
-    /// Policy to judge by
-    #[arg(long, value_name = "FILE")]
-    pub policy: PathBuf,
-
-    /// Lock file, or `-` for stdout [default: bpf.lock.yaml beside the first manifest]
-    #[arg(short, long, value_name = "FILE")]
-    pub out: Option<PathBuf>,
-
-    /// Refuse what differs from the lock file, write nothing
-    #[arg(long)]
-    pub check: bool,
-
-    /// Judge expiry as of this time, in UTC [default: now, as warnings]
-    #[arg(long, value_name = "TIME", value_parser = timestamp)]
-    pub at: Option<Timestamp>,
-
-    /// Treat warnings as errors
-    #[arg(long)]
-    pub strict: bool,
-}
-
-/// Arguments of `compile`.
-#[derive(Debug, Args)]
-#[command(after_help = EXIT_CODES)]
-#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
-pub struct CompileArgs {
-    /// Manifests to read, or `-` for stdin
-    #[arg(required = true, value_name = "MANIFEST")]
-    pub manifests: Vec<PathBuf>,
-
-    /// Sign with this private key; repeatable
-    #[arg(long = "key", value_name = "FILE")]
-    pub keys: Vec<PathBuf>,
-
-    /// Signatures; default: beside MANIFEST
-    #[arg(long, value_name = "DIR", conflicts_with = "unsigned")]
-    pub signatures: Option<PathBuf>,
-
-    /// Leave out signatures; nodes refuse that
-    #[arg(long, conflicts_with = "keys")]
-    pub unsigned: bool,
-
-    /// Write all files here [default: stdout]
-    #[arg(short, long, value_name = "DIR")]
-    pub out_dir: Option<PathBuf>,
-
-    /// Write for this pool only; repeatable
-    #[arg(long = "pool", value_name = "POOL", value_parser = pool)]
-    pub pools: Vec<PoolName>,
-
-    /// machineconfig (default) or ignition
-    #[arg(
-        long,
-        value_enum,
-        default_value_t = FormatArg::Machineconfig,
-        hide_possible_values = true,
-        hide_default_value = true
-    )]
-    pub format: FormatArg,
-
-    #[command(flatten)]
-    #[expect(missing_docs, reason = "a doc comment here would become the command's description")]
-    pub rules: PolicyArgs,
-
-    #[command(flatten)]
-    #[expect(missing_docs, reason = "a doc comment here would become the command's description")]
-    pub target: TargetArgs,
-
-    #[command(flatten)]
-    #[expect(missing_docs, reason = "a doc comment here would become the command's description")]
-    pub kernels: BtfArgs,
-
-    /// Refuse what differs from the lock file
-    #[arg(long)]
-    pub locked: bool,
-
-    /// Lock file [default: bpf.lock.yaml beside the first manifest]
-    #[arg(long, value_name = "FILE", requires = "locked")]
-    pub lock: Option<PathBuf>,
-
-    /// Report problems, write nothing
-    #[arg(short, long)]
-    pub check: bool,
-
-    /// Treat warnings as errors
-    #[arg(long)]
-    pub strict: bool,
 }
 
 /// Arguments of `install`.
@@ -515,88 +207,6 @@ pub struct InstallArgs {
     pub strict: bool,
 }
 
-/// Arguments of `verify`.
-#[derive(Debug, Args)]
-#[command(after_help = EXIT_CODES)]
-pub struct VerifyArgs {
-    /// Trust file of the nodes
-    #[arg(long, value_name = "FILE")]
-    pub trust: PathBuf,
-
-    /// Bundles, MachineConfigs, Ignition, directories
-    #[arg(required = true, value_name = "PATH")]
-    pub paths: Vec<PathBuf>,
-
-    /// Warn of streams that expire within, such as 14d
-    #[arg(long, value_name = "TIME", value_parser = duration)]
-    pub warn_before: Option<u64>,
-
-    /// Judge expiry at this time, not now
-    #[arg(long, value_name = "TIME", value_parser = timestamp)]
-    pub at: Option<Timestamp>,
-
-    /// Print one JSON object
-    #[arg(long)]
-    pub json: bool,
-
-    /// Treat warnings as errors
-    #[arg(long)]
-    pub strict: bool,
-}
-
-/// Arguments of `inspect`.
-#[derive(Debug, Args)]
-#[command(after_help = EXIT_CODES)]
-pub struct InspectArgs {
-    /// Objects, bundles, MachineConfigs, Ignition files
-    #[arg(required = true, value_name = "FILE")]
-    pub files: Vec<PathBuf>,
-
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
-
-    /// Count memory of per-CPU maps for this many CPUs
-    #[arg(long, value_name = "N", default_value_t = 1, hide_default_value = true, value_parser = clap::value_parser!(u32).range(1..=8192))]
-    pub cpus: u32,
-
-    #[command(flatten)]
-    #[expect(missing_docs, reason = "a doc comment here would become the command's description")]
-    pub kernels: BtfArgs,
-}
-
-/// Arguments of `explain`.
-#[derive(Debug, Args)]
-#[command(after_help = EXIT_CODES)]
-pub struct ExplainArgs {
-    /// Code such as NB0402
-    #[arg(required_unless_present = "all")]
-    pub code: Option<String>,
-
-    /// Print all pages, as Markdown
-    #[arg(long, conflicts_with = "code")]
-    pub all: bool,
-}
-
-/// Documents that have a schema.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum SchemaKind {
-    /// `kind: BpfManifest`.
-    Manifest,
-    /// `kind: BpfPolicy`.
-    Policy,
-    /// `kind: BpfLock`.
-    Lock,
-    /// Payloads of a `trust.json`.
-    Trust,
-    /// The predicate of a statement.
-    NodePlan,
-    /// What the loader writes.
-    Report,
-    /// Lines of `--message-format json`.
-    Message,
-}
-
 /// Output formats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum FormatArg {
@@ -617,15 +227,6 @@ impl From<FormatArg> for Format {
 
 fn timestamp(text: &str) -> Result<Timestamp, TimestampError> {
     Timestamp::try_from(text)
-}
-
-/// Seconds of `14d`, `36h` or `2w`.
-fn duration(text: &str) -> Result<u64, String> {
-    let unit = |end: &str, seconds: u64| text.strip_suffix(end)?.parse::<u64>().ok()?.checked_mul(seconds);
-    unit("d", 86_400)
-        .or_else(|| unit("h", 3600))
-        .or_else(|| unit("w", 604_800))
-        .ok_or_else(|| "must be a number of hours, days or weeks, such as 36h, 14d or 2w".to_owned())
 }
 
 fn pool(text: &str) -> Result<PoolName, NameError> {

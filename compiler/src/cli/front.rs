@@ -28,12 +28,14 @@ use crate::{
         desk::{self, Moment},
         kernels,
     },
-    diag::{Code, Diagnostic, shown},
+    diag::{Code, Diagnostic, Diagnostics, shown},
     manifest, plan, platform,
     policy::{self, Policy},
+    recover::Recovery,
     relocate::Kernel,
     resolve,
     set::{self, Member, Set},
+    source::SourceMap,
 };
 
 /// A manifest that is sound for itself.
@@ -127,53 +129,106 @@ pub(super) fn read_trust(path: &Path, session: &mut Session) -> anyhow::Result<O
     }
 }
 
+/// Most rounds over one manifest. Each phase tells all that it finds, so that there are about as many as phases.
+const MAX_ROUNDS: usize = 8;
+
+/// A manifest that went through all phases, perhaps without its broken parts.
+struct Judged {
+    front: Front,
+    recovery: Recovery,
+}
+
 /// Takes manifests through parse, resolve, check and plan, and judges them alone and together. Those that are not sound
-/// for themselves are missing from the result, after a report; the others are judged all the same.
+/// for themselves are missing from the result, after a report; what is left of them is judged all the same.
 pub(super) fn load(paths: &[PathBuf], judge: &Judge<'_>, session: &mut Session) -> anyhow::Result<Vec<Front>> {
     if paths.iter().filter(|path| *path == Path::new("-")).count() > 1 {
         return Err(WrongUsage("reading stdin: `-` can be given once".to_owned()).into());
     }
-    let mut fronts = Vec::new();
+    let mut judged = Vec::new();
     for path in paths {
-        fronts.extend(load_one(path, judge, session)?);
+        judged.extend(load_one(path, judge, session)?);
     }
-    let members: Vec<_> = fronts.iter().map(Front::member).collect();
     let policy = judge.rules.and_then(|rules| rules.policy.as_ref());
-    set::judge(&Set::new(&members, policy), policy, judge.pools, &mut session.diags);
-    Ok(fronts)
+    let mut found = Diagnostics::default();
+    let (known, nameless): (Vec<_>, Vec<_>) = judged.iter().partition(|one| one.recovery.has_identity());
+    let members: Vec<_> = known.iter().map(|one| one.front.member()).collect();
+    set::judge(&Set::new(&members, policy), policy, judge.pools, &mut found);
+    // Whose stream it is cannot be told: it meets nobody but itself.
+    for member in nameless.iter().map(|one| one.front.member()) {
+        set::judge(&Set::new(&[member], policy), policy, judge.pools, &mut found);
+    }
+    let invented = |item: &Diagnostic| judged.iter().any(|one| one.recovery.explains(item));
+    session.diags.extend(found.into_iter().filter(|item| !invented(item)));
+    Ok(judged.into_iter().filter(|one| one.recovery.is_whole()).map(|one| one.front).collect())
 }
 
-fn load_one(path: &Path, judge: &Judge<'_>, session: &mut Session) -> anyhow::Result<Option<Front>> {
+fn load_one(path: &Path, judge: &Judge<'_>, session: &mut Session) -> anyhow::Result<Option<Judged>> {
     let input = io::read_input(path)?;
     let files = DiskFiles::below(&input.directory);
     let Session { sources, diags, .. } = session;
-    let front = manifest::parse(&input.name, &input.bytes, sources, diags)
-        .and_then(|manifest| resolve::resolve(manifest, &files, diags))
-        .and_then(|resolved| {
-            let checked = check::check(&resolved, diags)?;
-            let rows = kernels::check(&resolved, &checked, judge.kernels, diags);
-            Some((checked, rows))
-        })
-        .and_then(|(checked, rows)| {
-            plan::plan(&checked, diags).map(|plan| Front { checked, plan, path: path.to_path_buf(), rows })
-        });
-    let Some(front) = front else { return Ok(None) };
-    let beyond = front.plan.beyond_this_release();
-    if !beyond.is_empty() {
-        diags.push(
-            Diagnostic::warning(
-                Code::LoaderLacks,
-                format!("the loader of this release refuses the plan: it has no {}", beyond.join(", ")),
-            )
-            .at(front.checked.stream_span(), "of this stream")
-            .note("nodes would keep what they run and report NB1203"),
-        );
+    let before = diags.error_count();
+    let (file, node) = manifest::tree(&input.name, &input.bytes, sources, diags);
+    let Some(node) = node else { return Ok(None) };
+    let mut recovery = Recovery::new(file, node, diags.error_count() == before);
+    for _ in 0..MAX_ROUNDS {
+        let mut found = Diagnostics::default();
+        for orphan in recovery.take_orphans() {
+            let list = manifest::decode_attachments(&orphan, sources, &mut found);
+            list.iter().for_each(|list| check::attachments(list, &mut found));
+        }
+        let front = phases(path, &recovery, (&files, sources), judge, &mut found);
+        let marks = recovery.marks(&found);
+        diags.extend(recovery.fresh(found));
+        if let Some(front) = front {
+            return Ok(Some(Judged { front, recovery }));
+        }
+        if !recovery.prune(&marks) {
+            break;
+        }
     }
+    Ok(None)
+}
+
+/// One round over one manifest.
+fn phases(
+    path: &Path,
+    recovery: &Recovery,
+    (files, sources): (&DiskFiles, &SourceMap),
+    judge: &Judge<'_>,
+    diags: &mut Diagnostics,
+) -> Option<Front> {
+    let manifest = manifest::decode(recovery.node(), recovery.file(), sources, diags)?;
+    let resolved = resolve::resolve(manifest, files, diags)?;
+    let checked = check::check(&resolved, diags)?;
+    let rows = kernels::check(&resolved, &checked, judge.kernels, diags);
+    let plan = plan::plan(&checked, diags)?;
+    let front = Front { checked, plan, path: path.to_path_buf(), rows };
+    beyond(&front, diags);
     if let Some(rules) = judge.rules {
         authorize::authorize(&front.plan, &front.checked, &rules.trust, diags);
     }
     let policy = judge.rules.and_then(|rules| rules.policy.as_ref());
     platform::check(&front.plan, &front.checked, &judge.releases, diags);
     desk::judge(&front.plan, &front.checked, policy, judge.moment, diags);
-    Ok(Some(front))
+    Some(front)
+}
+
+/// What the format can say and the loader of this release does not do.
+fn beyond(front: &Front, diags: &mut Diagnostics) {
+    let places = &front.checked.places;
+    for what in front.plan.beyond_this_release() {
+        let span = match what.split(' ').next() {
+            Some("stage") => places.stage,
+            Some("failurePolicy") => places.failure_policy,
+            Some("rollbackFloor") => places.rollback_floor,
+            _ => front.checked.stream_span(),
+        };
+        let message = format!("the loader of this release refuses the plan: it has no {}", shown(&what));
+        diags.push(
+            Diagnostic::warning(Code::LoaderLacks, message)
+                .at(span, "asked for here")
+                .note("nodes would keep what they run and report NB1203")
+                .help("remove it until a release of nodebpf does it"),
+        );
+    }
 }

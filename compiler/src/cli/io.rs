@@ -108,7 +108,20 @@ impl Files for DiskFiles {
         }
         read_bounded(&path, max_bytes)
     }
+
+    fn beside(&self, path: &str) -> Vec<String> {
+        let path = self.directory.join(path);
+        let entries = path.parent().and_then(|directory| fs::read_dir(directory).ok());
+        let names = entries.into_iter().flatten().take(BESIDE_MAX).flatten().map(|entry| entry.file_name());
+        let mut names: Vec<_> = names.filter_map(|name| name.into_string().ok()).collect();
+        // A directory has no order.
+        names.sort();
+        names
+    }
 }
+
+/// Most names that are looked at for "did you mean".
+const BESIDE_MAX: usize = 4096;
 
 /// Writes a file that must not be there yet.
 pub(super) fn write_new(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {

@@ -63,7 +63,7 @@ pub fn main() -> ExitCode {
     };
     let mut session = Session::new(cli.color, cli.message_format);
     let result = match cli.command {
-        Command::Init(args) => init::run(&args),
+        Command::Init(args) => init::run(&args, &mut session),
         Command::Keygen(args) => keygen::run(&args),
         Command::Trust { command } => match command {
             TrustCommand::Build(args) => trust::build(&args, &mut session),

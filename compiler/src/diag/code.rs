@@ -197,6 +197,8 @@ codes! {
     SlotElsewhere = "NB0360", "a slot's program is in another object";
     /// A slot's program beside programs of several kinds.
     KindUnknown = "NB0361", "the kind of a tail-called program cannot be told";
+    /// A map that libbpf would pin.
+    PinByName = "NB0362", "a map asks to be pinned by its name";
     /// A map that cannot be made.
     MapRefused = "NB0380", "a map cannot be made on a node";
     /// A selector that needs the network.
@@ -270,6 +272,8 @@ codes! {
     ForeignName = "NB0419", "a program is named like one of others";
     /// TC beside TC of others.
     OrderUnknown = "NB0420", "the order beside other eBPF is left to chance";
+    /// Maps that libbpf would make one.
+    PinShared = "NB0421", "two streams would share a map under libbpf";
     /// A file that is not a lock.
     BadLock = "NB0430", "the lock file cannot be read";
     /// Manifests that are not what was agreed.

@@ -167,6 +167,24 @@ impl Extend<Diagnostic> for Diagnostics {
     }
 }
 
+impl IntoIterator for Diagnostics {
+    type Item = Diagnostic;
+    type IntoIter = std::vec::IntoIter<Diagnostic>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.items.into_iter()
+    }
+}
+
+impl<'a> IntoIterator for &'a Diagnostics {
+    type Item = &'a Diagnostic;
+    type IntoIter = std::slice::Iter<'a, Diagnostic>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
 /// Findings of a run, in the order in which they were made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Diagnostics {
@@ -177,6 +195,11 @@ impl Diagnostics {
     /// Adds a finding.
     pub fn push(&mut self, diagnostic: Diagnostic) {
         self.items.push(diagnostic);
+    }
+
+    /// All findings, in the order in which they were made.
+    pub fn iter(&self) -> std::slice::Iter<'_, Diagnostic> {
+        self.items.iter()
     }
 
     /// Whether a later phase must not start.
@@ -206,9 +229,13 @@ impl Diagnostics {
 
 /// `text` fit for a message: characters that cannot be seen or turn others around escaped, cut after 60 characters.
 pub fn shown(text: &str) -> String {
-    const MAX_CHARS: usize = 60;
-    let mut out: String = text.chars().take(MAX_CHARS).flat_map(escape).collect();
-    if text.chars().nth(MAX_CHARS).is_some() {
+    shown_up_to(text, 60)
+}
+
+/// Like [`shown`], for texts that may be longer than a value.
+pub fn shown_up_to(text: &str, max_chars: usize) -> String {
+    let mut out: String = text.chars().take(max_chars).flat_map(escape).collect();
+    if text.chars().nth(max_chars).is_some() {
         out.push('…');
     }
     out

@@ -4,6 +4,7 @@
 
 use super::{Start, Text};
 use crate::{
+    check::sizes,
     diag::shown,
     object::{
         map::{MapFacts, MapType},
@@ -41,6 +42,11 @@ pub(super) fn lines(text: &mut Text, objects: &[Start<'_>]) {
 
 fn line(map: &MapFacts) -> Line {
     let (name, kind) = (&map.name, map.map_type.name());
+    if let Some(size) = sizes::needs_size(map) {
+        let consumer = if kind == "ringbuf" { ", consumer: node agent" } else { "" };
+        let text = format!("{name}: {{maxEntries: {size}{consumer}}}");
+        return Line { wanted: true, text, comment: format!("{kind}: EDIT: its size; the object has none that works") };
+    }
     let counts = matches!(map.map_type, MapType::ARRAY | MapType::PERCPU_ARRAY)
         && map.value.form == (Form::Int { signed: false })
         && matches!(map.value.size, 4 | 8);

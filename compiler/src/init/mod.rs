@@ -3,14 +3,17 @@
 //! In:   what objects offer, or nothing. Out: the text of a `bpf.yaml`. Cannot fail.
 //!
 //! The text explains every key of the schema. What a person must decide is marked `EDIT`; all else can be kept. With
-//! objects it passes `nodebpf check` as it is.
+//! objects it passes `nodebpf check` as it is: a program that `check` would refuse is left out, with a comment that says
+//! why.
 
 mod hooks;
 mod literal;
 mod maps;
 
+use std::collections::BTreeSet;
+
 use crate::{
-    diag::shown,
+    diag::{shown, shown_up_to},
     object::{ObjectFacts, ProgramFacts, globals::GlobalFacts},
 };
 
@@ -21,6 +24,8 @@ pub struct Start<'a> {
     pub path: &'a str,
     /// What it offers.
     pub facts: &'a ObjectFacts,
+    /// Programs that nodebpf would refuse, with why.
+    pub refused: &'a [(String, String)],
 }
 
 /// Column at which comments begin behind short lines.
@@ -36,23 +41,58 @@ pub fn starter(objects: &[Start<'_>]) -> String {
     text.line("  # Programs and where they run.", "");
     text.line("  programs:", "");
     let mut count = 0;
+    let (mut used, mut names) = (Vec::new(), BTreeSet::new());
     for object in objects {
+        if let Some((map, other)) = shared_map(object, &used) {
+            let (path, other) = (shown(object.path), shown(other));
+            text.line(
+                &format!("    # {path}: its map `{}` is also in {other}; give it a manifest of its own.", shown(map)),
+                "",
+            );
+            continue;
+        }
+        let before = count;
         // The variables are the object's: one of its programs sets them for all.
         let mut globals = object.facts.globals.as_slice();
         for program in &object.facts.programs {
-            if program_lines(&mut text, *object, program, globals, count) {
+            if let Some(why) = left_out(object, program, &names) {
+                text.line(&format!("    # {}: {}.", shown(&program.name), shown_up_to(&why, 200)), "");
+            } else if program_lines(&mut text, *object, program, globals, count) {
                 globals = &[];
                 count += 1;
+                names.insert(program.name.as_str());
             }
+        }
+        if count > before {
+            used.push(*object);
         }
     }
     if count == 0 {
         text.block(NO_PROGRAM);
     }
     text.line("", "");
-    maps::lines(&mut text, objects);
+    maps::lines(&mut text, &used);
     text.block(REFERENCE);
     text.0
+}
+
+/// A map of `object` that one of `used` has too, and the path of that one: a stream's maps are told apart by name.
+fn shared_map<'a>(object: &Start<'a>, used: &[Start<'a>]) -> Option<(&'a str, &'a str)> {
+    let has = |other: &&Start<'a>, name: &str| other.facts.maps.iter().any(|map| map.name == name);
+    object
+        .facts
+        .maps
+        .iter()
+        .find_map(|map| Some((map.name.as_str(), used.iter().find(|other| has(other, &map.name))?.path)))
+}
+
+/// Why a program is not written down; `None` if it is.
+fn left_out(object: &Start<'_>, program: &ProgramFacts, names: &BTreeSet<&str>) -> Option<String> {
+    if names.contains(program.name.as_str()) {
+        return Some(format!("`{}` has it, too, and a stream has one program of a name", shown(object.path)));
+    }
+    let (_, why) = object.refused.iter().find(|(name, _)| *name == program.name)?;
+    Some(format!("nodebpf refuses it: {why}"))
 }
 
 /// Lines with comments at one column.

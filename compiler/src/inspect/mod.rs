@@ -6,7 +6,6 @@
 pub mod bundle;
 pub mod object;
 pub mod text;
-pub mod variables;
 
 use serde::Serialize;
 

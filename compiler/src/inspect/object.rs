@@ -1,14 +1,20 @@
 //! What an object holds.
 
+use std::collections::BTreeSet;
+
 use nodeplan::{digest::Sha256Digest, hook::Hook};
 use serde::Serialize;
 
-use super::variables::{self, Variable};
 use crate::{
-    check::kernels::{self, Answer},
+    check::{
+        kernels::{self, Answer},
+        sizes,
+    },
     object::{
-        self, ObjectError, ObjectFacts, ProgramFacts, helpers,
-        map::MapFacts,
+        self, ObjectError, ObjectFacts, ProgramFacts,
+        globals::GlobalFacts,
+        helpers, lower,
+        map::{self, MapFacts},
         parts::Parts,
         section::{Target, Usage},
     },
@@ -117,20 +123,42 @@ pub struct Map {
     pub memory_bytes: u64,
 }
 
+/// A global variable.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Variable {
+    /// C name.
+    pub name: String,
+    /// `.rodata` can be set by `globals`; `.data` and `.bss` belong to the program.
+    pub section: String,
+    /// C type.
+    #[serde(rename = "type")]
+    pub c_type: String,
+    /// Size of its value.
+    pub bytes: u32,
+}
+
 /// Looks at an object.
 pub fn inspect(bytes: &[u8], cpus: u32, kernels: &[Kernel<'_>]) -> Result<Object, ObjectError> {
     let facts = object::read(bytes)?;
     let parts = Parts::read(bytes)?;
-    let programs = facts.programs.iter().map(|program| read_program(program, &facts, &parts, kernels)).collect();
+    let mut programs: Vec<_> =
+        facts.programs.iter().map(|program| read_program(program, &facts, &parts, kernels)).collect();
     let mut refused: Vec<_> = facts.constructs.iter().map(|construct| format!("it needs {construct}")).collect();
     let too_large = facts.variables.iter().filter(|section| section.is_too_large());
     refused.extend(too_large.map(|section| format!("its section {} takes {} bytes", section.name, section.bytes)));
+    refused.extend(facts.maps.iter().filter_map(sizes::refused));
     if !facts.has_btf {
         refused.push("it has no BTF".to_owned());
     }
     if facts.licence.as_deref().is_none_or(str::is_empty) {
         refused.push("it has no licence".to_owned());
     }
+    if refused.is_empty() {
+        refused.extend(lowered(bytes, &mut programs));
+    }
+    let mut globals: Vec<_> = facts.globals.iter().filter(|global| global.is_settable()).map(read_variable).collect();
+    globals.sort_by(|a, b| (&a.section, &a.name).cmp(&(&b.section, &b.name)));
     Ok(Object {
         sha256: Sha256Digest::of(bytes).to_string(),
         bytes: bytes.len(),
@@ -139,7 +167,7 @@ pub fn inspect(bytes: &[u8], cpus: u32, kernels: &[Kernel<'_>]) -> Result<Object
         lines: facts.has_lines,
         programs,
         maps: facts.maps.iter().map(|map| read_map(map, cpus)).collect(),
-        globals: parts.types.as_ref().map(|types| variables::read(types, &parts.elf)).unwrap_or_default(),
+        globals,
         refused,
     })
 }
@@ -158,6 +186,16 @@ fn read_program(facts: &ProgramFacts, object: &ObjectFacts, parts: &Parts<'_>, k
         }
     };
     refused.extend(facts.constructs.iter().map(|construct| format!("it needs {construct}")));
+    if hook == Some(Hook::Xdp) {
+        match &facts.prototype {
+            Some(prototype) => {
+                let misfit = prototype.misfit();
+                refused.extend(misfit.map(|why| format!("it cannot follow a dispatcher: {why}")));
+            }
+            None if object.has_btf => refused.push("its BTF has no record of the function".to_owned()),
+            None => {}
+        }
+    }
     let gpl = object.licence.as_deref().is_some_and(|licence| helpers::GPL_LICENCES.contains(&licence));
     if !gpl && hook.is_some_and(helpers::hook_is_gpl_only) {
         refused.push("its hook needs a GPL-compatible licence".to_owned());
@@ -220,18 +258,33 @@ fn read_map(facts: &MapFacts, cpus: u32) -> Map {
         value: facts.value.c_type.clone(),
         value_bytes: facts.value.size,
         max_entries: facts.max_entries,
-        memory_bytes: memory(facts, cpus),
+        memory_bytes: map::memory_bytes(facts, cpus),
     }
 }
 
-/// Bytes of all keys and values; without what the kernel adds to each entry. Per-CPU values are rounded up to 8 bytes:
-/// linux `kernel/bpf/arraymap.c` and `hashtab.c`. A ring buffer's size is in bytes: `kernel/bpf/ringbuf.c`.
-fn memory(facts: &MapFacts, cpus: u32) -> u64 {
-    let entries = u64::from(facts.max_entries);
-    if matches!(facts.map_type.name(), "ringbuf" | "user_ringbuf") {
-        return entries;
+fn read_variable(facts: &GlobalFacts) -> Variable {
+    Variable {
+        name: facts.name.clone(),
+        section: facts.section.clone(),
+        c_type: facts.shape.c_type.clone(),
+        bytes: facts.shape.size,
     }
-    let value = u64::from(facts.value.size);
-    let values = if facts.map_type.is_per_cpu() { value.next_multiple_of(8) * u64::from(cpus) } else { value };
-    entries.saturating_mul(u64::from(facts.key.size) + values)
+}
+
+/// Lowers the object as `compile` would for its sound programs: what is refused then is of one program, or of the object.
+fn lowered(bytes: &[u8], programs: &mut [Program]) -> Option<String> {
+    let sound = programs.iter().filter(|program| program.refused.is_empty());
+    let names: BTreeSet<&str> = sound.map(|program| program.name.as_str()).collect();
+    let error = lower::lower(bytes, &names).err()?.to_string();
+    let alone = |name: &str| lower::lower(bytes, &BTreeSet::from([name])).err();
+    let refused: Vec<_> =
+        names.iter().filter_map(|name| Some(((*name).to_owned(), alone(name)?.to_string()))).collect();
+    if refused.is_empty() || refused.len() == names.len() && refused.iter().all(|(_, why)| *why == error) {
+        return Some(error);
+    }
+    for (name, why) in refused {
+        let same = programs.iter_mut().filter(|program| program.name == name);
+        same.for_each(|program| program.refused.push(why.clone()));
+    }
+    None
 }

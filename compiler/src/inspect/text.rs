@@ -7,7 +7,10 @@ use super::{
     bundle::Bundle,
     object::{Object, Program},
 };
-use crate::{check::kernels, diag::shown};
+use crate::{
+    check::kernels,
+    diag::{shown, shown_up_to},
+};
 
 /// Prints a report.
 pub fn print(report: &Report) -> String {
@@ -97,7 +100,7 @@ fn print_object(object: &Object, out: &mut String) {
     let _ = writeln!(out, "  licence    {licence}");
     let _ = writeln!(out, "  btf        {btf}");
     for why in &object.refused {
-        let _ = writeln!(out, "  refused    {}", shown(why));
+        let _ = writeln!(out, "  refused    {}", shown_up_to(why, 200));
     }
     let mut rows = vec![row(&["PROGRAM", "SECTION", "TYPE", "HOOK", "INSNS", "CO-RE", "HELPERS"])];
     rows.extend(object.programs.iter().map(|program| {
@@ -135,7 +138,7 @@ fn print_object(object: &Object, out: &mut String) {
 fn verdicts(programs: &[Program], out: &mut String) {
     let mut rows = vec![row(&["REFUSED", "BECAUSE"])];
     let refused = programs.iter().flat_map(|program| program.refused.iter().map(move |why| (program, why)));
-    rows.extend(refused.map(|(program, why)| row(&[&shown(&program.name), &shown(why)])));
+    rows.extend(refused.map(|(program, why)| row(&[&shown(&program.name), &shown_up_to(why, 200)])));
     if rows.len() > 1 {
         table(&rows, out);
     }

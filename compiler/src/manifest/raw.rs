@@ -17,7 +17,7 @@ use crate::{
     yaml::{
         Node, Value,
         decode::{Decode, Decoder, Place, record},
-        types::{Dict, List, Literal, Number, Text, Word, Words},
+        types::{Dict, Keyed, List, Literal, Number, Text, Word, Words},
     },
 };
 
@@ -144,27 +144,27 @@ record! {
     #[schemars(extend("minProperties" = 1, "maxProperties" = 1))]
     pub struct Attach {
         /// On interfaces, in the receive path before anything else.
-        xdp: Option<Xdp> = "xdp",
+        xdp: Option<Keyed<Xdp>> = "xdp",
         /// On interfaces, at traffic control (TCX).
-        tc: Option<Tc> = "tc",
+        tc: Option<Keyed<Tc>> = "tc",
         /// On sockets and packets of a cgroup and all below it.
-        cgroup: Option<Cgroup> = "cgroup",
+        cgroup: Option<Keyed<Cgroup>> = "cgroup",
         /// On a static tracepoint.
-        tracepoint: Option<Tracepoint> = "tracepoint",
+        tracepoint: Option<Keyed<Tracepoint>> = "tracepoint",
         /// On a static tracepoint, with raw arguments.
-        raw_tracepoint: Option<Named> = "rawTracepoint",
+        raw_tracepoint: Option<Keyed<Named>> = "rawTracepoint",
         /// On a static tracepoint, with typed arguments.
-        btf_tracepoint: Option<Named> = "btfTracepoint",
+        btf_tracepoint: Option<Keyed<Named>> = "btfTracepoint",
         /// On an instruction of a kernel function.
-        kprobe: Option<Kprobe> = "kprobe",
+        kprobe: Option<Keyed<Kprobe>> = "kprobe",
         /// On the return of a kernel function.
-        kretprobe: Option<Function> = "kretprobe",
+        kretprobe: Option<Keyed<Function>> = "kretprobe",
         /// On the entry of a kernel function, with typed arguments.
-        fentry: Option<Function> = "fentry",
+        fentry: Option<Keyed<Function>> = "fentry",
         /// On the return of a kernel function, with typed arguments and result.
-        fexit: Option<Function> = "fexit",
+        fexit: Option<Keyed<Function>> = "fexit",
         /// On a hook of the Linux security modules.
-        lsm: Option<Lsm> = "lsm",
+        lsm: Option<Keyed<Lsm>> = "lsm",
     }
     later [
         "tcx", "uprobe", "uretprobe", "usdt", "perfEvent", "skLookup", "skMsg", "skSkb", "socketFilter",
@@ -387,24 +387,29 @@ impl AnyAttach<'_> {
 }
 
 impl Attach {
-    /// All hooks that are named; a sound attachment names one.
-    pub fn named(&self) -> Vec<AnyAttach<'_>> {
-        [
-            self.xdp.as_ref().map(AnyAttach::Xdp),
-            self.tc.as_ref().map(AnyAttach::Tc),
-            self.cgroup.as_ref().map(AnyAttach::Cgroup),
-            self.tracepoint.as_ref().map(AnyAttach::Tracepoint),
-            self.raw_tracepoint.as_ref().map(AnyAttach::RawTracepoint),
-            self.btf_tracepoint.as_ref().map(AnyAttach::BtfTracepoint),
-            self.kprobe.as_ref().map(AnyAttach::Kprobe),
-            self.kretprobe.as_ref().map(AnyAttach::Kretprobe),
-            self.fentry.as_ref().map(AnyAttach::Fentry),
-            self.fexit.as_ref().map(AnyAttach::Fexit),
-            self.lsm.as_ref().map(AnyAttach::Lsm),
+    /// All hooks that are named, with their keys; a sound attachment names one.
+    pub fn named(&self) -> Vec<Keyed<AnyAttach<'_>>> {
+        fn one<'a, T>(found: Option<&'a Keyed<T>>, any: fn(&'a T) -> AnyAttach<'a>) -> Option<Keyed<AnyAttach<'a>>> {
+            found.map(|found| Keyed { key: found.key, value: any(&found.value) })
+        }
+        let mut named: Vec<_> = [
+            one(self.xdp.as_ref(), AnyAttach::Xdp),
+            one(self.tc.as_ref(), AnyAttach::Tc),
+            one(self.cgroup.as_ref(), AnyAttach::Cgroup),
+            one(self.tracepoint.as_ref(), AnyAttach::Tracepoint),
+            one(self.raw_tracepoint.as_ref(), AnyAttach::RawTracepoint),
+            one(self.btf_tracepoint.as_ref(), AnyAttach::BtfTracepoint),
+            one(self.kprobe.as_ref(), AnyAttach::Kprobe),
+            one(self.kretprobe.as_ref(), AnyAttach::Kretprobe),
+            one(self.fentry.as_ref(), AnyAttach::Fentry),
+            one(self.fexit.as_ref(), AnyAttach::Fexit),
+            one(self.lsm.as_ref(), AnyAttach::Lsm),
         ]
         .into_iter()
         .flatten()
-        .collect()
+        .collect();
+        named.sort_by_key(|found| found.key);
+        named
     }
 }
 

@@ -37,12 +37,29 @@ pub fn lower<'a>(bytes: &'a [u8], wanted: &BTreeSet<&str>) -> Result<Cow<'a, [u8
     if let Some(section) = variables::read(elf).iter().find(|section| section.is_too_large()) {
         return Err(ObjectError::Loader(format!("section `{}` takes {} bytes", section.name, section.bytes)));
     }
+    if let Some((variable, section)) = types.and_then(without_size) {
+        let why =
+            format!("variable `{variable}` in section `{section}` takes no bytes, which the kernel's BTF forbids");
+        return Err(ObjectError::Loader(why));
+    }
     let shipped = if job.is_needed() { Cow::Owned(job.run()) } else { Cow::Borrowed(bytes) };
     // Without BTF aya refuses maps in words of its own; that is judged, and better said, by the check phase.
     if types.is_some() {
         oracle::check(&shipped).map_err(ObjectError::Loader)?;
     }
     Ok(shipped)
+}
+
+/// A variable of size 0, and its section: linux `kernel/bpf/btf.c`, `btf_datasec_check_meta`, refuses the BTF of it.
+fn without_size<'a>(types: &Types<'a>) -> Option<(&'a str, &'a str)> {
+    let data = |name: &str| [".rodata", ".data", ".bss"].iter().any(|base| name.starts_with(base));
+    let sections = types.iter().filter(|(_, found)| found.kind() == kind::DATASEC && data(types.string(found.name)));
+    let mut variables = sections.flat_map(|(_, found)| {
+        let section = types.string(found.name);
+        found.variables().map(move |(variable, _, size)| (variable, size, section))
+    });
+    let (variable, _, section) = variables.find(|(_, size, _)| *size == 0)?;
+    Some((types.name(variable), section))
 }
 
 /// For each function, whether a wanted program needs it.

@@ -24,6 +24,8 @@ pub struct MapFacts {
     pub max_entries: u32,
     /// `BPF_F_*`, linux `include/uapi/linux/bpf.h`.
     pub flags: u32,
+    /// Whether libbpf would pin it by its name, so that all objects with such a map share one: `LIBBPF_PIN_BY_NAME`.
+    pub pinned: bool,
 }
 
 /// Number of a map type: `enum bpf_map_type`, linux `include/uapi/linux/bpf.h`.
@@ -163,6 +165,7 @@ fn read_map(btf: &Btf, variable: TypeId) -> Option<MapFacts> {
         value: Shape::bytes(0),
         max_entries: 0,
         flags: 0,
+        pinned: false,
     };
     for member in members {
         match btf.member_name(member) {
@@ -173,7 +176,8 @@ fn read_map(btf: &Btf, variable: TypeId) -> Option<MapFacts> {
             "key" => map.key = Shape::of(btf, pointee(btf, member.type_id)?)?,
             "value" => map.value = Shape::of(btf, pointee(btf, member.type_id)?)?,
             "map_flags" => map.flags = number(btf, member.type_id)?,
-            // pinning, numa_node, map_extra, values: not needed here.
+            "pinning" => map.pinned = number(btf, member.type_id)? != 0,
+            // numa_node, map_extra, values: not needed here.
             _ => {}
         }
     }

@@ -91,6 +91,21 @@ pub struct Prototype {
     pub parameters: Vec<Option<String>>,
 }
 
+impl Prototype {
+    /// Why a program of this prototype cannot stand behind an XDP dispatcher; `None` if it can.
+    pub fn misfit(&self) -> Option<&'static str> {
+        if !self.global {
+            Some("it is static")
+        } else if !self.returns_int {
+            Some("it does not return int")
+        } else if !matches!(self.parameters.as_slice(), [Some(name)] if name == "xdp_md") {
+            Some("its parameter is not one struct xdp_md *")
+        } else {
+            None
+        }
+    }
+}
+
 /// Why a file cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ObjectError {

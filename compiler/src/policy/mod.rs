@@ -267,7 +267,8 @@ fn key_set(
         diags.push(
             Diagnostic::error(Code::Threshold, format!("the threshold of {whose} is {number}; keys listed: {count}"))
                 .at(written.span, "must be from 1 to the number of keys")
-                .also(list.span, "these keys"),
+                .also(list.span, "these keys")
+                .help(format!("write `threshold: {}`, or list more keys", count.max(1))),
         );
     }
     Some(KeySet { keys: keys?, threshold: valid? }).filter(|_| sound)

@@ -4,6 +4,8 @@
 
 use std::collections::HashMap;
 
+use nodeplan::applies::Architecture;
+
 use crate::object::{
     btf::{BtfError, TypeId},
     types::{Types, kind},
@@ -59,6 +61,18 @@ impl<'a> Kernel<'a> {
         self.has_function(&format!("bpf_lsm_{name}"))
     }
 
+    /// The architecture that it was built for, by a register that only `struct pt_regs` of that one has: linux
+    /// `arch/x86/include/asm/ptrace.h` and `arch/arm64/include/asm/ptrace.h`. `None` if its types do not tell.
+    pub fn architecture(&self) -> Option<Architecture> {
+        let registers =
+            self.named("pt_regs").iter().map(|id| self.types.get(*id)).find(|found| found.is_composite())?;
+        registers.members().find_map(|member| match self.types.string(member.name) {
+            "orig_ax" => Some(Architecture::Amd64),
+            "orig_x0" => Some(Architecture::Arm64),
+            _ => None,
+        })
+    }
+
     /// Whether it has the tracepoint `name` with typed arguments: linux `include/trace/bpf_probe.h`.
     pub fn has_tracepoint(&self, name: &str) -> bool {
         self.has(&format!("btf_trace_{name}"), kind::TYPEDEF)
@@ -81,6 +95,31 @@ pub fn essential(name: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// BTF with `unsigned long` and one structure that has one member of it.
+    fn btf(structure: &str, member: &str) -> Vec<u8> {
+        let strings = format!("\0long\0{structure}\0{member}\0");
+        let name = |text: &str| u32::try_from(strings.find(text).unwrap()).unwrap();
+        let types = [name("long"), 1 << 24, 8, 64, name(structure), 4 << 24 | 1, 8, name(member), 1, 0];
+        let (length, size) = (4 * types.len(), strings.len());
+        let header = [0x0001_eb9f, 24, 0, length, length, size].map(|word| u32::try_from(word).unwrap());
+        let words = header.iter().chain(&types).flat_map(|word| word.to_le_bytes());
+        words.chain(strings.bytes()).collect()
+    }
+
+    #[test]
+    fn registers_tell_the_architecture() {
+        for (structure, member, want) in [
+            ("pt_regs", "orig_ax", Some(Architecture::Amd64)),
+            ("pt_regs", "orig_x0", Some(Architecture::Arm64)),
+            ("pt_regs", "gprs", None),
+            ("user_regs", "orig_ax", None),
+        ] {
+            let blob = btf(structure, member);
+            let kernel = Kernel::parse("kernel".to_owned(), &blob).unwrap();
+            assert_eq!(kernel.architecture(), want, "case: {structure}.{member}");
+        }
+    }
 
     #[test]
     fn flavours_are_cut_off() {

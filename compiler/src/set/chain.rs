@@ -6,12 +6,16 @@
 
 use nodeplan::{
     hook::{Attachment, TcVerdict},
-    selector::Target,
+    selector::{Selector, Target},
     xdp::{XdpAction, XdpMode},
 };
 
 use super::{Chain, Class, Item, Meeting, Set, index::Index};
-use crate::diag::{Code, Diagnostic, Diagnostics};
+use crate::{
+    check::selectors,
+    diag::{Code, Diagnostic, Diagnostics},
+    source::Spanned,
+};
 
 /// The bridge that OVN-Kubernetes puts on the uplink.
 const EXTERNAL_BRIDGE: &str = "br-ex";
@@ -25,7 +29,7 @@ pub(super) fn judge<'a>(set: &Set<'a>, chain: &Chain<'a>, diags: &mut Diagnostic
             Attachment::Tc(tc) if ends_for_others(&tc.verdicts) => diags.extend(hides(set, chain, item)),
             _ => {}
         }
-        bridge(item, diags);
+        bridge(chain.class, item, diags);
     }
     if chain.class == Class::Xdp {
         frags(set, chain, diags);
@@ -159,8 +163,11 @@ fn is_native(item: &Item<'_>) -> bool {
 }
 
 /// A program on the OVS bridge sees what OVS hands to the host, not what the wire brings.
-fn bridge(item: &Item<'_>, diags: &mut Diagnostics) {
-    for selector in item.place.interfaces.iter().filter(|one| super::means(&one.value, EXTERNAL_BRIDGE)) {
+fn bridge(class: Class, item: &Item<'_>, diags: &mut Diagnostics) {
+    // NB0383 and NB0384 say as much.
+    let untold = |one: &&Spanned<Selector>| !selectors::tells_of_switch(&one.value, class == Class::Xdp);
+    let meant = item.place.interfaces.iter().filter(|one| super::means(&one.value, EXTERNAL_BRIDGE));
+    for selector in meant.filter(untold) {
         let exact = super::is_named(&selector.value, EXTERNAL_BRIDGE);
         let message = if exact {
             format!("`{EXTERNAL_BRIDGE}` is the OVS bridge of OVN-Kubernetes")

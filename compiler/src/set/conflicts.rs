@@ -2,7 +2,7 @@
 //!
 //! In:   the set, chain by chain. Out: reports.
 //! May fail with: NB0401 (too many programs), NB0402 (equal priority), NB0403 (two modes), NB0406 (stream twice),
-//! NB0407 (pool and parent).
+//! NB0407 (pool and parent), NB0421 (maps that libbpf would share).
 
 use std::collections::BTreeMap;
 
@@ -18,6 +18,7 @@ use super::{Chain, Class, Item, Meeting, Set, index::Index};
 use crate::{
     diag::{Code, Diagnostic, Diagnostics},
     policy::{Policy, desk::Desk, neighbours::Hold},
+    source::Span,
 };
 
 /// Programs that TCX holds on one interface and direction.
@@ -41,6 +42,29 @@ pub(super) fn streams(set: &Set<'_>, diags: &mut Diagnostics) {
                 .note("a stream is one bundle on a node: the later file would replace the earlier one")
                 .help("give one of them another name, or make them one manifest"),
         );
+    }
+}
+
+/// Maps that libbpf would make one, because both ask to be pinned by the same name. Here each stream has its own.
+pub(super) fn pins(set: &Set<'_>, diags: &mut Diagnostics) {
+    let mut by_name: BTreeMap<&str, Vec<(usize, Span)>> = BTreeMap::new();
+    for (at, member) in set.members().iter().enumerate() {
+        for map in &member.checked.pinned {
+            let seen = by_name.entry(map.value.as_str()).or_default();
+            if let Some((other, first)) = seen.iter().find(|(other, _)| set.meet(at, *other)) {
+                let other = &set.members()[*other].checked.stream.value;
+                let message = format!("map `{}` would be one with that of stream `{other}` under libbpf", map.value);
+                diags.push(
+                    Diagnostic::warning(Code::PinShared, message)
+                        .at(map.span, "is a map of its own here")
+                        .also(*first, format_args!("that of `{other}`"))
+                        .note("libbpf: pinning LIBBPF_PIN_BY_NAME makes all maps of one name one map")
+                        .note("nodebpf never lets streams share maps: what one writes the other does not see")
+                        .help("put the programs into one manifest and one object, or rename one of the maps"),
+                );
+            }
+            seen.push((at, map.span));
+        }
     }
 }
 
@@ -210,9 +234,33 @@ fn too_many(set: &Set<'_>, chain: &Chain<'_>, policy: Option<&Policy>, diags: &m
         for item in on_it.iter().map(|at| &chain.items[*at]) {
             set.pools.of(item.member).iter().for_each(|pool| by_pool.entry(*pool).or_default().push(item));
         }
-        let Some((pool, items)) = by_pool.iter().find(|(_, items)| items.len() > max) else { continue };
-        diags.push(over(set, chain.class, selector, &set.pools.names()[*pool], items, max, &others));
+        let crowded = by_pool.iter().filter(|(_, items)| items.len() > max);
+        let found =
+            crowded.map(|(pool, items)| (pool, on_one_node(set, items, max))).find(|(_, items)| items.len() > max);
+        let Some((pool, items)) = found else { continue };
+        diags.push(over(set, chain.class, selector, &set.pools.names()[*pool], &items, max, &others));
     }
+}
+
+/// Those of `items` that one node may get together, if they are more than `max`: kernels, releases and architectures
+/// are ranges, and ranges of which any two meet meet all in one place. Perhaps not the most, but never too many.
+fn on_one_node<'a, 'b>(set: &Set<'_>, items: &[&'a Item<'b>], max: usize) -> Vec<&'a Item<'b>> {
+    let from = |first: usize| {
+        let (mut together, mut particular): (Vec<&'a Item<'b>>, Vec<&'a Item<'b>>) = (Vec::new(), Vec::new());
+        for item in items[first..].iter().chain(&items[..first]) {
+            let anywhere = set.applies.anywhere(item.member);
+            if anywhere || particular.iter().all(|other| set.share_a_node(item, other)) {
+                together.push(*item);
+                particular.extend((!anywhere).then_some(*item));
+            }
+        }
+        together
+    };
+    let all = (0..items.len()).map(from).find(|together| together.len() > max);
+    let mut all = all.unwrap_or_default();
+    // The last one is told that it does not fit, as everywhere.
+    all.sort_by_key(|item| item.place.span);
+    all
 }
 
 fn over(

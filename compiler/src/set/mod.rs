@@ -2,7 +2,7 @@
 //!
 //! In:   [`Member`]s, each sound for itself, and a policy if there is one. Out: reports; and [`Set`], which
 //!       [`crate::lock`] writes down.
-//! May fail with: NB0401 to NB0403, NB0406 to NB0420.
+//! May fail with: NB0401 to NB0403, NB0406 to NB0421.
 //!
 //! A node of pool `edge` that inherits from `worker` gets the streams of both: everything is judged on the effective
 //! set of each pool. What only a node can tell (is `ens3` of driver `ice`?) counts as "may be"; reports that rest on
@@ -11,6 +11,7 @@
 //! Pure. Sized for thousands of attachments: selectors are met through [`index::Index`], never all with all.
 
 mod anchors;
+mod applies;
 mod beside;
 mod chain;
 mod conflicts;
@@ -18,7 +19,6 @@ mod index;
 mod pools;
 
 use nodeplan::{
-    applies::Architecture,
     hook::{Attachment, Chained, Direction},
     name::PoolName,
     plan::NodePlan,
@@ -32,6 +32,7 @@ use crate::{
     policy::Policy,
     source::Spanned,
 };
+use applies::Applies;
 use index::Index;
 pub(crate) use pools::Pools;
 
@@ -105,13 +106,18 @@ struct Meeting<'a> {
 pub struct Set<'a> {
     members: &'a [Member<'a>],
     pub(crate) pools: Pools,
+    applies: Applies,
 }
 
 impl<'a> Set<'a> {
     /// The set of `members`; a policy says which pools inherit from which.
     pub fn new(members: &'a [Member<'a>], policy: Option<&Policy>) -> Self {
         let listed = members.iter().map(|member| member.checked.pools().cloned().collect::<Vec<_>>());
-        Self { members, pools: Pools::new(&listed.collect::<Vec<_>>(), policy.map(|policy| &policy.desk)) }
+        Self {
+            members,
+            pools: Pools::new(&listed.collect::<Vec<_>>(), policy.map(|policy| &policy.desk)),
+            applies: Applies::new(members.iter().map(|member| &member.checked.applies_to)),
+        }
     }
 
     /// Members by pool, in the order of the pools' names.
@@ -147,17 +153,14 @@ impl<'a> Set<'a> {
         Chain { class, items, index }
     }
 
-    /// Whether some node may get both: one pool, one architecture.
+    /// Whether some node may get both: one pool, and one kernel, release and architecture.
     fn share_a_node(&self, one: &Item<'_>, other: &Item<'_>) -> bool {
-        let runs_on = |item: &Item<'_>, arch: &Architecture| {
-            let only = &item.checked.applies_to.architectures;
-            only.is_empty() || only.contains(arch)
-        };
-        one.member == other.member
-            || (self.pools.share(one.member, other.member)
-                && [Architecture::Amd64, Architecture::Arm64]
-                    .iter()
-                    .any(|arch| runs_on(one, arch) && runs_on(other, arch)))
+        one.member == other.member || self.meet(one.member, other.member)
+    }
+
+    /// Whether some node may get both manifests.
+    fn meet(&self, one: usize, other: usize) -> bool {
+        self.pools.share(one, other) && self.applies.share(one, other)
     }
 
     /// The first program of `index` that `item` may meet on a node and that `accept` takes; `items` is what `index`
@@ -205,6 +208,7 @@ fn is_named(selector: &Selector, name: &str) -> bool {
 /// Judges all manifests together. `pools` are those of `--pool`; empty for all.
 pub fn judge(set: &Set<'_>, policy: Option<&Policy>, pools: &[PoolName], diags: &mut Diagnostics) {
     conflicts::streams(set, diags);
+    conflicts::pins(set, diags);
     if let Some(policy) = policy {
         conflicts::parent_pools(set, &policy.desk, pools, diags);
     }

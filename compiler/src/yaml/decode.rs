@@ -103,7 +103,8 @@ impl<'n, 'p> Fields<'n, 'p> {
     ) -> Option<Self> {
         let Value::Map(written) = &node.value else {
             let keys = one_of(known.iter().copied());
-            d.wrong_type(node, place, &format!("a map with {keys}"), None);
+            let help = map_of(node, known, d);
+            d.wrong_type(node, place, &format!("a map with {keys}"), help);
             return None;
         };
         // The key above, or for list items and the document the first key.
@@ -144,6 +145,19 @@ impl<'n, 'p> Fields<'n, 'p> {
         }
         T::absent(key, self.place, d)
     }
+}
+
+/// Keys that a lone text stands for: `interfaces: [eth0]` means `{name: eth0}`.
+const KEYS_OF_TEXT: &[&str] = &["name", "function", "hook", "path", "counter"];
+
+/// The map that was meant by a text.
+fn map_of(node: &Node, known: &[&str], d: &Decoder<'_>) -> Option<String> {
+    let Value::Text(text) = &node.value else { return None };
+    if known.contains(&text.as_str()) {
+        return Some(format!("write `{{{text}: …}}`"));
+    }
+    let first = known.first().filter(|first| KEYS_OF_TEXT.contains(first))?;
+    Some(format!("write `{{{first}: {}}}`", shown(d.written(node))))
 }
 
 fn unknown_key(key: &Key, parent: Place<'_>, near: Option<&str>, known: &[&str]) -> Diagnostic {

@@ -4,7 +4,10 @@
 
 use serde_saphyr::Error as YamlError;
 
-use super::parse::{MAX_DEPTH, MAX_NODES, first_line, span, span_at};
+use super::{
+    parse::{MAX_DEPTH, MAX_NODES, first_line, span, span_at},
+    syntax,
+};
 use crate::{
     diag::{Code, Diagnostic, shown},
     source::{FileId, Span},
@@ -54,7 +57,14 @@ pub(super) fn explain(error: &YamlError, text: &str, file: FileId) -> Diagnostic
                     .note(shown(first))
                     .help("remove the `!…` in front of the value");
             }
-            Diagnostic::error(Code::Yaml, format!("not YAML: {}", shown(first))).at(place, "")
+            match syntax::words(text) {
+                Some(words) => {
+                    Diagnostic::error(Code::Yaml, format!("not YAML: {}", words.what)).at(place, "").help(words.help)
+                }
+                None => Diagnostic::error(Code::Yaml, format!("not YAML: {}", shown(first)))
+                    .at(place, "")
+                    .help("look a little before the place shown: the reader gave up there"),
+            }
         }
     }
 }

@@ -7,6 +7,7 @@ pub mod decode;
 mod explain;
 pub mod parse;
 pub mod schema;
+mod syntax;
 mod tags;
 pub(crate) mod typed;
 pub mod types;

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     diag::{Code, Diagnostic, one_of, shown},
-    source::Spanned,
+    source::{Span, Spanned},
     suggest::nearest,
 };
 
@@ -28,6 +28,15 @@ pub type List<T> = Spanned<Vec<T>>;
 /// A map with free keys, in written order.
 #[derive(Clone, Debug)]
 pub struct Dict<T>(pub Vec<(Text, T)>);
+
+/// A value and the place of the key above it.
+#[derive(Clone, Debug)]
+pub struct Keyed<T> {
+    /// The key.
+    pub key: Span,
+    /// The value.
+    pub value: T,
+}
 
 /// One word of a closed set.
 #[derive(Clone, Debug)]
@@ -139,7 +148,7 @@ impl<T: Decode> Decode for List<T> {
                 // Problems of an item point into the item, not at the list's key; a map points at its first key.
                 let end = if matches!(item.value, Value::Map(_)) { item.span.start } else { item.span.end };
                 let key = format!("{}[{index}]", place.key);
-                T::decode(item, Place { key: &key, span: crate::source::Span { end, ..item.span } }, d)
+                T::decode(item, Place { key: &key, span: Span { end, ..item.span } }, d)
             })
             .collect();
         // Lists have no text of their own to point at; the key above has.
@@ -150,7 +159,9 @@ impl<T: Decode> Decode for List<T> {
 impl<T: Decode> Decode for Dict<T> {
     fn decode(node: &Node, place: Place<'_>, d: &mut Decoder<'_>) -> Option<Self> {
         let Value::Map(entries) = &node.value else {
-            d.wrong_type(node, place, "a map", None);
+            let (key, example) = (place.key, if place.key == "slots" { "0: PROGRAM" } else { "NAME: …" });
+            let help = matches!(node.value, Value::List(_) | Value::Text(_));
+            d.wrong_type(node, place, "a map", help.then(|| format!("write `{key}: {{{example}}}`")));
             return None;
         };
         let decode_entry = |(key, value): &(Key, Node)| {
@@ -159,6 +170,12 @@ impl<T: Decode> Decode for Dict<T> {
         };
         let decoded: Vec<_> = entries.iter().map(decode_entry).collect();
         decoded.into_iter().collect::<Option<_>>().map(Self)
+    }
+}
+
+impl<T: Decode> Decode for Keyed<T> {
+    fn decode(node: &Node, place: Place<'_>, d: &mut Decoder<'_>) -> Option<Self> {
+        Some(Self { key: place.span, value: T::decode(node, place, d)? })
     }
 }
 
@@ -178,8 +195,13 @@ impl<T: Words> Decode for Word<T> {
         }
         let message = format!("`{}` must be {}, not `{}`", place.key, one_of(words()), shown(text));
         let meant = other_name(text, words()).or_else(|| nearest(text, words()));
-        let help = meant.map(|word| format!("did you mean `{word}`?"));
-        d.diags.push(Diagnostic::error(Code::UnknownWord, message).at(node.span, "not one of them").maybe_help(help));
+        let help = match (meant, words().next()) {
+            (Some(word), _) => format!("did you mean `{word}`?"),
+            (None, Some(only)) if T::WORDS.len() == 1 => format!("write `{}: {only}`", place.key),
+            (None, Some(first)) => format!("write one of them, for example `{first}`"),
+            (None, None) => "remove it".to_owned(),
+        };
+        d.diags.push(Diagnostic::error(Code::UnknownWord, message).at(node.span, "not one of them").help(help));
         None
     }
 }
@@ -235,7 +257,22 @@ impl Decode for Spanned<bool> {
         if let Value::Bool(value) = node.value {
             return Some(Self::new(value, node.span));
         }
-        d.wrong_type(node, place, "true or false", None);
+        // YAML 1.1 had more words; 1.2 has two, and a reader of 1.1 must read the same.
+        let meant = match &node.value {
+            Value::Text(text) => match text.to_lowercase().as_str() {
+                "yes" | "y" | "on" | "true" => Some(true),
+                "no" | "n" | "off" | "false" => Some(false),
+                _ => None,
+            },
+            Value::Int(number @ (0 | 1)) => Some(*number == 1),
+            _ => None,
+        };
+        let key = place.key;
+        let help = meant.map_or_else(
+            || format!("write `{key}: true` or `{key}: false`"),
+            |value| format!("write `{key}: {value}`"),
+        );
+        d.wrong_type(node, place, "true or false", Some(help));
         None
     }
 }
@@ -259,6 +296,20 @@ impl Decode for Spanned<Literal> {
             _ => Literal::Scalar(Spanned::<Scalar>::decode(node, place, d)?.value),
         };
         Some(Self::new(literal, node.span))
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for Keyed<T> {
+    fn inline_schema() -> bool {
+        T::inline_schema()
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        T::schema_name()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        T::json_schema(generator)
     }
 }
 

@@ -56,6 +56,7 @@ const F_SLEEPABLE: u32 = 1 << 4;
 
 const MAP_TYPE_HASH: u32 = 1;
 const MAP_TYPE_ARRAY: u32 = 2;
+const MAP_TYPE_LPM_TRIE: u32 = 11;
 
 /// Most bytes of keys and values of one map, on one CPU. Ours: a map is allocated before kubelet runs.
 const MAP_MAX_BYTES: u64 = 64 * 1024 * 1024;
@@ -410,8 +411,8 @@ fn create_map(kernel: &Kernel, btf: Option<BorrowedFd<'_>>, map: &Map<'_>, max_e
 fn fill(kernel: &Kernel, fd: &OwnedFd, map: &Map<'_>, entries: &[MapEntry]) -> Read<()> {
     let name = map.name;
     // Of other types the kernel would copy more than one value: of per-CPU maps one for each possible CPU.
-    if !matches!(map.kind, MAP_TYPE_HASH | MAP_TYPE_ARRAY) {
-        return Err(broken("neither hash nor array, so without entries, is map", name));
+    if !matches!(map.kind, MAP_TYPE_HASH | MAP_TYPE_ARRAY | MAP_TYPE_LPM_TRIE) {
+        return Err(broken("neither hash, array nor lpm_trie, so without entries, is map", name));
     }
     for entry in entries {
         let (key, value) = (entry.key.as_bytes(), entry.value.as_bytes());
