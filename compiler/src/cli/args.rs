@@ -2,7 +2,11 @@
 //!
 //! In:   `argv`. Out: [`Cli`]. Fails with usage errors, which end the process with 2.
 
+mod change;
+
 use std::path::PathBuf;
+
+pub use change::{AcceptArg, DiffArgs, DiffTarget, FleetArgs};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use nodeplan::{
@@ -102,6 +106,10 @@ pub enum Command {
     Verify(VerifyArgs),
     /// Show what is in objects, bundles and MachineConfigs
     Inspect(InspectArgs),
+    /// Show what changes, and what nodes will do
+    Diff(DiffArgs),
+    /// Show what the nodes of a cluster run
+    Fleet(FleetArgs),
     /// Explain an error code
     Explain(ExplainArgs),
     /// Print the JSON Schema of a format
