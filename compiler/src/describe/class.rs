@@ -7,7 +7,7 @@
 
 use nodeplan::{
     hook::{Attachment, Chained},
-    plan::NodePlan,
+    plan::{Ending, NodePlan},
 };
 use serde::Serialize;
 
@@ -28,6 +28,8 @@ pub enum UpdateClass {
     New,
     /// Nothing runs here any more.
     Removed,
+    /// Its bundle goes, and by `onRemoval: keep` it runs until the next boot.
+    Kept,
     /// The loader refuses the change (NB1306): XDP in the other mode, while the stream itself holds the interface.
     Refused,
 }
@@ -41,6 +43,7 @@ impl UpdateClass {
             Self::Move => "move",
             Self::New => "new",
             Self::Removed => "removed",
+            Self::Kept => "kept until the next boot",
             Self::Refused => "refused (NB1306)",
         }
     }
@@ -87,7 +90,9 @@ pub fn steps(old: Option<&NodePlan>, new: Option<&NodePlan>) -> Vec<Step> {
         });
         steps.push(step(program, attachment, class));
     }
-    steps.extend(left.into_iter().map(|(program, attachment)| step(program, attachment, UpdateClass::Removed)));
+    let keeps = new.is_none() && old.is_some_and(|plan| plan.on_removal == Ending::Keep);
+    let end = if keeps { UpdateClass::Kept } else { UpdateClass::Removed };
+    steps.extend(left.into_iter().map(|(program, attachment)| step(program, attachment, end)));
     steps.sort();
     steps
 }

@@ -98,3 +98,13 @@ fn attachments_are_matched_by_program_place_and_interfaces() {
         ["a tc ingress on y: atomic", "a tc ingress on z: move", "b xdp on x: removed", "c xdp on x: new"]
     );
 }
+
+#[test]
+fn a_stream_that_stays_when_removed_is_not_called_removed() {
+    let mut old = plan(&json!([{"name": "p", "attach": [xdp("a", 1, "native")]}]));
+    old.on_removal = Ending::Keep;
+    let classes = |new: Option<&NodePlan>| steps(Some(&old), new).iter().map(|step| step.class).collect::<Vec<_>>();
+    assert_eq!(classes(None), [UpdateClass::Kept]);
+    let other = plan(&json!([{"name": "q", "attach": [xdp("a", 1, "native")]}]));
+    assert_eq!(classes(Some(&other)), [UpdateClass::Removed, UpdateClass::New], "a new revision without it ends it");
+}

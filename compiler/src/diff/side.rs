@@ -82,8 +82,18 @@ impl Side {
                 self.policy = Some(policy?);
                 found = true;
             } else if let Some(config) = Config::read(document, &name) {
-                self.configs.push(config);
                 found = true;
+                match config.role.as_deref() {
+                    // What the operator rendered of others; `oc get machineconfig` prints them, too.
+                    Some("") if config.name.starts_with("rendered-") => {}
+                    Some("") => {
+                        let name = visible(&config.name);
+                        return Err(format!(
+                            "has MachineConfig `{name}` without the label of a pool; none would get it"
+                        ));
+                    }
+                    _ => self.configs.push(config),
+                }
             }
         }
         if named && !found {

@@ -84,6 +84,22 @@ fn what_is_damaged_is_an_error_and_not_nothing() {
     assert!(side.add(Path::new("x.yaml"), b"{ etc/nodebpf", false).is_err(), "it speaks of us");
 }
 
+/// `oc get machineconfig -o json` has what the operator rendered, too.
+#[test]
+fn lists_of_a_cluster_are_read() {
+    let (name, bytes) = goldens().into_iter().find(|(name, _)| name.contains("one-program")).unwrap();
+    let ours: serde_json::Value = serde_saphyr::from_slice(&bytes).unwrap();
+    let mut rendered = ours.clone();
+    rendered["metadata"] = serde_json::json!({"name": "rendered-worker-1"});
+    let list = |items: &[&serde_json::Value]| serde_json::json!({"kind": "List", "items": items}).to_string();
+    let listed = side("list.json", list(&[&rendered, &ours]).as_bytes());
+    assert!(run(&side(&name, &bytes), &listed).0.is_empty());
+    let mut lost = ours.clone();
+    lost["metadata"]["labels"] = serde_json::json!({});
+    let error = Side::default().add(Path::new("x.json"), list(&[&lost]).as_bytes(), false).unwrap_err();
+    assert!(error.contains("without the label of a pool"), "{error}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 

@@ -87,7 +87,7 @@ fn print_stream(stream: &StreamDiff, out: &mut String) {
         let _ = writeln!(out, "  {text}");
     }
     for change in &stream.changes {
-        let _ = writeln!(out, "  {}", line(change));
+        let _ = writeln!(out, "  {}", visible(&line(change)));
     }
     if !stream.attachments.is_empty() {
         let mut rows = vec![row(&["PROGRAM", "PLACE", "INTERFACES", "UPDATE"])];
@@ -114,7 +114,7 @@ fn print_trust(trust: &TrustDiff, out: &mut String) {
     let (from, to) = (version(trust.from), version(trust.to));
     let _ = writeln!(out, "\ntrust file, version {from} -> {to}, pools {}", visible(&trust.pools.join(" ")));
     for change in &trust.changes {
-        let _ = writeln!(out, "  {}", line(change));
+        let _ = writeln!(out, "  {}", visible(&line(change)));
     }
 }
 

@@ -42,7 +42,7 @@ pub fn read(bytes: &[u8]) -> Option<Line> {
     if bytes.len() > LINE_MAX_BYTES {
         return None;
     }
-    let text = std::str::from_utf8(bytes).ok()?.trim();
+    let text = std::str::from_utf8(bytes).ok()?.trim_start().trim_end_matches('\r');
     if text.starts_with('{') {
         return json(text, None);
     }
@@ -95,7 +95,7 @@ fn json(text: &str, prefix: Option<String>) -> Option<Line> {
         }
         _ => return None,
     };
-    let message = message.trim().strip_prefix(SUMMARY_PREFIX)?.to_owned();
+    let message = message.strip_prefix(SUMMARY_PREFIX)?.to_owned();
     let time = field("__REALTIME_TIMESTAMP").and_then(clock::realtime);
     Some(Line { node: prefix.or_else(|| field("_HOSTNAME").and_then(name)), time, message })
 }

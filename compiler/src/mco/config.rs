@@ -45,7 +45,7 @@ impl Config {
         let label = document.pointer("/metadata/labels").and_then(|labels| labels.get(ROLE_LABEL));
         Self {
             name: text("/metadata/name"),
-            // Without label no pool selects it; it is shown under the empty name rather than lost.
+            // Without label no pool selects it.
             role: Some(label.and_then(Value::as_str).unwrap_or_default().to_owned()),
             ignition: document.pointer("/spec/config").cloned().unwrap_or(Value::Null),
             kernel_arguments: list("/spec/kernelArguments"),
