@@ -2,12 +2,14 @@
 //!
 //! In:   `argv`. Out: [`Cli`]. Fails with usage errors, which end the process with 2.
 
+mod change;
 mod manifest;
 mod read;
 mod trust;
 
 use std::path::PathBuf;
 
+pub use change::{AcceptArg, DiffArgs, DiffTarget, FleetArgs};
 pub use manifest::{CheckArgs, CompileArgs, InitArgs, LockArgs, SignArgs};
 pub use read::{ExplainArgs, InspectArgs, SchemaKind, VerifyArgs};
 pub use trust::{
@@ -113,6 +115,10 @@ pub enum Command {
     Verify(VerifyArgs),
     /// Show what is in objects, bundles and MachineConfigs
     Inspect(InspectArgs),
+    /// Show what changes, and what nodes will do
+    Diff(DiffArgs),
+    /// Show what the nodes of a cluster run
+    Fleet(FleetArgs),
     /// Explain an error code
     Explain(ExplainArgs),
     /// Print the JSON Schema of a format

@@ -7,8 +7,10 @@ pub mod args;
 mod btf;
 mod check;
 mod compile;
+mod diff;
 mod docs;
 mod explain;
+mod fleet;
 mod front;
 mod init;
 mod inspect;
@@ -80,6 +82,8 @@ pub fn main() -> ExitCode {
         Command::Lock(args) => lock::run(&args, &mut session),
         Command::Install(args) => install::run(&args, &mut session),
         Command::Verify(args) => verify::run(&args, &mut session),
+        Command::Diff(args) => diff::run(&args, &mut session),
+        Command::Fleet(args) => fleet::run(&args, &mut session),
         Command::Inspect(args) => inspect::run(&args, &mut session),
         Command::Explain(args) => explain::run(&args, &mut session),
         Command::Schema { kind } => docs::schema(kind),

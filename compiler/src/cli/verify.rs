@@ -98,7 +98,7 @@ impl Gate<'_> {
         let mut files = Vec::new();
         walk(directory, &mut files, &mut self.skipped)?;
         for path in &files {
-            let wanted = path.extension().is_some_and(|end| EXTENSIONS.iter().any(|known| end == *known));
+            let wanted = is_carrier(path);
             let small = fs::metadata(path).is_ok_and(|metadata| metadata.len() <= FILE_MAX_BYTES as u64);
             if !wanted && !small {
                 self.skipped += 1;
@@ -214,8 +214,13 @@ fn open(bundle: &Carried, trust: &TrustDocument) -> Result<Verified, (LoaderCode
     }
 }
 
+/// Whether a file is read whatever it begins with.
+pub(super) fn is_carrier(path: &Path) -> bool {
+    path.extension().is_some_and(|end| EXTENSIONS.iter().any(|known| end == *known))
+}
+
 /// Regular files below `directory`, sorted; links are counted and not followed, `.git` is not looked into.
-fn walk(directory: &Path, files: &mut Vec<PathBuf>, skipped: &mut usize) -> anyhow::Result<()> {
+pub(super) fn walk(directory: &Path, files: &mut Vec<PathBuf>, skipped: &mut usize) -> anyhow::Result<()> {
     let context = || format!("reading `{}`", directory.display());
     let entries = fs::read_dir(directory).with_context(context)?;
     let mut paths =

@@ -6,6 +6,7 @@
 //! A plan is first taken apart into facts: what it is about, which property, which value. Text is made of facts, and
 //! changes are the difference of two sets of facts; so nothing can be shown that would not also be compared.
 
+pub mod class;
 pub mod diff;
 pub mod trust;
 

@@ -313,6 +313,18 @@ codes! {
     Refused = "NB0512", "the machine config operator would refuse an object";
     /// Much for one pool.
     PoolSum = "NB0513", "a pool gets much in one run";
+    /// Something to compare that is damaged, or nothing of ours.
+    NotComparable = "NB0540", "a file cannot be compared";
+    /// `--policy` without a policy.
+    BadDisruptionPolicy = "NB0541", "the disruption policy cannot be read";
+    /// Journal lines without a report.
+    NoReport = "NB0550", "the input has no report of a node";
+    /// `--nodes` without nodes.
+    BadNodes = "NB0551", "the list of nodes cannot be read";
+    /// More nodes than any cluster has.
+    TooManyNodes = "NB0552", "the input names too many nodes";
+    /// `--pool` or `--nodes` that the lock does not know.
+    PoolNotLocked = "NB0553", "the lock does not know a pool";
 
     /// No key and no `--unsigned`.
     NoKey = "NB0601", "there is no key to sign with";

@@ -241,6 +241,11 @@ pub fn shown_up_to(text: &str, max_chars: usize) -> String {
     out
 }
 
+/// `text` fit for a terminal, whole: like [`shown`], and never cut.
+pub fn visible(text: &str) -> String {
+    text.chars().flat_map(escape).collect()
+}
+
 fn escape(c: char) -> Vec<char> {
     // Zero-width and joining characters, and those that reverse text: a message must show what is there.
     let unseen = matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');

@@ -10,6 +10,7 @@ use super::{
 use crate::{
     check::kernels,
     diag::{shown, shown_up_to},
+    table::row,
 };
 
 /// Prints a report.
@@ -157,21 +158,7 @@ fn verdicts(programs: &[Program], out: &mut String) {
     table(&rows, out);
 }
 
-fn row(cells: &[&str]) -> Vec<String> {
-    cells.iter().map(|cell| (*cell).to_owned()).collect()
-}
-
 fn table(rows: &[Vec<String>], out: &mut String) {
     out.push('\n');
-    let width = |column: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(column));
-        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
-    };
-    for row in rows {
-        let mut line = "  ".to_owned();
-        for (column, cell) in row.iter().enumerate() {
-            let _ = write!(line, "{cell:<width$}  ", width = width(column));
-        }
-        let _ = writeln!(out, "{}", line.trim_end());
-    }
+    out.push_str(&crate::table::table(rows, "  "));
 }

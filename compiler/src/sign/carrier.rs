@@ -47,14 +47,8 @@ pub fn bundles(path: &Path, bytes: &[u8], carrier: &mut dyn FnMut(&Value)) -> Re
         let stem = path.file_stem().filter(|_| named).map(|stem| stem.to_string_lossy().into_owned());
         return Ok(vec![Carried { stream: stem, bytes: bytes.to_vec() }]);
     }
-    let documents: Vec<Value> = match serde_json::from_slice(bytes) {
-        Ok(document) => vec![document],
-        Err(_) => serde_saphyr::from_slice_multiple(bytes)
-            .map_err(|_| "is neither a bundle nor a MachineConfig nor Ignition".to_owned())
-            .map_err(if mentions_us(bytes) { Unreadable::Ours } else { Unreadable::Foreign })?,
-    };
     let mut found = Vec::new();
-    for document in documents.iter().flat_map(items) {
+    for document in &documents(bytes)? {
         let before = found.len();
         let config = document.pointer("/spec/config").unwrap_or(document);
         for file in config.pointer("/storage/files").and_then(Value::as_array).into_iter().flatten() {
@@ -69,6 +63,17 @@ pub fn bundles(path: &Path, bytes: &[u8], carrier: &mut dyn FnMut(&Value)) -> Re
     Ok(found)
 }
 
+/// The JSON or YAML documents of a file, lists taken apart.
+pub fn documents(bytes: &[u8]) -> Result<Vec<Value>, Unreadable> {
+    let documents: Vec<Value> = match serde_json::from_slice(bytes) {
+        Ok(document) => vec![document],
+        Err(_) => serde_saphyr::from_slice_multiple(bytes)
+            .map_err(|_| "is neither a bundle nor a MachineConfig nor Ignition".to_owned())
+            .map_err(if mentions_us(bytes) { Unreadable::Ours } else { Unreadable::Foreign })?,
+    };
+    Ok(documents.into_iter().flat_map(items).collect())
+}
+
 /// Whether bytes begin as a bundle does.
 pub fn is_archive(bytes: &[u8]) -> bool {
     bytes.starts_with(b"statement.json\0") && bytes.get(257..262) == Some(b"ustar")
@@ -81,14 +86,15 @@ fn mentions_us(bytes: &[u8]) -> bool {
 }
 
 /// A document, or the documents of a `kind: List`.
-fn items(document: &Value) -> Vec<&Value> {
-    match document.get("items").and_then(Value::as_array) {
-        Some(items) => items.iter().collect(),
+fn items(mut document: Value) -> Vec<Value> {
+    match document.get_mut("items").and_then(Value::as_array_mut) {
+        Some(items) => std::mem::take(items),
         None => vec![document],
     }
 }
 
-fn carried(path: &str, file: &Value) -> Result<Option<Carried>, String> {
+/// The bundle of an Ignition file entry; `None` if it is for something else.
+pub fn carried(path: &str, file: &Value) -> Result<Option<Carried>, String> {
     let Some(rest) = path.strip_prefix(OUR_DIRECTORY) else {
         let ours = normal(path).starts_with(OUR_DIRECTORY);
         return if ours { Err("is another spelling of a path of nodebpf".to_owned()) } else { Ok(None) };
@@ -124,7 +130,7 @@ fn normal(path: &str) -> String {
 }
 
 /// Content of an Ignition file entry, decompressed and compared with its verification hash.
-fn content(file: &Value) -> Result<Vec<u8>, &'static str> {
+pub fn content(file: &Value) -> Result<Vec<u8>, &'static str> {
     let contents = file.get("contents").ok_or("has no contents")?;
     let text = |key| contents.pointer(key).and_then(Value::as_str);
     let data = text("/source").and_then(|source| source.strip_prefix("data:"));

@@ -1,0 +1,196 @@
+//! Streams and trust files: what of them changes.
+//!
+//! In:   what nodes of a pool get, before and after. Out: [`StreamDiff`]s, [`TrustDiff`]s. Cannot fail.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use super::{
+    Report,
+    side::{Node, Version},
+};
+use crate::describe::{
+    class::{self, Step},
+    diff::{self, Change},
+};
+
+/// What happens to a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Kind {
+    /// It is new.
+    Added,
+    /// It is gone; programs end by `onRemoval`.
+    Removed,
+    /// Another statement: everything in it is loaded anew.
+    Changed,
+    /// The same statement with other signatures: the loader keeps what runs.
+    Signatures,
+}
+
+impl Kind {
+    /// The word shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Added => "added",
+            Self::Removed => "removed",
+            Self::Changed => "changed",
+            Self::Signatures => "signatures only",
+        }
+    }
+}
+
+/// One version of a stream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Shown {
+    /// Revision.
+    pub revision: u32,
+    /// Owner.
+    pub owner: String,
+    /// Digest of the statement.
+    pub statement: String,
+    /// Keys whose signatures it carries; not checked.
+    pub signers: Vec<String>,
+}
+
+/// One line of what a plan says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Line {
+    /// `stream`, `order`, `program NAME` or `map NAME`.
+    pub about: String,
+    /// Property, or nothing for the thing itself.
+    pub what: String,
+    /// Before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// After.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+}
+
+/// One stream that changes, in the pools in which it changes so.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StreamDiff {
+    /// Stream.
+    pub stream: String,
+    /// Pools; `-` is for bundles and Ignition configs.
+    pub pools: Vec<String>,
+    /// What happens.
+    pub kind: Kind,
+    /// Before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub old: Option<Shown>,
+    /// After.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub new: Option<Shown>,
+    /// Attachments with their update classes; none if the loader keeps what runs.
+    pub attachments: Vec<Step>,
+    /// Everything else that the two plans say differently; none for streams that come or go.
+    pub changes: Vec<Line>,
+}
+
+impl StreamDiff {
+    /// Whether two pools see the same.
+    fn same_change(&self, other: &Self) -> bool {
+        (&self.stream, self.kind, &self.old, &self.new) == (&other.stream, other.kind, &other.old, &other.new)
+    }
+}
+
+/// A trust file that changes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TrustDiff {
+    /// Pools.
+    pub pools: Vec<String>,
+    /// Version before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<u64>,
+    /// Version after.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<u64>,
+    /// What differs.
+    pub changes: Vec<Line>,
+}
+
+/// Compares what one pool gets.
+pub(super) fn compare(pool: &str, old: &Node, new: &Node, report: &mut Report) {
+    let names: BTreeSet<&String> = old.streams.keys().chain(new.streams.keys()).collect();
+    for name in names {
+        let Some(diff) = stream(pool, name, old.streams.get(name), new.streams.get(name)) else { continue };
+        match report.streams.iter_mut().find(|other| other.same_change(&diff)) {
+            Some(same) => same.pools.push(pool.to_owned()),
+            None => report.streams.push(diff),
+        }
+    }
+    if let Some(diff) = trust(pool, old, new) {
+        match report
+            .trust
+            .iter_mut()
+            .find(|other| (other.from, other.to, &other.changes) == (diff.from, diff.to, &diff.changes))
+        {
+            Some(same) => same.pools.push(pool.to_owned()),
+            None => report.trust.push(diff),
+        }
+    }
+}
+
+fn stream(pool: &str, name: &str, old: Option<&Version>, new: Option<&Version>) -> Option<StreamDiff> {
+    let kind = match (old, new) {
+        (Some(was), Some(is)) if was.bundle == is.bundle => return None,
+        (Some(was), Some(is)) if was.accepted.digest() == is.accepted.digest() => Kind::Signatures,
+        (Some(_), Some(_)) => Kind::Changed,
+        (None, _) => Kind::Added,
+        (Some(_), None) => Kind::Removed,
+    };
+    let plan = |version: Option<&Version>| version.map(|version| &*version.accepted).cloned();
+    let (was, is) = (plan(old), plan(new));
+    let attachments = if kind == Kind::Signatures { Vec::new() } else { class::steps(was.as_ref(), is.as_ref()) };
+    let changes = match (&was, &is) {
+        (Some(was), Some(is)) => diff::changes(was, is).into_iter().map(line).collect(),
+        _ => Vec::new(),
+    };
+    Some(StreamDiff {
+        stream: name.to_owned(),
+        pools: vec![pool.to_owned()],
+        kind,
+        old: old.map(shown),
+        new: new.map(shown),
+        attachments,
+        changes,
+    })
+}
+
+fn shown(version: &Version) -> Shown {
+    Shown {
+        revision: version.accepted.revision.get(),
+        owner: version.accepted.owner.to_string(),
+        statement: version.accepted.digest().to_string(),
+        signers: version.signers.iter().map(ToString::to_string).collect(),
+    }
+}
+
+fn line(change: Change) -> Line {
+    match change {
+        Change::Added(fact) => Line { about: fact.about, what: fact.what, from: None, to: Some(fact.value) },
+        Change::Removed(fact) => Line { about: fact.about, what: fact.what, from: Some(fact.value), to: None },
+        Change::Changed { from, to } => {
+            Line { about: to.about, what: to.what, from: Some(from.value), to: Some(to.value) }
+        }
+    }
+}
+
+fn trust(pool: &str, old: &Node, new: &Node) -> Option<TrustDiff> {
+    if old.trust == new.trust {
+        return None;
+    }
+    let changes = match (&old.trust, &new.trust) {
+        (Some(was), Some(is)) => diff::trust_changes(was, is).into_iter().map(line).collect(),
+        _ => Vec::new(),
+    };
+    let version = |node: &Node| node.trust.as_ref().map(|trust| trust.version);
+    Some(TrustDiff { pools: vec![pool.to_owned()], from: version(old), to: version(new), changes })
+}

@@ -1,0 +1,109 @@
+//! One journal line: which node, when, what.
+//!
+//! In:   a line in any of the forms below. Out: [`Line`]; `None` for lines of others.
+//!
+//! ```text
+//! {"_HOSTNAME":"n","MESSAGE":"nodebpf-report {…}",…}               journalctl -o json
+//! Nov 22 10:00:00 n nodebpf-loader[9]: nodebpf-report {…}          journalctl, and its other short forms
+//! n Nov 22 10:00:00 h nodebpf-loader[9]: nodebpf-report {…}        oc adm node-logs of several nodes
+//! n {"_HOSTNAME":"h",…}                                            the same with -o json
+//! ```
+
+use nodeplan::report::SUMMARY_PREFIX;
+use serde_json::Value;
+
+use super::clock::{self, Time};
+
+/// Longest line that is looked at, in bytes: a message and its fields, each byte of the message escaped.
+pub const LINE_MAX_BYTES: usize = 512 * 1024;
+
+/// Longest report, in bytes. journald splits messages there: `LineMax=`, journald.conf(5).
+pub const SUMMARY_MAX_BYTES: usize = 48 * 1024;
+
+/// Longest name of a node, in bytes: RFC 1123, as Kubernetes has it.
+const NODE_MAX_BYTES: usize = 253;
+
+/// What journald and `ps` call the loader.
+const LOADER: &str = "nodebpf-loader";
+
+/// A line with a report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// Node; `None` if the line does not name one.
+    pub node: Option<String>,
+    /// When.
+    pub time: Option<Time>,
+    /// The report, as JSON.
+    pub message: String,
+}
+
+/// Reads a line.
+pub fn read(bytes: &[u8]) -> Option<Line> {
+    if bytes.len() > LINE_MAX_BYTES {
+        return None;
+    }
+    let text = std::str::from_utf8(bytes).ok()?.trim_start().trim_end_matches('\r');
+    if text.starts_with('{') {
+        return json(text, None);
+    }
+    if let Some((first, rest)) = text.split_once(' ')
+        && rest.starts_with('{')
+        && first != SUMMARY_PREFIX.trim_end()
+    {
+        return json(rest, name(first));
+    }
+    short(text)
+}
+
+fn short(text: &str) -> Option<Line> {
+    let at = text.find(SUMMARY_PREFIX)?;
+    let (head, message) = (&text[..at], &text[at + SUMMARY_PREFIX.len()..]);
+    let words: Vec<&str> = head.split_whitespace().take(9).collect();
+    let message = message.to_owned();
+    let Some((writer, before)) = words.split_last() else {
+        // `-o cat`: nothing but the message.
+        return Some(Line { node: None, time: None, message });
+    };
+    // Somebody else who quotes a report.
+    let writer = writer.strip_suffix(':')?;
+    if writer.split('[').next() != Some(LOADER) {
+        return None;
+    }
+    // A prefix of `oc` is the node's name in the cluster; the word before the writer is the host's own.
+    let (prefix, time, used) = match (clock::read(before), before.get(1..).and_then(clock::read)) {
+        (Some((time, used)), _) => (None, Some(time), used),
+        (None, Some((time, used))) => (before.first(), Some(time), used + 1),
+        (None, None) => (None, None, 0),
+    };
+    let host = before.get(used..).and_then(<[_]>::last);
+    Some(Line { node: prefix.or(host).and_then(|node| name(node)), time, message })
+}
+
+fn json(text: &str, prefix: Option<String>) -> Option<Line> {
+    let fields: Value = serde_json::from_str(text).ok()?;
+    let field = |key: &str| fields.get(key).and_then(Value::as_str);
+    // The journal's own field, which a program cannot set for itself.
+    if field("_COMM").is_some_and(|comm| comm != LOADER) {
+        return None;
+    }
+    let message = match fields.get("MESSAGE")? {
+        Value::String(message) => message.clone(),
+        // Bytes, where the message has some that journalctl does not print: systemd.journal-fields(7).
+        Value::Array(bytes) => {
+            let bytes = bytes.iter().map(|byte| u8::try_from(byte.as_u64()?).ok()).collect::<Option<Vec<u8>>>()?;
+            String::from_utf8(bytes).ok()?
+        }
+        _ => return None,
+    };
+    let message = message.strip_prefix(SUMMARY_PREFIX)?.to_owned();
+    let time = field("__REALTIME_TIMESTAMP").and_then(clock::realtime);
+    Some(Line { node: prefix.or_else(|| field("_HOSTNAME").and_then(name)), time, message })
+}
+
+/// A node's name: letters, digits, `-` and `.`.
+fn name(text: &str) -> Option<String> {
+    let sound = !text.is_empty()
+        && text.len() <= NODE_MAX_BYTES
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'));
+    sound.then(|| text.to_owned())
+}

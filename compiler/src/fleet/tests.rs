@@ -1,0 +1,343 @@
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::{
+    clock::{self, Time},
+    judge::{Agreed, Table, Verdict, Voice, judge},
+    *,
+};
+use crate::lock::Lock;
+
+const STATEMENT: &str = "1111111111111111111111111111111111111111111111111111111111111111";
+const OTHER: &str = "2222222222222222222222222222222222222222222222222222222222222222";
+
+/// The report of a run, as the loader writes it.
+fn report(streams: &str) -> String {
+    format!(r#"nodebpf-report {{"reportVersion":"1.1","loader":"0.1.0","kernel":"5.14.0","streams":[{streams}]}}"#)
+}
+
+fn stream(name: &str, state: &str, revision: u32, statement: &str) -> String {
+    format!(r#"{{"stream":"{name}","state":"{state}","revision":{revision},"statement":"{statement}"}}"#)
+}
+
+fn fleet(lines: &[&str]) -> Fleet {
+    let mut fleet = Fleet::default();
+    lines.iter().for_each(|line| fleet.line(line.as_bytes()));
+    fleet
+}
+
+/// Node and revision of its only stream.
+fn revisions(fleet: &Fleet) -> Vec<(String, Option<u32>)> {
+    let revision = |said: &Said| Some(said.summary.as_ref().ok()?.streams.first()?.revision?.get());
+    fleet.nodes.iter().map(|(node, said)| (node.clone(), revision(said))).collect()
+}
+
+#[test]
+fn every_form_of_a_line_is_read() {
+    let message = report(&stream("s", "attached", 7, STATEMENT));
+    let escaped = serde_json::to_string(&message).unwrap();
+    let bytes = serde_json::to_string(message.as_bytes()).unwrap();
+    for (name, line, node) in [
+        ("short", format!("Nov 22 10:00:00 n1 nodebpf-loader[123]: {message}"), "n1"),
+        ("short, day of one digit", format!("Nov  2 10:00:00 n1 nodebpf-loader[123]: {message}"), "n1"),
+        ("short, without pid", format!("Nov 22 10:00:00 n1 nodebpf-loader: {message}"), "n1"),
+        ("short-precise", format!("Nov 22 10:00:00.123456 n1 nodebpf-loader[1]: {message}"), "n1"),
+        ("short-iso", format!("2026-11-22T10:00:00+0000 n1 nodebpf-loader[1]: {message}"), "n1"),
+        ("short-iso-precise", format!("2026-11-22T10:00:00.123456+01:00 n1 nodebpf-loader[1]: {message}"), "n1"),
+        ("short-full", format!("Sun 2026-11-22 10:00:00 UTC n1 nodebpf-loader[1]: {message}"), "n1"),
+        ("short-unix", format!("1795341600.123456 n1 nodebpf-loader[1]: {message}"), "n1"),
+        ("oc", format!("n1.example.com Nov 22 10:00:00 n1 nodebpf-loader[123]: {message}"), "n1.example.com"),
+        ("oc, name like a number", format!("10.0.0.1 Nov 22 10:00:00 n1 nodebpf-loader[123]: {message}"), "10.0.0.1"),
+        ("json", format!(r#"{{"_HOSTNAME":"n1","MESSAGE":{escaped}}}"#), "n1"),
+        ("json, own program", format!(r#"{{"_COMM":"nodebpf-loader","_HOSTNAME":"n1","MESSAGE":{escaped}}}"#), "n1"),
+        ("json, bytes", format!(r#"{{"_HOSTNAME":"n1","MESSAGE":{bytes}}}"#), "n1"),
+        ("oc, json", format!(r#"n1.example.com {{"_HOSTNAME":"n1","MESSAGE":{escaped}}}"#), "n1.example.com"),
+        ("with a carriage return", format!("Nov 22 10:00:00 n1 nodebpf-loader[123]: {message}\r"), "n1"),
+    ] {
+        assert_eq!(revisions(&fleet(&[&line])), [(node.to_owned(), Some(7))], "case: {name}");
+    }
+    for (name, line) in [
+        ("another program", format!("Nov 22 10:00:00 n1 sshd[1]: {message}")),
+        ("another program by journal", format!(r#"{{"_COMM":"sshd","_HOSTNAME":"n1","MESSAGE":{escaped}}}"#)),
+        ("quoted", format!("Nov 22 10:00:00 n1 nodebpf-loader[1]: said {message}")),
+        ("no report", "Nov 22 10:00:00 n1 nodebpf-loader[1]: attached".to_owned()),
+        ("json of others", r#"{"_HOSTNAME":"n1","MESSAGE":"x"}"#.to_owned()),
+        ("no message", r#"{"_HOSTNAME":"n1"}"#.to_owned()),
+        ("null", r#"{"_HOSTNAME":"n1","MESSAGE":null}"#.to_owned()),
+        ("a boot", "-- Boot 1 --".to_owned()),
+        ("nothing", String::new()),
+    ] {
+        assert_eq!(fleet(&[&line]), Fleet::default(), "case: {name}");
+    }
+    for (name, line) in [
+        ("-o cat", message.clone()),
+        ("a name with control characters", format!(r#"{{"_HOSTNAME":"n\u001b[2J","MESSAGE":{escaped}}}"#)),
+    ] {
+        let fleet = fleet(&[&line]);
+        assert_eq!((fleet.nodes.len(), fleet.nameless), (0, 1), "case: {name}");
+    }
+}
+
+#[test]
+fn the_newest_line_counts_by_time_and_else_by_order() {
+    let short = |time: &str, revision| {
+        format!("{time} n nodebpf-loader[1]: {}", report(&stream("s", "attached", revision, STATEMENT)))
+    };
+    let json = |micros: &str, revision| {
+        let message = serde_json::to_string(&report(&stream("s", "attached", revision, STATEMENT))).unwrap();
+        format!(r#"{{"_HOSTNAME":"n","__REALTIME_TIMESTAMP":"{micros}","MESSAGE":{message}}}"#)
+    };
+    for (name, first, second, want) in [
+        ("in order", short("Nov 22 10:00:00", 1), short("Nov 22 10:00:01", 2), 2),
+        ("newest first, as journalctl -r", short("Nov 22 10:00:01", 2), short("Nov 22 10:00:00", 1), 2),
+        ("across the year", short("Jan  1 00:00:01", 2), short("Dec 31 23:59:59", 1), 2),
+        ("across the year, in order", short("Dec 31 23:59:59", 1), short("Jan  1 00:00:01", 2), 2),
+        ("equal times: by order", short("Nov 22 10:00:00", 1), short("Nov 22 10:00:00", 2), 2),
+        ("microseconds", short("Nov 22 10:00:00.2", 2), short("Nov 22 10:00:00.199999", 1), 2),
+        ("json", json("1795341600000001", 2), json("1795341600000000", 1), 2),
+        ("zones", short("2026-11-22T10:00:00+0100", 1), short("2026-11-22T09:30:00Z", 2), 2),
+        ("zones, newest first", short("2026-11-22T09:30:00Z", 2), short("2026-11-22T10:00:00+0100", 1), 2),
+        ("json and iso", json("1795341600000001", 2), short("2026-11-22T09:00:00Z", 1), 2),
+        ("two kinds: by order", json("1795341600000001", 1), short("Nov 22 09:00:00", 2), 2),
+    ] {
+        assert_eq!(revisions(&fleet(&[&first, &second])), [("n".to_owned(), Some(want))], "case: {name}");
+    }
+    assert_eq!(clock::read(&["2026-11-22T10:00:00+0000"]), Some((Time::Full(1_795_341_600_000_000), 1)));
+    for bad in
+        [&["Nov", "32", "10:00:00"][..], &["Nov", "2", "25:00:00"], &["Nov"], &["x"], &["2026-13-01T00:00:00"], &[]]
+    {
+        assert_eq!(clock::read(bad), None, "case: {bad:?}");
+    }
+}
+
+/// A lock with stream `s` for workers and `m` for masters.
+fn lock() -> Lock {
+    let chain = |stream: &str| {
+        format!(
+            "  - place: xdp\n    interfaces: ens3\n    order:\n    - {{priority: 1, stream: {stream}, program: p, owner: o}}\n"
+        )
+    };
+    let agreed = |stream: &str, revision| {
+        format!(
+            "  {stream}: {{owner: o, revision: {revision}, statement: '{STATEMENT}', programs: {{p: '{STATEMENT}'}}}}\n"
+        )
+    };
+    let text = format!(
+        "apiVersion: nodebpf.io/v1alpha1\nkind: BpfLock\npools:\n  worker:\n{}  master:\n{}streams:\n{}{}",
+        chain("s"),
+        chain("m"),
+        agreed("s", 7),
+        agreed("m", 1)
+    );
+    let mut diags = crate::diag::Diagnostics::default();
+    Lock::parse("lock", text.as_bytes(), &mut diags).unwrap_or_else(|| panic!("{diags:?}"))
+}
+
+fn judged(streams: &str, pool: &str, accept: Vec<nodeplan::report::StreamState>) -> Table {
+    let line = format!("Nov 22 10:00:00 n nodebpf-loader[1]: {}", report(streams));
+    let lock = lock();
+    let agreed = Agreed { lock: Some(&lock), pool: Some(pool.to_owned()), nodes: None, accept };
+    judge(&fleet(&[&line]), &agreed)
+}
+
+#[test]
+fn a_stream_is_judged_by_the_lock() {
+    use Verdict::{Extra, Missing, NotWorking, Outdated, Right};
+    let with = |state: &str| stream("s", state, 7, STATEMENT);
+    for (name, streams, want) in [
+        ("as agreed", with("attached"), Right),
+        ("not for this node", with("notApplicable"), Right),
+        ("its time is over", with("expired"), Right),
+        ("waits", with("pending"), NotWorking),
+        ("held", with("held"), NotWorking),
+        ("refused", with("refused"), NotWorking),
+        ("failed", with("failed"), NotWorking),
+        ("degraded", with("degraded"), NotWorking),
+        ("removed", with("removed"), NotWorking),
+        ("old revision", stream("s", "attached", 6, OTHER), Outdated),
+        ("other content under one revision", stream("s", "attached", 7, OTHER), Outdated),
+        ("new revision", stream("s", "attached", 8, OTHER), Outdated),
+        ("no digest", r#"{"stream":"s","state":"attached"}"#.to_owned(), Outdated),
+        ("nothing", String::new(), Missing),
+        ("one more", format!("{},{}", with("attached"), stream("t", "attached", 1, OTHER)), Extra),
+        ("one more that was removed", format!("{},{}", with("attached"), stream("t", "removed", 1, OTHER)), Right),
+    ] {
+        let table = judged(&streams, "worker", Vec::new());
+        let worst = table.nodes[0].streams.iter().map(|row| row.verdict).max();
+        assert_eq!(worst, Some(want), "case: {name}");
+        assert_eq!(table.right, want == Right, "case: {name}");
+    }
+    let pending = judged(&with("pending"), "worker", vec![nodeplan::report::StreamState::Pending]);
+    assert!(pending.right, "--accept pending");
+}
+
+#[test]
+fn pools_that_the_lock_does_not_know_inherit_from_worker() {
+    let good = stream("s", "attached", 7, STATEMENT);
+    let gpu = judged(&good, "gpu", Vec::new());
+    assert!(gpu.right);
+    assert_eq!(gpu.unknown_pools.iter().collect::<Vec<_>>(), ["gpu"]);
+    let arbiter = judged(&good, "arbiter", Vec::new());
+    assert_eq!(arbiter.nodes[0].streams[0].verdict, Verdict::Extra);
+    let master = judged(&good, "master", Vec::new());
+    assert_eq!(
+        master.nodes[0].streams.iter().map(|row| row.verdict).collect::<Vec<_>>(),
+        [Verdict::Missing, Verdict::Extra]
+    );
+}
+
+#[test]
+fn silent_nodes_are_seen_only_with_a_list() {
+    let list = r#"{"kind":"List","items":[
+        {"kind":"Node","metadata":{"name":"w1","annotations":{"machineconfiguration.openshift.io/desiredConfig":"rendered-worker-00112233445566778899aabbccddeeff"}}},
+        {"kind":"Node","metadata":{"name":"w2","labels":{"node-role.kubernetes.io/worker":""}}},
+        {"kind":"Node","metadata":{"name":"a1","annotations":{"machineconfiguration.openshift.io/desiredConfig":"rendered-arbiter-00112233445566778899aabbccddeeff"}}}
+    ]}"#;
+    let line = |node: &str| {
+        format!("Nov 22 10:00:00 {node} nodebpf-loader[1]: {}", report(&stream("s", "attached", 7, STATEMENT)))
+    };
+    let lock = lock();
+    let run = |lines: &[String], nodes: Option<BTreeMap<String, String>>| {
+        let lines: Vec<_> = lines.iter().map(String::as_str).collect();
+        let pool = nodes.is_none().then(|| "worker".to_owned());
+        judge(&fleet(&lines), &Agreed { lock: Some(&lock), pool, nodes, accept: Vec::new() })
+    };
+    let nodes = nodes::read(list.as_bytes()).unwrap();
+    let one = run(&[line("w1"), line("gone")], Some(nodes.clone()));
+    let voices: Vec<_> = one.nodes.iter().map(|node| (node.node.as_str(), node.voice, node.right)).collect();
+    // The arbiter gets nothing, so it owes nothing.
+    assert_eq!(
+        voices,
+        [
+            ("a1", Voice::Silent, true),
+            ("gone", Voice::NotListed, false),
+            ("w1", Voice::Heard, true),
+            ("w2", Voice::Silent, false)
+        ]
+    );
+    assert!(!one.right);
+    assert!(run(&[line("w1"), line("w2"), line("gone")], Some(nodes)).right, "who is not in the list does not count");
+    assert!(run(&[line("w1")], None).right);
+    assert!(!judge(&Fleet::default(), &Agreed::default()).right, "nothing is not right");
+}
+
+#[test]
+fn pools_of_nodes() {
+    let pool = |metadata: &str| {
+        let list = format!(r#"{{"items":[{{"metadata":{{"name":"n",{metadata}}}}}]}}"#);
+        nodes::read(list.as_bytes()).unwrap()["n"].clone()
+    };
+    let config =
+        |value: &str| format!(r#""annotations":{{"machineconfiguration.openshift.io/desiredConfig":"{value}"}}"#);
+    let roles = |roles: &[&str]| {
+        let labels: Vec<_> = roles.iter().map(|role| format!(r#""node-role.kubernetes.io/{role}":"""#)).collect();
+        format!(r#""labels":{{{}}}"#, labels.join(","))
+    };
+    let hash = "00112233445566778899aabbccddeeff";
+    for (name, metadata, want) in [
+        ("rendered", config(&format!("rendered-worker-{hash}")), "worker"),
+        ("rendered, with a dash", config(&format!("rendered-edge-canary-{hash}")), "edge-canary"),
+        ("no hash", config("rendered-worker-x"), ""),
+        ("worker", roles(&["worker"]), "worker"),
+        ("custom", roles(&["worker", "infra"]), "infra"),
+        ("two custom", roles(&["worker", "infra", "gpu"]), ""),
+        ("single node", roles(&["master", "worker", "control-plane"]), "master"),
+        ("none", roles(&[]), ""),
+    ] {
+        assert_eq!(pool(&metadata), want, "case: {name}");
+    }
+    for bad in [
+        "",
+        "{}",
+        "[]",
+        r#"{"items":[]}"#,
+        r#"{"items":[{}]}"#,
+        r#"{"items":[{"kind":"Pod","metadata":{"name":"x"}}]}"#,
+    ] {
+        assert!(nodes::read(bad.as_bytes()).is_err(), "case: {bad}");
+    }
+}
+
+#[test]
+fn without_a_lock_failures_count() {
+    for (state, right) in [
+        ("attached", true),
+        ("pending", true),
+        ("held", true),
+        ("refused", false),
+        ("failed", false),
+        ("degraded", false),
+    ] {
+        let line = format!("Nov 22 10:00:00 n nodebpf-loader[1]: {}", report(&stream("s", state, 1, STATEMENT)));
+        assert_eq!(judge(&fleet(&[&line]), &Agreed::default()).right, right, "case: {state}");
+    }
+    let problem =
+        r#"nodebpf-report {"reportVersion":"1.1","loader":"1","kernel":"k","problems":["NB1110"],"streams":[]}"#;
+    let line = format!("Nov 22 10:00:00 n nodebpf-loader[1]: {problem}");
+    assert!(!judge(&fleet(&[&line]), &Agreed::default()).right, "a problem of the node");
+}
+
+#[test]
+fn what_cannot_be_read_is_not_right_and_reaches_no_terminal_raw() {
+    for body in ["{", "", "null", r#"{"reportVersion":"1.1","x":"\u001b[2J"}"#, "\u{1b}[2J\u{202e}", "[[[["] {
+        let line = format!("Nov 22 10:00:00 n nodebpf-loader[1]: nodebpf-report {body}");
+        let fleet = fleet(&[&line]);
+        let table = judge(&fleet, &Agreed::default());
+        assert_eq!(table.nodes[0].voice, Voice::Unreadable, "case: {body:?}");
+        assert!(!table.right);
+        let text = text::print(&table);
+        assert!(text.chars().all(|c| c == '\n' || !(c.is_control() || c == '\u{202e}')), "case: {text:?}");
+    }
+}
+
+#[test]
+fn a_flood_of_nodes_and_bytes_is_bounded() {
+    let mut fleet = Fleet::default();
+    for n in 0..MAX_NODES + 5 {
+        fleet.line(format!("Nov 22 10:00:00 n{n} nodebpf-loader[1]: {}", report("")).as_bytes());
+    }
+    assert_eq!((fleet.nodes.len(), fleet.too_many), (MAX_NODES, 5));
+    let mut long = format!("Nov 22 10:00:00 n0 nodebpf-loader[1]: {}", report("")).into_bytes();
+    long.resize(line::LINE_MAX_BYTES + 1, b' ');
+    assert_eq!(line::read(&long), None);
+    let large =
+        format!("Nov 22 10:00:00 x nodebpf-loader[1]: nodebpf-report {}", " ".repeat(SUMMARY_MAX_BYTES) + "{}x");
+    let mut fleet = Fleet::default();
+    fleet.line(large.as_bytes());
+    assert!(fleet.nodes["x"].summary.as_ref().unwrap_err().contains("are allowed"));
+}
+
+proptest! {
+    #[test]
+    fn any_line_is_taken(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let mut fleet = Fleet::default();
+        fleet.line(&bytes);
+    }
+
+    #[test]
+    fn damaged_lines_are_taken(at in 0usize..400, byte in any::<u8>(), cut in 0usize..400, form in 0usize..3) {
+        let message = report(&stream("s", "attached", 7, STATEMENT));
+        let line = match form {
+            0 => format!("n Nov 22 10:00:00 h nodebpf-loader[9]: {message}"),
+            1 => format!(r#"{{"_HOSTNAME":"n","__REALTIME_TIMESTAMP":"1","MESSAGE":{}}}"#, serde_json::to_string(&message).unwrap()),
+            _ => format!("2026-11-22T10:00:00+0000 n nodebpf-loader[1]: {message}"),
+        };
+        let mut bytes = line.into_bytes();
+        if let Some(place) = bytes.get_mut(at) {
+            *place = byte;
+        }
+        bytes.truncate(bytes.len().saturating_sub(cut));
+        let mut fleet = Fleet::default();
+        fleet.line(&bytes);
+        let text = text::print(&judge(&fleet, &Agreed::default()));
+        prop_assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{:?}", text);
+    }
+
+    #[test]
+    fn clocks_read_any_words(words in proptest::collection::vec("[A-Za-z0-9:.,TZ+-]{0,24}", 0..5)) {
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let time = clock::read(&words).map(|(time, _)| time);
+        prop_assert!(!clock::is_older(time, time));
+    }
+}

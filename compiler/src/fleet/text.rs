@@ -1,0 +1,91 @@
+//! The table for people.
+
+use std::{collections::BTreeMap, fmt::Write as _};
+
+use nodeplan::report::Code;
+
+use super::judge::{Node, Row, Table, Verdict, Voice};
+use crate::{
+    diag::visible,
+    table::{row, table},
+};
+
+/// Prints the table and, below it, what it comes to.
+pub fn print(all: &Table) -> String {
+    let mut head = vec!["NODE", "POOL", "STREAM", "STATE", "REV", "WHY"];
+    if all.locked {
+        head.push("LOCK");
+    }
+    let mut rows = vec![row(&head)];
+    for node in &all.nodes {
+        if node.streams.is_empty() {
+            rows.push(cells(node, None, all.locked));
+        }
+        rows.extend(node.streams.iter().map(|stream| cells(node, Some(stream), all.locked)));
+    }
+    let mut out = table(&rows, "");
+    for node in all.nodes.iter().filter(|node| node.unreadable.is_some() || !node.problems.is_empty()) {
+        let codes: Vec<_> = node.problems.iter().map(|code| Code::as_str(*code)).collect();
+        let why = node.unreadable.as_deref().map(visible).unwrap_or_default();
+        let _ = writeln!(out, "{}: {}{why}", visible(&node.node), codes.join(" "));
+    }
+    let _ = writeln!(out, "{}", sentence(all));
+    out
+}
+
+fn cells(node: &Node, stream: Option<&Row>, locked: bool) -> Vec<String> {
+    let dash = || "-".to_owned();
+    let state = match (stream.map(|stream| stream.state), node.voice) {
+        (Some(Some(state)), _) => state.as_str().to_owned(),
+        (Some(None), _) => dash(),
+        (None, Voice::Heard | Voice::NotListed) => "no streams".to_owned(),
+        (None, Voice::Silent) => "silent".to_owned(),
+        (None, Voice::Unreadable) => "unreadable".to_owned(),
+    };
+    let mut cells = vec![
+        visible(&node.node),
+        node.pool.as_deref().map_or_else(dash, visible),
+        stream.map_or_else(dash, |stream| visible(&stream.stream)),
+        state,
+        stream.and_then(|stream| stream.revision).map_or_else(dash, |revision| revision.to_string()),
+        stream.and_then(|stream| stream.code).map_or_else(dash, |code| code.as_str().to_owned()),
+    ];
+    if locked {
+        cells.push(match (stream, node.voice) {
+            (_, Voice::NotListed) => "node not listed".to_owned(),
+            (None, _) => (if node.right { "right" } else { "not right" }).to_owned(),
+            (Some(stream), _) => against_lock(stream),
+        });
+    }
+    cells
+}
+
+fn against_lock(stream: &Row) -> String {
+    let word = stream.verdict.as_str();
+    match (stream.verdict, stream.revision, stream.wanted_revision) {
+        (Verdict::Outdated, Some(found), Some(wanted)) if found == wanted => {
+            format!("{word}: other content under revision {wanted}")
+        }
+        (Verdict::Outdated | Verdict::Missing, _, Some(wanted)) => format!("{word}: revision {wanted}"),
+        _ => word.to_owned(),
+    }
+}
+
+/// `7 nodes: 5 right, 1 not, 1 silent`, with what streams there are.
+fn sentence(all: &Table) -> String {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for node in &all.nodes {
+        let word = match node.voice {
+            _ if node.right => "right",
+            Voice::Heard => "wrong",
+            Voice::Silent => "silent",
+            Voice::Unreadable => "unreadable",
+            Voice::NotListed => "not listed",
+        };
+        *counts.entry(word).or_default() += 1;
+    }
+    let counts: Vec<_> = counts.iter().map(|(word, count)| format!("{count} {word}")).collect();
+    let by = if all.locked { "as the lock wants" } else { "without failures" };
+    let verdict = if all.right { "all" } else { "not all" };
+    format!("nodes: {}; {verdict} {by}", counts.join(", "))
+}
