@@ -127,6 +127,7 @@ fn the_thin_path() {
     assert_eq!(
         listing(&dir.join("out")),
         [
+            "00-nodebpf-machineconfiguration.yaml",
             "99-edge-nodebpf-stream-netops-frag.yaml",
             "99-edge-nodebpf-trust.yaml",
             "99-edge-nodebpf.yaml",

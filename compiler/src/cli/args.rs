@@ -441,15 +441,10 @@ pub struct CompileArgs {
     #[arg(long = "pool", value_name = "POOL", value_parser = pool)]
     pub pools: Vec<PoolName>,
 
-    /// machineconfig (default) or ignition
-    #[arg(
-        long,
-        value_enum,
-        default_value_t = FormatArg::Machineconfig,
-        hide_possible_values = true,
-        hide_default_value = true
-    )]
-    pub format: FormatArg,
+    /// machineconfig (default), ignition, kustomize or tree;
+    /// several with commas
+    #[arg(long = "format", value_name = "FORMAT", value_enum, value_delimiter = ',', hide_possible_values = true)]
+    pub formats: Vec<FormatArg>,
 
     #[command(flatten)]
     #[expect(missing_docs, reason = "a doc comment here would become the command's description")]
@@ -500,15 +495,10 @@ pub struct InstallArgs {
     #[arg(short, long, value_name = "DIR")]
     pub out_dir: PathBuf,
 
-    /// machineconfig (default) or ignition
-    #[arg(
-        long,
-        value_enum,
-        default_value_t = FormatArg::Machineconfig,
-        hide_possible_values = true,
-        hide_default_value = true
-    )]
-    pub format: FormatArg,
+    /// machineconfig (default), ignition, kustomize or tree;
+    /// several with commas
+    #[arg(long = "format", value_name = "FORMAT", value_enum, value_delimiter = ',', hide_possible_values = true)]
+    pub formats: Vec<FormatArg>,
 
     /// Treat warnings as errors
     #[arg(long)]
@@ -604,6 +594,10 @@ pub enum FormatArg {
     Machineconfig,
     /// Ignition JSON.
     Ignition,
+    /// MachineConfigs under a kustomization.
+    Kustomize,
+    /// Root file system overlay and Containerfile.
+    Tree,
 }
 
 impl From<FormatArg> for Format {
@@ -611,6 +605,8 @@ impl From<FormatArg> for Format {
         match format {
             FormatArg::Machineconfig => Self::MachineConfig,
             FormatArg::Ignition => Self::Ignition,
+            FormatArg::Kustomize => Self::Kustomize,
+            FormatArg::Tree => Self::Tree,
         }
     }
 }

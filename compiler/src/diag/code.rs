@@ -309,6 +309,8 @@ codes! {
     Refused = "NB0512", "the machine config operator would refuse an object";
     /// Much for one pool.
     PoolSum = "NB0513", "a pool gets much in one run";
+    /// A `kustomization.yaml` with more in it than what is written.
+    OtherKustomization = "NB0520", "a kustomization.yaml lists other files";
 
     /// No key and no `--unsigned`.
     NoKey = "NB0601", "there is no key to sign with";
