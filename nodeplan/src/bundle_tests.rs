@@ -49,6 +49,8 @@ pub(crate) fn trust_in(keys: &[&TestKey], threshold: usize) -> TrustDocument {
         reserved_interfaces: vec![],
         floors: SortedMap::new(),
         revoked_keys: SortedSet::new(),
+        required_streams: SortedSet::new(),
+        hold_seconds: crate::trust::HOLD_SECONDS,
         revoked_bundles: SortedSet::new(),
     }
 }

@@ -24,6 +24,7 @@ pub mod bundle;
 pub mod digest;
 pub mod dsse;
 pub mod entry;
+pub mod event;
 pub mod glob;
 pub mod hook;
 pub mod json;

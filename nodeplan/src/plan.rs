@@ -361,11 +361,7 @@ impl NodePlan {
     /// the compiler warns of it.
     pub fn beyond_this_release(&self) -> Vec<String> {
         let mut beyond = Vec::new();
-        for (said, what) in [
-            (self.stage == Stage::Early, "stage early"),
-            (self.failure_policy == FailurePolicy::Closed, "failurePolicy closed"),
-            (self.rollback_floor.is_some(), "rollbackFloor"),
-        ] {
+        for (said, what) in [(self.rollback_floor.is_some(), "rollbackFloor")] {
             if said {
                 beyond.push(what.to_owned());
             }

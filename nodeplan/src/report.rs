@@ -75,6 +75,8 @@ codes! {
     Expired = "NB1202", "the stream has expired";
     /// The kernel lacks something the plan needs.
     FeatureMissing = "NB1203", "the kernel lacks a feature";
+    /// One map name in two objects of a stream.
+    MapTwice = "NB1204", "two objects have a map of one name";
     /// No interface that a selector means.
     InterfaceAbsent = "NB1301", "the interface is absent";
     /// An XDP program without dispatcher is attached.
@@ -107,6 +109,12 @@ codes! {
     Locked = "NB1501", "another run holds the lock";
     /// Not root, or no BPF file system.
     CannotRun = "NB1502", "the loader cannot run here";
+    /// Held by hand or by the kernel command line.
+    Held = "NB1503", "the stream is held";
+    /// What was released is held by something else.
+    StillHeld = "NB1504", "the stream stays held";
+    /// The node goes on with its boot without a stream that it requires.
+    Unsatisfied = "NB1505", "a required stream does not run";
 }
 
 /// Exit codes of the loader; the highest of a run wins.

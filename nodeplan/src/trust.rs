@@ -27,6 +27,12 @@ pub const TRUST_FORMAT: FormatVersion = FormatVersion { major: 1, minor: 1 };
 /// XDP with a band; [`TrustDocument::lowest_format`] tells who needs more.
 const TRUST_FORMAT_1_0: FormatVersion = FormatVersion { major: 1, minor: 0 };
 
+/// Seconds that a node's kubelet waits for required streams, unless the document says another number.
+pub const HOLD_SECONDS: u16 = 300;
+
+/// Most seconds that it may wait: a node that comes up an hour late has not been lost.
+pub const HOLD_SECONDS_MAX: u16 = 3600;
+
 /// Keys of which a number must have signed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -58,6 +64,11 @@ pub struct OwnerTrust {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_false(value: &bool) -> bool {
     !value
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_hold_default(value: &u16) -> bool {
+    *value == HOLD_SECONDS
 }
 
 /// What an owner may do on one hook.
@@ -106,6 +117,12 @@ pub struct TrustDocument {
     /// Interfaces that no stream may name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub reserved_interfaces: Vec<IfGlob>,
+    /// Streams for which kubelet waits on nodes that have their bundle. Each belongs to an owner that may close.
+    #[serde(skip_serializing_if = "SortedSet::is_empty")]
+    pub required_streams: SortedSet<StreamName>,
+    /// Most seconds that it waits for them; from 1 to [`HOLD_SECONDS_MAX`].
+    #[serde(skip_serializing_if = "is_hold_default")]
+    pub hold_seconds: u16,
     /// Revisions below these are refused.
     #[serde(skip_serializing_if = "SortedMap::is_empty")]
     pub floors: SortedMap<StreamName, Revision>,
@@ -224,6 +241,20 @@ pub enum DocumentError {
         /// Hook.
         hook: Hook,
     },
+    /// A required stream that is nobody's.
+    #[error("required stream `{0}` belongs to no owner")]
+    RequiredStranger(StreamName),
+    /// A required stream of an owner that may not hold back kubelet.
+    #[error("stream `{stream}` is required, but its owner {owner} may not hold back kubelet (`mayClose`)")]
+    RequiredOpen {
+        /// Stream.
+        stream: StreamName,
+        /// Its owner.
+        owner: OwnerName,
+    },
+    /// A wait that is none, or without end.
+    #[error("`holdSeconds` is {0}; it must be from 1 to {HOLD_SECONDS_MAX}")]
+    HoldSeconds(u16),
     /// More than the format it says can express.
     #[error("format is {found}, but the document needs {needed}")]
     FormatTooLow {
@@ -287,6 +318,16 @@ impl TrustDocument {
                 }
             }
         }
+        for stream in self.required_streams.iter() {
+            let (owner, rules) =
+                self.owner_of(stream).ok_or_else(|| DocumentError::RequiredStranger(stream.clone()))?;
+            if !rules.may_close {
+                return Err(DocumentError::RequiredOpen { stream: stream.clone(), owner: owner.clone() });
+            }
+        }
+        if !(1..=HOLD_SECONDS_MAX).contains(&self.hold_seconds) {
+            return Err(DocumentError::HoldSeconds(self.hold_seconds));
+        }
         let needed = self.lowest_format();
         if !self.format.reads(needed) {
             return Err(DocumentError::FormatTooLow { found: self.format, needed });
@@ -308,12 +349,20 @@ impl TrustDocument {
         Ok(())
     }
 
+    /// The owner to whom `stream` belongs, and what it may do. Globs of two owners never meet.
+    pub fn owner_of(&self, stream: &StreamName) -> Option<(&OwnerName, &OwnerTrust)> {
+        self.owners.iter().find(|(_, owner)| owner.streams.iter().any(|glob| glob.matches(stream)))
+    }
+
     /// The lowest format that has everything this document says.
     pub fn lowest_format(&self) -> FormatVersion {
         let old = |owner: &OwnerTrust| {
             owner.hooks.keys().all(|hook| *hook == Hook::Xdp) && !owner.may_close && owner.limits.is_empty()
         };
-        let first = self.reserved_interfaces.is_empty() && self.owners.values().all(old);
+        let first = self.reserved_interfaces.is_empty()
+            && self.required_streams.is_empty()
+            && self.hold_seconds == HOLD_SECONDS
+            && self.owners.values().all(old);
         if first { TRUST_FORMAT_1_0 } else { TRUST_FORMAT }
     }
 
@@ -643,6 +692,8 @@ json::decode_struct!(TrustDocument {
     roots: "roots",
     owners: "owners",
     reserved_interfaces: "reservedInterfaces",
+    required_streams: "requiredStreams",
+    hold_seconds: "holdSeconds" or HOLD_SECONDS,
     floors: "floors",
     revoked_keys: "revokedKeys",
     revoked_bundles: "revokedBundles",

@@ -146,11 +146,16 @@ fn a_document_says_no_more_than_its_format() {
     fn owner(document: &mut TrustDocument) -> &mut OwnerTrust {
         document.owners.values_mut().next().unwrap()
     }
-    let cases: [(&str, Change); 5] = [
+    let cases: [(&str, Change); 7] = [
         ("another hook", |d| assert_eq!(owner(d).hooks.insert(Hook::Lsm, HookRule { band: None }), None)),
         ("kubelet", |d| owner(d).may_close = true),
         ("programs", |d| owner(d).limits.programs = Some(1)),
         ("map bytes", |d| owner(d).limits.map_bytes = Some(1)),
+        ("required", |d| {
+            owner(d).may_close = true;
+            d.required_streams = ["netops-x".try_into().unwrap()].into();
+        }),
+        ("hold", |d| d.hold_seconds = 60),
         ("reserved", |d| d.reserved_interfaces = vec!["eth1".to_owned().try_into().unwrap()]),
     ];
     for (name, change) in cases {
@@ -165,6 +170,35 @@ fn a_document_says_no_more_than_its_format() {
         let band = band.map(|band| json::parse(band.as_bytes(), 99).unwrap());
         owner(&mut document).hooks.insert(hook, HookRule { band });
         assert!(matches!(document.check(), Err(DocumentError::Band { .. })), "case: {name}");
+    }
+}
+
+#[test]
+fn kubelet_waits_only_for_streams_of_owners_that_may_close() {
+    let key = TestKey::new(1);
+    let mut document = trust_in(&[&key], 1);
+    document.required_streams = ["netops-x".try_into().unwrap()].into();
+    assert!(matches!(document.check(), Err(DocumentError::RequiredOpen { .. })));
+    document.owners.values_mut().for_each(|owner| owner.may_close = true);
+    assert_eq!(document.check(), Ok(()));
+    document.required_streams.insert("somebody-else".try_into().unwrap());
+    assert!(
+        matches!(document.check(), Err(DocumentError::RequiredStranger(stream)) if stream.as_str() == "somebody-else")
+    );
+}
+
+#[test]
+fn kubelet_waits_no_longer_than_an_hour() {
+    let key = TestKey::new(1);
+    let mut document = trust_in(&[&key], 1);
+    for (seconds, sound) in [(0, false), (1, true), (300, true), (3600, true), (3601, false), (u16::MAX, false)] {
+        document.hold_seconds = seconds;
+        assert_eq!(document.check().is_ok(), sound, "{seconds}");
+    }
+    for (text, want) in [("", Some(300)), (",\"holdSeconds\":7", Some(7)), (",\"holdSeconds\":65536", None)] {
+        let text = format!("{{\"format\":\"1.1\",\"version\":1,\"owners\":{{}}{text}}}");
+        let read = json::parse::<TrustDocument>(text.as_bytes(), 999).ok();
+        assert_eq!(read.map(|document| document.hold_seconds), want, "case: {text}");
     }
 }
 
@@ -205,13 +239,18 @@ fn a_document_survives_its_own_encoding() {
     let plain = trust_in(&[&key], 1);
     assert_eq!(read(&plain), plain);
     let text = String::from_utf8(plain.encode()).unwrap();
-    assert!(!text.contains("mayClose") && !text.contains("limits"), "defaults are left out: {text}");
+    assert!(
+        !["mayClose", "limits", "required", "hold"].iter().any(|key| text.contains(key)),
+        "defaults are left out: {text}"
+    );
     let mut full = with_roots(2, &[&key], 1);
     full.owners.values_mut().for_each(|owner| {
         owner.may_close = true;
         owner.limits = Limits { programs: Some(3), map_bytes: Some(4096) };
     });
     full.reserved_interfaces = vec!["br-ex".to_owned().try_into().unwrap()];
+    full.required_streams = ["netops-x".try_into().unwrap()].into();
+    full.hold_seconds = 17;
     full.audiences = vec!["prod".try_into().unwrap()];
     full.floors.insert("netops-x".try_into().unwrap(), 3i64.try_into().unwrap());
     full.revoked_keys.insert(key.public().id());

@@ -3,7 +3,7 @@
 //! In: the kernel, the paths, what this node is. Out: a [`Report`] and the exit code.
 //! Fails only with [`CannotRun`]: without root, without a BPF file system, or while another run holds the lock.
 
-use nodeplan::sorted::SortedMap;
+use nodeplan::sorted::{SortedMap, SortedSet};
 use std::{
     fmt, fs, io,
     os::{
@@ -28,13 +28,14 @@ use nodeplan::{
 
 use crate::{
     converge,
+    held::Holds,
     kernel::{BPFFS, CallError, Kernel, Kind},
     maps,
     object::{Image, KernelBtf, Loaded, ObjectError, Request},
     paths::{self, Paths},
     program, read, report,
     state::{self, Version},
-    stream::{self, Goal, Stream, Target},
+    stream::{self, Goal, Scope, Stream, Target},
     verify::{self, Node},
     xdp::dispatcher::Dispatcher,
 };
@@ -74,20 +75,51 @@ pub fn require_kernel(kernel: &Kernel) -> Result<(), CannotRun> {
     }
 }
 
-/// One run.
+/// One run about all streams.
 pub fn apply(kernel: &Kernel, paths: &Paths, node: &Node) -> Result<(Report, Exit), CannotRun> {
+    apply_scope(kernel, paths, node, &Scope::All)
+}
+
+/// One run about some streams.
+pub fn apply_scope(kernel: &Kernel, paths: &Paths, node: &Node, scope: &Scope) -> Result<(Report, Exit), CannotRun> {
+    // First of all: whatever comes of this run, what happens from here on asks for the next one, and what cannot run
+    // must not be started by it for ever.
+    let _ = fs::remove_file(paths.dirty());
     require_kernel(kernel)?;
-    let _lock = lock(paths)?;
+    let lock = lock(paths)?;
+    apply_locked(kernel, paths, node, scope, &lock)
+}
+
+/// The same, for a command that has the lock.
+pub fn apply_locked(
+    kernel: &Kernel,
+    paths: &Paths,
+    node: &Node,
+    scope: &Scope,
+    _lock: &RunLock,
+) -> Result<(Report, Exit), CannotRun> {
     let trust = verify::trust(paths);
     let bundles = verify::bundles(paths, &trust, node);
     let running = state::running(kernel, paths).map_err(|error| cannot_run(error.to_string()))?;
     let mut problems = bundles.strangers.clone();
+    // A node whose holds cannot be read attaches all the same, and says so.
+    let holds = Holds::read(paths).unwrap_or_else(|reason| {
+        problems.push(reason);
+        Holds::default()
+    });
     // A damaged trust file is one whether or not there is a bundle to refuse; none at all is fine without bundles.
     problems.extend(trust.as_ref().err().filter(|reason| reason.code != Code::TrustMissing).cloned());
     for problem in &problems {
         report::log(3, &format!("{} {}", problem.code.as_str(), problem.message));
     }
-    let mut streams = stream::decide(bundles, running);
+    let mut streams = stream::decide(bundles, running, &holds);
+    let mut others = SortedSet::new();
+    for (name, stream) in &mut streams {
+        if !scope.has(name, stream) {
+            stream.goal = Goal::Keep;
+            others.insert(name.clone());
+        }
+    }
     refuse(kernel, &trust, &mut streams).map_err(|error| cannot_run(error.to_string()))?;
     let kernel_btf = KernelBtf::default();
     let mut loader = Load {
@@ -111,16 +143,25 @@ pub fn apply(kernel: &Kernel, paths: &Paths, node: &Node) -> Result<(Report, Exi
     }
     let mut report = report::build(kernel, node, verify::trust_report(&trust), &streams);
     report.problems = problems;
+    report.streams.retain(|one| !others.contains(&one.stream));
+    let exits = report.streams.iter().map(|one| one.state.exit(one.reason.as_ref().map(|reason| reason.code)));
+    let exit = exits.max().unwrap_or(Exit::Done);
+    if *scope != Scope::All {
+        report::keep_others(paths, &mut report);
+    }
     if let Err(error) = report::write(paths, &report) {
         report::log(4, &format!("writing {}: {error}", paths.report().display()));
     }
     let problems = if report.problems.is_empty() { Exit::Done } else { Exit::Refused };
-    let exit = report.streams.iter().map(|one| one.state.exit(one.reason.as_ref().map(|reason| reason.code))).max();
-    Ok((report, exit.unwrap_or(Exit::Done).max(problems)))
+    Ok((report, exit.max(problems)))
 }
 
+/// Held while the node is looked at and changed.
+#[derive(Debug)]
+pub struct RunLock(#[expect(dead_code, reason = "held for its lock")] fs::File);
+
 /// Serialises runs, with a limit.
-fn lock(paths: &Paths) -> Result<fs::File, CannotRun> {
+pub fn lock(paths: &Paths) -> Result<RunLock, CannotRun> {
     let path = paths.run().join("lock");
     let open = || -> io::Result<fs::File> {
         fs::create_dir_all(paths.run())?;
@@ -135,7 +176,7 @@ fn lock(paths: &Paths) -> Result<fs::File, CannotRun> {
         #[expect(unsafe_code, reason = "flock(2)")]
         // SAFETY: a system call on a descriptor that `file` owns.
         if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } == 0 {
-            return Ok(file);
+            return Ok(RunLock(file));
         }
         if started.elapsed() > LOCK_WAIT {
             let message = format!("another run has held {} for {} seconds", path.display(), LOCK_WAIT.as_secs());
@@ -193,13 +234,9 @@ impl Load<'_> {
             Err(reason) => {
                 // Nothing of the version stays; of a new stream not even its directory. One that cannot be removed is
                 // uncommitted, so the next run takes it away.
-                // But for what a crashed run left there: its programs may be attached, and are known by these pins.
-                let left = stream.before.iter().any(|version| version.statement.is_none());
                 let first = stream.before.is_empty();
-                let dir = if first { paths::stream_pins(name) } else { paths::staged_pins(name) };
-                if !left {
-                    let _ = self.kernel.remove_dir(&dir);
-                }
+                let staged = state::staged_dir(name, &stream.before);
+                let _ = self.kernel.remove_dir(&if first { paths::stream_pins(name) } else { staged });
                 stream.fail(reason);
             }
         }
@@ -228,7 +265,8 @@ impl Load<'_> {
         if let Some(max) = max {
             within(self.kernel, &loaded, max)?;
         }
-        state::stage(self.kernel, name, loaded, plan)
+        maps::named_once(&loaded)?;
+        state::stage(self.kernel, state::staged_dir(name, &stream.before), loaded, plan)
             .map_err(|error| Reason { code: Code::Kernel, message: error.to_string() })
     }
 
@@ -335,7 +373,7 @@ fn settle(kernel: &Kernel, paths: &Paths, streams: &mut SortedMap<StreamName, St
             Goal::End if stream.before.is_empty() => Ok(()),
             // Its programs are detached; forgetting is idempotent, so a second try costs nothing.
             Goal::End => state::forget(kernel, paths, name).or_else(|_| state::forget(kernel, paths, name)),
-            Goal::Run(target) if target.version.statement.is_none() => state::commit(kernel, paths, name, &target.plan),
+            Goal::Run(target) if target.version.statement.is_none() => state::commit(kernel, paths, name, target),
             Goal::Run(target) => state::keep(kernel, paths, name, &target.plan),
         };
         if let Err(error) = result {

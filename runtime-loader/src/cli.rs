@@ -2,13 +2,19 @@
 
 use std::{ffi::OsString, path::PathBuf};
 
-use nodeplan::{report::Exit, text};
+use nodeplan::{name::StreamName, report::Exit, sorted::SortedSet, text};
 
 use crate::{
-    commands::{self, print},
+    commands::{
+        self,
+        apply::Starter,
+        hold::{Order, What},
+        print,
+    },
     kernel::Kernel,
     paths::Paths,
     report,
+    stream::Scope,
 };
 
 const HELP: &str = "\
@@ -18,15 +24,27 @@ Usage: nodebpf-loader [--root DIR] <COMMAND>
 
 Commands:
   apply    Verify all bundles and bring the kernel to what they say
+  gate     Wait for the streams that the trust file requires
   status   Print what runs, and why not more
+  hold     Leave streams as they are until they are released
+  release  Let the next runs change held streams again
+  detach   Hold streams and detach what runs of them
   version  Print the version
 
 Options of apply:
   --boot    Exit 0 whatever became of single streams
-  --update  Exit by the table below (the default)
+  --update  Exit by the table below (the default); started by a path
+            or timer unit of systemd: exit 0
+  --early   Only streams with `stage: early`
 
 Options of status:
   --json    Print the report as JSON
+
+Arguments of hold, release and detach:
+  STREAM...      Names of streams
+  --all          All streams, also those that come later
+  --detach       With hold: detach what runs
+  --reason TEXT  With hold and detach: why, for whoever finds it
 
 Options:
   --root DIR  Read and write files below DIR instead of /
@@ -37,9 +55,13 @@ refused, 4 the node lacks a feature, 5 the kernel refused something,
 6 a change could not be undone, 7 another run holds the lock
 ";
 
+const COMMANDS: &str = "apply, gate, status, hold, release, detach and version";
+
 #[derive(Debug, PartialEq, Eq)]
 enum Command {
-    Apply { boot: bool },
+    Apply { boot: bool, early: bool },
+    Gate,
+    Hold(Order),
     Status { json: bool },
     Version,
     Help,
@@ -57,32 +79,77 @@ pub fn run(args: impl Iterator<Item = OsString>) -> Exit {
     }
 }
 
+/// Words of the command line, sorted out.
+#[derive(Default)]
+struct Words {
+    root: Option<PathBuf>,
+    command: Option<String>,
+    options: Vec<String>,
+    /// Behind the command.
+    operands: Vec<String>,
+    reason: Option<String>,
+}
+
+impl Words {
+    /// Whether an option was given; it is done with then.
+    fn take(&mut self, option: &str) -> bool {
+        let at = self.options.iter().position(|one| one == option);
+        at.map(|at| self.options.remove(at)).is_some()
+    }
+
+    /// Streams of a command that needs names, or `--all`.
+    fn streams(&mut self) -> Result<SortedSet<StreamName>, String> {
+        let all = self.take("--all");
+        let mut streams = SortedSet::new();
+        for name in self.operands.drain(..) {
+            let stream = StreamName::try_from(name.as_str()).map_err(|error| format!("`{name}`: {error}"))?;
+            streams.insert(stream);
+        }
+        match (all, streams.is_empty()) {
+            (true, false) => Err("name streams, or give --all, not both".to_owned()),
+            (false, true) => Err("name streams, or give --all".to_owned()),
+            _ => Ok(streams),
+        }
+    }
+}
+
 fn parse(args: impl Iterator<Item = OsString>) -> Result<(Command, PathBuf), String> {
-    let (mut root, mut command, mut options) = (PathBuf::from("/"), None, Vec::new());
+    let mut words = Words::default();
     let mut args = args.map(|arg| arg.into_string().map_err(|arg| format!("{} is not UTF-8", arg.display())));
     while let Some(arg) = args.next().transpose()? {
         match arg.as_str() {
-            "-h" | "--help" => return Ok((Command::Help, root)),
-            "--root" => root = PathBuf::from(args.next().transpose()?.ok_or("--root needs a directory")?),
-            option if option.starts_with('-') => options.push(arg),
-            _ if command.is_none() => command = Some(arg),
-            _ => return Err(format!("unexpected argument `{arg}`")),
+            "-h" | "--help" => return Ok((Command::Help, PathBuf::new())),
+            "--root" => words.root = Some(PathBuf::from(args.next().transpose()?.ok_or("--root needs a directory")?)),
+            "--reason" => words.reason = Some(args.next().transpose()?.ok_or("--reason needs a text")?),
+            option if option.starts_with('-') => words.options.push(arg),
+            _ if words.command.is_none() => words.command = Some(arg),
+            _ => words.operands.push(arg),
         }
     }
-    let command = command.ok_or("a command is missing: apply, status or version")?;
-    let options: Vec<&str> = options.iter().map(String::as_str).collect();
-    let command = match (command.as_str(), &options[..]) {
-        ("apply", [] | ["--update"]) => Command::Apply { boot: false },
-        ("apply", ["--boot"]) => Command::Apply { boot: true },
-        ("status", []) => Command::Status { json: false },
-        ("status", ["--json"]) => Command::Status { json: true },
-        ("version", []) => Command::Version,
-        ("apply" | "status" | "version", _) => {
-            return Err(format!("{command} does not take {}", text::join(&mut options.iter().copied(), " ")));
+    let root = words.root.take().unwrap_or_else(|| PathBuf::from("/"));
+    let name = words.command.take().ok_or_else(|| format!("a command is missing: {COMMANDS}"))?;
+    let command = match name.as_str() {
+        "apply" => {
+            let (boot, update, early) = (words.take("--boot"), words.take("--update"), words.take("--early"));
+            if boot && update {
+                return Err("apply takes --boot or --update, not both".to_owned());
+            }
+            Command::Apply { boot, early }
         }
-        _ => return Err(format!("unknown command `{command}`; there are apply, status and version")),
+        "gate" => Command::Gate,
+        "hold" | "detach" => {
+            let detach = words.take("--detach") || name == "detach";
+            let (streams, reason) = (words.streams()?, words.reason.take().unwrap_or_default());
+            Command::Hold(Order { streams, what: What::Hold { detach, reason } })
+        }
+        "release" => Command::Hold(Order { streams: words.streams()?, what: What::Release }),
+        "status" => Command::Status { json: words.take("--json") },
+        "version" => Command::Version,
+        _ => return Err(format!("unknown command `{name}`; there are {COMMANDS}")),
     };
-    Ok((command, root))
+    let left = words.options.iter().chain(&words.operands).chain(&words.reason);
+    let left = text::join(&mut left.map(String::as_str), " ");
+    if left.is_empty() { Ok((command, root)) } else { Err(format!("{name} does not take {left}")) }
 }
 
 fn execute(command: &Command, paths: &Paths) -> Exit {
@@ -90,7 +157,12 @@ fn execute(command: &Command, paths: &Paths) -> Exit {
     match command {
         Command::Help => print(HELP),
         Command::Version => print(&format!("nodebpf-loader {}\n", env!("CARGO_PKG_VERSION"))),
-        Command::Apply { boot } => commands::apply::run(&kernel, paths, *boot),
+        Command::Apply { boot, early } => {
+            let scope = if *early { Scope::Early } else { Scope::All };
+            commands::apply::run(&kernel, paths, Starter::of(*boot), &scope)
+        }
+        Command::Gate => commands::gate::run(paths),
+        Command::Hold(order) => commands::hold::run(&kernel, paths, order),
         Command::Status { json } => commands::status::run(&kernel, paths, *json),
     }
 }
@@ -102,16 +174,45 @@ mod tests {
     #[test]
     fn arguments() {
         let parse = |line: &str| parse(line.split_whitespace().map(OsString::from)).map(|(command, _)| command);
+        let order = |names: &[&str], what| {
+            let streams = names.iter().map(|name| StreamName::try_from(*name).unwrap()).collect();
+            Command::Hold(Order { streams, what })
+        };
+        let hold = |detach, reason: &str| What::Hold { detach, reason: reason.to_owned() };
         for (line, want) in [
-            ("apply", Command::Apply { boot: false }),
-            ("apply --boot", Command::Apply { boot: true }),
+            ("apply", Command::Apply { boot: false, early: false }),
+            ("apply --update", Command::Apply { boot: false, early: false }),
+            ("apply --boot", Command::Apply { boot: true, early: false }),
+            ("apply --early --boot", Command::Apply { boot: true, early: true }),
+            ("gate", Command::Gate),
+            ("hold a b --reason slow", order(&["a", "b"], hold(false, "slow"))),
+            ("hold --all --detach", order(&[], hold(true, ""))),
+            ("detach a", order(&["a"], hold(true, ""))),
+            ("release --all", order(&[], What::Release)),
+            ("release a", order(&["a"], What::Release)),
             ("--root /x status --json", Command::Status { json: true }),
             ("--help", Command::Help),
             ("apply --help", Command::Help),
         ] {
             assert_eq!(parse(line), Ok(want), "case: {line}");
         }
-        for bad in ["", "run", "apply --json", "apply status", "--root", "apply --boot --update"] {
+        for bad in [
+            "",
+            "run",
+            "apply --json",
+            "apply status",
+            "--root",
+            "apply --boot --update",
+            "gate --boot",
+            "hold",
+            "hold a --all",
+            "hold A",
+            "release",
+            "release a --detach",
+            "release a --reason x",
+            "detach --reason",
+            "status x",
+        ] {
             assert!(parse(bad).is_err(), "case: {bad}");
         }
     }

@@ -12,6 +12,8 @@ pub mod btf_shape;
 pub mod cli;
 pub mod commands;
 pub mod converge;
+pub mod gate;
+pub mod held;
 pub mod kernel;
 pub mod links;
 pub mod maps;

@@ -6,18 +6,34 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use nodeplan::{
     name::{MapName, ProgramName},
     plan::{Map, Slot},
+    report::{Code, Reason},
     sorted::SortedMap,
 };
 
 use crate::{
     btf_shape,
     kernel::{Call, Kernel, MapInfo},
-    object::ObjectError,
+    object::{Loaded, ObjectError},
     state,
 };
 
 /// Finds the map of a name in what ran before.
 pub type Kept<'a> = &'a dyn Fn(&str) -> Call<Option<OwnedFd>>;
+
+/// Refuses two objects with a map of one name: each would have a map of its own, and the plan and the pins of the
+/// stream know one of that name. Sections have a dot, are pinned nowhere, and may be of one name.
+pub fn named_once(loaded: &[Loaded]) -> Result<(), Reason> {
+    let mut names: Vec<&str> = loaded.iter().flat_map(|object| object.maps.iter().map(|(name, _)| &**name)).collect();
+    names.retain(|name| MapName::try_from(*name).is_ok());
+    names.sort_unstable();
+    match names.windows(2).find(|pair| pair[0] == pair[1]) {
+        None => Ok(()),
+        Some(pair) => {
+            let message = format!("two of its objects have a map `{}`; rename one", pair[0]);
+            Err(Reason { code: Code::MapTwice, message })
+        }
+    }
+}
 
 /// What the plan says about the map `name`.
 pub fn said<'a>(maps: &'a SortedMap<MapName, Map>, name: &str) -> Option<&'a Map> {

@@ -29,14 +29,34 @@ impl Paths {
         self.root.join("etc/nodebpf/bundles")
     }
 
+    /// The bundle of a stream.
+    pub fn bundle(&self, stream: &StreamName) -> PathBuf {
+        self.bundles().join(format!("{stream}.bundle"))
+    }
+
     /// What this node is.
     pub fn os_release(&self) -> PathBuf {
         self.root.join("etc/os-release")
     }
 
+    /// The kernel command line.
+    pub fn cmdline(&self) -> PathBuf {
+        self.root.join("proc/cmdline")
+    }
+
+    /// Which streams are held, one file each: survives a reboot.
+    pub fn held(&self) -> PathBuf {
+        self.root.join("var/lib/nodebpf/held")
+    }
+
     /// Volatile state.
     pub fn run(&self) -> PathBuf {
         self.root.join("run/nodebpf")
+    }
+
+    /// Touched by whoever wants a run, such as the udev rule; the path unit waits for it.
+    pub fn dirty(&self) -> PathBuf {
+        self.run().join("dirty")
     }
 
     /// The last run's report.
@@ -71,7 +91,8 @@ pub fn version_pins(stream: &StreamName, statement: Sha256Digest) -> PathBuf {
     stream_pins(stream).join(statement.to_string())
 }
 
-/// Pins of a version that is not committed yet.
-pub fn staged_pins(stream: &StreamName) -> PathBuf {
-    stream_pins(stream).join("staged")
+/// Pins of a version that is not committed yet. Versions that crashed runs left there keep their own: what is attached
+/// of them is known by these pins.
+pub fn staged_pins(stream: &StreamName, number: usize) -> PathBuf {
+    stream_pins(stream).join(format!("staged{number}"))
 }

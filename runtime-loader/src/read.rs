@@ -78,6 +78,15 @@ pub fn read(path: &Path, max_bytes: usize) -> Result<Vec<u8>, ReadError> {
     Ok(bytes)
 }
 
+/// Names in a directory, sorted.
+pub fn names(dir: &Path) -> io::Result<Vec<String>> {
+    let mut names = fs::read_dir(dir)?
+        .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+        .collect::<io::Result<Vec<_>>>()?;
+    names.sort_unstable();
+    Ok(names)
+}
+
 /// The user the loader runs as.
 pub fn effective_uid() -> u32 {
     #[expect(unsafe_code, reason = "geteuid(2)")]
@@ -87,7 +96,7 @@ pub fn effective_uid() -> u32 {
     }
 }
 
-/// Writes a file of our own so that readers see the old one or the new one.
+/// Writes a file of our own so that readers see the old one or the new one, also after a power failure.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let dir = path.parent().unwrap_or(Path::new("/"));
     fs::create_dir_all(dir)?;
@@ -96,7 +105,8 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
         let mut file = File::create(&temporary)?;
         // Whatever the umask: a file that others may write would be refused when it is read.
         file.set_permissions(Permissions::from_mode(0o644))?;
-        file.write_all(bytes)
+        file.write_all(bytes)?;
+        file.sync_all()
     };
     let result = write();
     result.and_then(|()| fs::rename(&temporary, path)).inspect_err(|_| {

@@ -196,14 +196,29 @@ pub fn write(paths: &Paths, report: &Report) -> io::Result<()> {
     read::write_atomically(&paths.report(), &json::to_bytes(report))
 }
 
-/// The last run's report, with what is attached now and the counters. `None`: no run since boot.
-pub fn refresh(kernel: &Kernel, paths: &Paths) -> Result<Option<Report>, String> {
+/// Takes over what the last report says of streams that this one is not about.
+pub fn keep_others(paths: &Paths, report: &mut Report) {
+    // One that cannot be read says nothing; the next run about all streams writes it anew.
+    let Ok(Some(last)) = last(paths) else { return };
+    let known = |one: &StreamReport| report.streams.iter().any(|new| new.stream == one.stream);
+    let others: Vec<StreamReport> = last.streams.into_iter().filter(|one| !known(one)).collect();
+    report.streams.extend(others);
+    report.streams.sort_unstable_by(|a, b| a.stream.cmp(&b.stream));
+}
+
+/// The last run's report. `None`: no run since boot.
+pub fn last(paths: &Paths) -> Result<Option<Report>, String> {
     let bytes = match read::read(&paths.report(), STATEMENT_MAX_BYTES * 64) {
         Ok(bytes) => bytes,
         Err(read::ReadError::Missing) => return Ok(None),
         Err(error) => return Err(format!("{}: {error}", paths.report().display())),
     };
-    let mut report: Report = json::parse(&bytes, bytes.len()).map_err(|error| error.to_string())?;
+    json::parse(&bytes, bytes.len()).map(Some).map_err(|error| error.to_string())
+}
+
+/// The last run's report, with what is attached now and the counters. `None`: no run since boot.
+pub fn refresh(kernel: &Kernel, paths: &Paths) -> Result<Option<Report>, String> {
+    let Some(mut report) = last(paths)? else { return Ok(None) };
     let running = state::running(kernel, paths).map_err(|error| error.to_string())?;
     let plans = running.values().flatten().filter_map(|version| version.plan.as_ref());
     let snapshot = Interfaces::take(kernel, plans.map(|plan| &***plan))

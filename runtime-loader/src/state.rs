@@ -24,6 +24,7 @@ use crate::{
     object::Loaded,
     paths::{self, Paths},
     read,
+    stream::Target,
 };
 
 /// A program of ours that is loaded.
@@ -84,9 +85,7 @@ fn open_programs(kernel: &Kernel, dir: &std::path::Path) -> Call<SortedMap<Progr
 }
 
 /// Pins what was loaded as the stream's uncommitted version, and gives it back opened.
-pub fn stage(kernel: &Kernel, stream: &StreamName, loaded: Vec<Loaded>, plan: &Rc<Accepted>) -> Call<Version> {
-    let dir = paths::staged_pins(stream);
-    kernel.remove_dir(&dir)?;
+pub fn stage(kernel: &Kernel, dir: PathBuf, loaded: Vec<Loaded>, plan: &Rc<Accepted>) -> Call<Version> {
     for sub in ["programs", "maps", "links"] {
         kernel.make_dir(&dir.join(sub))?;
     }
@@ -107,12 +106,26 @@ pub fn stage(kernel: &Kernel, stream: &StreamName, loaded: Vec<Loaded>, plan: &R
     Ok(Version { statement: None, dir, programs, plan: Some(Rc::clone(plan)) })
 }
 
+/// Where the next version of a stream is staged: beside all that is pinned of it.
+pub fn staged_dir(stream: &StreamName, before: &[Version]) -> PathBuf {
+    let mut number = 0;
+    loop {
+        let dir = paths::staged_pins(stream, number);
+        if before.iter().all(|version| version.dir != dir) {
+            return dir;
+        }
+        number += 1;
+    }
+}
+
 /// Makes a staged version the stream's one version, and forgets all others.
-pub fn commit(kernel: &Kernel, paths: &Paths, stream: &StreamName, plan: &Accepted) -> Result<(), CallError> {
-    let statement = plan.digest();
+pub fn commit(kernel: &Kernel, paths: &Paths, stream: &StreamName, target: &Target) -> Result<(), CallError> {
+    let statement = target.plan.digest();
     let dir = paths::version_pins(stream, statement);
-    kernel.rename(&paths::staged_pins(stream), &dir)?;
-    write_record(paths, stream, plan)?;
+    // The same version, if a crash cut its removal short.
+    remove(kernel, &dir)?;
+    kernel.rename(&target.version.dir, &dir)?;
+    write_record(paths, stream, &target.plan)?;
     prune(kernel, stream, statement)
 }
 
@@ -130,15 +143,26 @@ pub fn prune(kernel: &Kernel, stream: &StreamName, keep: Sha256Digest) -> Call<(
     let dir = paths::stream_pins(stream);
     for name in kernel.names(&dir)? {
         if name != keep.to_string() {
-            kernel.remove_dir(&dir.join(name))?;
+            remove(kernel, &dir.join(name))?;
         }
     }
     Ok(())
 }
 
+/// Removes the pins of a version, its programs first: a version that lacks one of them was cut short by a crash, and is
+/// never taken for one that can run.
+fn remove(kernel: &Kernel, dir: &std::path::Path) -> Call<()> {
+    kernel.remove_dir(&dir.join("programs"))?;
+    kernel.remove_dir(dir)
+}
+
 /// Forgets a stream: pins and record.
 pub fn forget(kernel: &Kernel, paths: &Paths, stream: &StreamName) -> Call<()> {
-    kernel.remove_dir(&paths::stream_pins(stream))?;
+    let dir = paths::stream_pins(stream);
+    for name in kernel.names(&dir)? {
+        remove(kernel, &dir.join(name))?;
+    }
+    kernel.remove_dir(&dir)?;
     kernel.unpin(&paths.record(stream))
 }
 

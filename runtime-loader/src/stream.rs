@@ -8,13 +8,15 @@ use nodeplan::sorted::{SortedMap, SortedSet};
 use nodeplan::{
     bundle::Verified,
     digest::Sha256Digest,
+    event::{Event, Running},
     name::StreamName,
-    plan::Ending,
+    plan::{Ending, Stage},
     report::{Code, Reason, StreamState},
     statement::Accepted,
 };
 
 use crate::{
+    held::{Hold, Holds},
     state::Version,
     verify::{Bundles, Verdict},
 };
@@ -41,6 +43,28 @@ pub enum Goal {
     Keep,
     /// What runs is to go.
     End,
+}
+
+/// Which streams a run is about. The others stay exactly as they are, also in the report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// All.
+    All,
+    /// Those with `stage: early`: before the network.
+    Early,
+    /// These.
+    Only(SortedSet<StreamName>),
+}
+
+impl Scope {
+    /// Whether a run is about this stream. One whose plan nobody knows is none of the early ones.
+    pub fn has(&self, name: &StreamName, stream: &Stream) -> bool {
+        match self {
+            Self::All => true,
+            Self::Early => stream.shown.as_ref().is_some_and(|(_, plan)| plan.stage == Stage::Early),
+            Self::Only(names) => names.contains(name),
+        }
+    }
 }
 
 /// One stream of the node.
@@ -95,15 +119,16 @@ impl Stream {
             // Its programs may be attached somewhere already: they have to go.
             self.before.push(target.version.clone());
         }
-        let refuses = |reason: &Reason| matches!(reason.code, Code::FeatureMissing | Code::Policy);
+        // A failure may be called a refusal: by the events that are one and not a verdict on the bundle.
+        let refuses =
+            |reason: &Reason| matches!(Event::of_failure(reason.code), Event::FeatureMissing | Event::NotAllowedHere);
         let failed = match self.state {
             StreamState::Failed | StreamState::Degraded => true,
-            // The two codes by which a failure is called a refusal.
             StreamState::Refused => self.reason.as_ref().is_some_and(refuses),
             _ => false,
         };
         if failed {
-            self.state = StreamState::Degraded;
+            self.state = Event::UndoFails.state();
             self.goal = Goal::Keep;
             let first = self.reason.as_ref().map(|first| format!("{}; then ", first.message)).unwrap_or_default();
             let message = format!("{first}{}: {}", reason.code.as_str(), reason.message);
@@ -114,7 +139,7 @@ impl Stream {
             Goal::Run(target) => Some(target.statement),
             Goal::Load(_) | Goal::Keep | Goal::End => None,
         };
-        self.state = if refuses(&reason) { StreamState::Refused } else { StreamState::Failed };
+        self.state = Event::of_failure(reason.code).state();
         self.goal = match (&self.goal, self.fallback()) {
             (Goal::Load(_) | Goal::End, _) => Goal::Keep,
             (_, Some(before)) if Some(before.statement) != ran => Goal::Run(Box::new(before)),
@@ -127,43 +152,71 @@ impl Stream {
 }
 
 /// Decides about every stream that has a bundle or runs.
-pub fn decide(bundles: Bundles, running: SortedMap<StreamName, Vec<Version>>) -> SortedMap<StreamName, Stream> {
+pub fn decide(
+    bundles: Bundles,
+    running: SortedMap<StreamName, Vec<Version>>,
+    holds: &Holds,
+) -> SortedMap<StreamName, Stream> {
     let mut running = running;
     let mut streams = SortedMap::new();
     for (name, verdict) in bundles.verdicts {
         let before = running.remove(&name).unwrap_or_default();
-        streams.insert(name, with_bundle(verdict, before));
+        let stream = match (holds.of(&name), &verdict) {
+            (None, _) | (Some(_), Verdict::Forbidden(_)) => with_bundle(verdict, before),
+            (Some(hold), _) => held(with_bundle(verdict, before), &hold),
+        };
+        streams.insert(name, stream);
     }
     for (name, before) in running {
-        streams.insert(name, without_bundle(before, bundles.directory_read));
+        let mut stream = without_bundle(before, bundles.directory_read);
+        if let Some(hold) = holds.of(&name) {
+            stream = held(stream, &hold);
+        }
+        streams.insert(name, stream);
     }
     streams
+}
+
+/// What an event of the table makes of a stream. `run` is the goal of the one row that replaces.
+fn row(event: Event, reason: Option<Reason>, before: Vec<Version>, on_expiry: Ending, run: Option<Goal>) -> Stream {
+    let ending = |ending| match ending {
+        Ending::Detach => Goal::End,
+        Ending::Keep => Goal::Keep,
+    };
+    let goal = match event.running() {
+        Running::Replaced => run.unwrap_or(Goal::Keep),
+        Running::Keeps | Running::KeepsTheRest | Running::AsBefore | Running::Unknown => Goal::Keep,
+        Running::ByOnRemoval => ending(on_removal(&before)),
+        Running::ByOnExpiry => ending(on_expiry),
+        Running::Detached => Goal::End,
+    };
+    Stream::new(goal, event.state(), reason, before)
 }
 
 fn with_bundle(verdict: Verdict, before: Vec<Version>) -> Stream {
     match verdict {
         Verdict::Runs(verified) => {
-            let statement = verified.statement_digest();
-            let shown = Some((statement, Rc::clone(verified.plan())));
-            let here = before.iter().find(|version| version.statement == Some(statement)).cloned();
-            let goal = match here {
-                Some(version) => Goal::Run(Box::new(Target { statement, plan: Rc::clone(verified.plan()), version })),
+            let (statement, plan) = (verified.statement_digest(), Rc::clone(verified.plan()));
+            // A version that a crash cut short has lost programs: it is loaded anew.
+            let whole = |version: &&Version| {
+                version.statement == Some(statement)
+                    && plan.programs.iter().all(|program| version.programs.contains_key(&program.name))
+            };
+            let goal = match before.iter().find(whole).cloned() {
+                Some(version) => Goal::Run(Box::new(Target { statement, plan: Rc::clone(&plan), version })),
                 None => Goal::Load(verified),
             };
-            Stream { shown, ..Stream::new(goal, StreamState::Attached, None, before) }
+            let stream = row(Event::Valid, None, before, plan.on_expiry, Some(goal));
+            Stream { shown: Some((statement, plan)), ..stream }
         }
         Verdict::Ends(verified, code, message) => {
             let plan = verified.plan();
-            let state = if code == Code::Expired { StreamState::Expired } else { StreamState::NotApplicable };
-            let goal = ending(plan.on_expiry);
+            let event = if code == Code::Expired { Event::Expired } else { Event::NotApplicable };
             let shown = Some((verified.statement_digest(), plan.clone()));
-            Stream { shown, ..Stream::new(goal, state, Some(Reason { code, message }), before) }
+            Stream { shown, ..row(event, Some(Reason { code, message }), before, plan.on_expiry, None) }
         }
-        Verdict::Forbidden(reason) => {
-            let goal = ending(on_removal(&before));
-            Stream::new(goal, StreamState::Refused, Some(reason), before)
-        }
-        Verdict::Refused(reason) => Stream::new(Goal::Keep, StreamState::Refused, Some(reason), before),
+        Verdict::Forbidden(reason) => row(Event::Forbidden, Some(reason), before, Ending::Detach, None),
+        Verdict::Refused(reason) => row(Event::NotBelieved, Some(reason), before, Ending::Detach, None),
     }
 }
 
@@ -171,21 +224,29 @@ fn without_bundle(before: Vec<Version>, directory_read: bool) -> Stream {
     if !directory_read {
         // Not the same as an empty directory: nobody said that the stream is to go.
         let message = "the directory of bundles cannot be read; what runs is left alone".to_owned();
-        return Stream::new(Goal::Keep, StreamState::Attached, Some(Reason { code: Code::Read, message }), before);
+        let reason = Reason { code: Code::Read, message };
+        return row(Event::DirectoryGone, Some(reason), before, Ending::Detach, None);
     }
-    Stream::new(ending(on_removal(&before)), StreamState::Removed, None, before)
+    row(Event::BundleGone, None, before, Ending::Detach, None)
+}
+
+/// A stream that would become something else, were it not held.
+fn held(stream: Stream, hold: &Hold) -> Stream {
+    let mut message = format!("held {}", hold.words);
+    if let Some(reason) = stream.reason {
+        message.push_str("; its bundle: ");
+        message.push_str(reason.code.as_str());
+        message.push(' ');
+        message.push_str(&reason.message);
+    }
+    let event = if hold.detach { Event::HeldDetached } else { Event::Held };
+    let reason = Some(Reason { code: Code::Held, message });
+    Stream { shown: stream.shown, ..row(event, reason, stream.before, Ending::Detach, None) }
 }
 
 /// `onRemoval` of what runs. Without a record nobody asked to keep it.
 fn on_removal(before: &[Version]) -> Ending {
     before.iter().find_map(|version| version.plan.as_ref()).map_or(Ending::Detach, |plan| plan.on_removal)
-}
-
-fn ending(ending: Ending) -> Goal {
-    match ending {
-        Ending::Detach => Goal::End,
-        Ending::Keep => Goal::Keep,
-    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! A bundle that is refused never stops another one.
 
 use nodeplan::sorted::SortedMap;
-use std::{fs, io, path::Path};
+use std::{io, path::Path};
 
 use nodeplan::{
     applies::{Architecture, OcpVersion},
@@ -86,7 +86,7 @@ pub fn trust_report(trust: &Result<Trust, Reason>) -> TrustReport {
 pub fn bundles(paths: &Paths, trust: &Result<Trust, Reason>, node: &Node) -> Bundles {
     let mut bundles = Bundles { verdicts: SortedMap::new(), directory_read: false, strangers: Vec::new() };
     let dir = paths.bundles();
-    let names = match list(&dir) {
+    let names = match read::names(&dir) {
         Ok(names) => names,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return bundles,
         Err(error) => {
@@ -109,14 +109,6 @@ pub fn bundles(paths: &Paths, trust: &Result<Trust, Reason>, node: &Node) -> Bun
         }
     }
     bundles
-}
-
-fn list(dir: &Path) -> io::Result<Vec<String>> {
-    let mut names = fs::read_dir(dir)?
-        .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
-        .collect::<io::Result<Vec<_>>>()?;
-    names.sort_unstable();
-    Ok(names)
 }
 
 fn judge(path: &Path, stream: &StreamName, trust: &Result<Trust, Reason>, node: &Node) -> Verdict {

@@ -3,6 +3,7 @@
 pub(crate) mod chain;
 pub(crate) mod example;
 pub(crate) mod freplace;
+pub(crate) mod held;
 pub(crate) mod hooks;
 pub(crate) mod hostile;
 pub(crate) mod kernel;

@@ -37,7 +37,7 @@ use p256::{
 };
 
 /// Root of the node's files.
-const ROOT: &str = "/tmp/node";
+pub(crate) const ROOT: &str = "/tmp/node";
 
 /// A stream with one program on XDP.
 #[derive(Clone, Debug)]
@@ -87,8 +87,10 @@ impl Stream {
         let sha256 = Sha256Digest::of(object);
         let interfaces: Vec<String> = self.interfaces.iter().map(|name| format!(r#"{{"name":"{name}"}}"#)).collect();
         let interfaces = interfaces.join(",");
+        // What the first version of plans cannot say.
+        let version = if more.contains("stage") || more.contains("failurePolicy") { "1.1" } else { "1.0" };
         let text = format!(
-            r#"{{"planVersion":"1.0","stream":"{name}","owner":"tests","revision":{revision},"intent":"feature",
+            r#"{{"planVersion":"{version}","stream":"{name}","owner":"tests","revision":{revision},"intent":"feature",
             "pools":["worker"],"appliesTo":{{}},"onExpiry":"detach","onRemoval":"{on_removal}","programs":[{{
             "name":"{program}","object":{{"sha256":"{sha256}","sourceSha256":"{sha256}"}},"attach":[{{"xdp":{{
             "interfaces":[{interfaces}],"mode":"{mode}","priority":{priority},"proceedOn":["pass"]}}}}]}}]{more}}}"#
@@ -191,6 +193,12 @@ impl Node {
         ensure!(got == exit, "the loader ended with {got:?}, not {exit:?}: {}", serde_json::to_string(&report)?);
         Ok(report)
     }
+}
+
+/// Runs a command of the loader on the node, in this process, by the clock of the machine.
+pub(crate) fn loader(words: &str) -> Result<Exit> {
+    let words = ["--root", ROOT].into_iter().chain(words.split_whitespace());
+    Ok(nodebpf_loader::cli::run(words.map(Into::into)))
 }
 
 /// The part of a report about one stream.

@@ -47,7 +47,7 @@ pub fn judge(plan: &NodePlan, checked: &Checked, policy: Option<&Policy>, moment
     expired(checked, moment, diags);
     let Some(policy) = policy else { return };
     pools(checked, &policy.desk, diags);
-    closed(checked, &policy.desk, diags);
+    closed(checked, policy, diags);
     if checked.intent == Intent::BugPatch {
         reference(checked, &policy.desk, diags);
         life(checked, &policy.desk, moment, diags);
@@ -84,18 +84,20 @@ fn pools(checked: &Checked, desk: &Desk, diags: &mut Diagnostics) {
     }
 }
 
-/// A closed stream on a pool, or on one that inherits from it, where kubelet must not wait.
-fn closed(checked: &Checked, desk: &Desk, diags: &mut Diagnostics) {
-    if checked.failure_policy != FailurePolicy::Closed {
-        return;
-    }
+/// A closed or required stream on a pool, or on one that inherits from it, where kubelet must not wait.
+fn closed(checked: &Checked, policy: &Policy, diags: &mut Diagnostics) {
+    let required = policy.trust.required_streams.contains(&checked.stream.value);
+    let (what, span, help) = match checked.failure_policy {
+        FailurePolicy::Closed => ("closed", checked.places.failure_policy, "remove `failurePolicy`, or the pool"),
+        FailurePolicy::Open if required => ("required", checked.stream.span, "remove the pool"),
+        FailurePolicy::Open => return,
+    };
     for pool in &checked.pools {
-        let Some((heir, found)) = forbidden(&pool.value, desk) else { continue };
+        let Some((heir, found)) = forbidden(&pool.value, &policy.desk) else { continue };
         let heir = heir.map_or_else(String::new, |heir| format!(", from which `{heir}` inherits"));
-        let message = format!("a closed stream may not be on pool `{}`{heir}", pool.value);
-        let diagnostic = Diagnostic::error(Code::ClosedPool, message)
-            .at(checked.places.failure_policy, "kubelet would wait")
-            .also(pool.span, "on this pool");
+        let message = format!("a {what} stream may not be on pool `{}`{heir}", pool.value);
+        let diagnostic =
+            Diagnostic::error(Code::ClosedPool, message).at(span, "kubelet would wait").also(pool.span, "on this pool");
         let diagnostic = match found {
             Some(found) => diagnostic.also(found.span, "the policy does not allow it here"),
             None => diagnostic,
@@ -105,9 +107,7 @@ fn closed(checked: &Checked, desk: &Desk, diags: &mut Diagnostics) {
         } else {
             diagnostic
         };
-        diags.push(
-            diagnostic.help("remove `failurePolicy`, or the pool; or let the security team write `allowClosed: true`"),
-        );
+        diags.push(diagnostic.help(format!("{help}; or let the security team write `allowClosed: true`")));
     }
 }
 

@@ -5,7 +5,7 @@
 use nodeplan::{
     key::PublicKey,
     name::{Audience, IfGlob, StreamGlob},
-    trust::{KeySet, TrustDocument},
+    trust::{HOLD_SECONDS, KeySet, TrustDocument},
 };
 
 use super::{Fact, list};
@@ -18,6 +18,13 @@ pub fn facts(document: &TrustDocument) -> Vec<Fact> {
     push("trust", "format".to_owned(), document.format.to_string());
     push("trust", "audiences".to_owned(), list(document.audiences.iter().map(Audience::as_str)));
     push("trust", "reserved".to_owned(), list(document.reserved_interfaces.iter().map(IfGlob::as_str)));
+    for stream in &document.required_streams {
+        let value = format!("kubelet waits for it, at most {} seconds", document.hold_seconds);
+        push("required", stream.to_string(), value);
+    }
+    if document.required_streams.is_empty() && document.hold_seconds != HOLD_SECONDS {
+        push("required", "kubelet".to_owned(), format!("would wait at most {} seconds", document.hold_seconds));
+    }
     match &document.roots {
         Some(roots) => keys("roots", roots, &mut push),
         None => push("roots", "keys".to_owned(), "none: whoever may write the file, rules".to_owned()),

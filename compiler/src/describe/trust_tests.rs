@@ -21,7 +21,7 @@ fn everything() -> Value {
             "hooks": {"xdp": {"band": [500, 599]}, "kprobe": {}}, "mayClose": true,
             "limits": {"programs": 3, "mapBytes": 4096}
         }},
-        "reservedInterfaces": ["br-ex"], "floors": {"netops-x": 3},
+        "reservedInterfaces": ["br-ex"], "requiredStreams": ["netops-x"], "holdSeconds": 60, "floors": {"netops-x": 3},
         "revokedKeys": ["aa".repeat(32)], "revokedBundles": ["bb".repeat(32)]
     })
 }

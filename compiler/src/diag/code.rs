@@ -360,6 +360,8 @@ codes! {
     Expired = "NB0631", "a stream has expired";
     /// Nothing of ours.
     NothingToVerify = "NB0632", "there is nothing to verify";
+    /// A required stream that nobody may close.
+    RequiredStream = "NB0650", "a stream cannot be required";
 }
 
 #[cfg(test)]

@@ -2,13 +2,15 @@
 //!
 //! In:   text and the public key files it names. Out: [`Policy`].
 //! May fail with: `NB01xx`, NB0201 to NB0206 (files), NB0301, NB0302, NB0305, NB0306 (names, numbers, lists),
-//! NB0341 (threshold), NB0342 (streams overlap), NB0343 (band), NB0390 (pools), NB0396 (sizes).
+//! NB0341 (threshold), NB0342 (streams overlap), NB0343 (band), NB0390 (pools), NB0396 (sizes), NB0650 (required
+//! streams).
 //!
 //! Pure. Signing and the chain of versions: [`crate::sign::chain`].
 
 pub mod desk;
 pub mod neighbours;
 pub mod raw;
+mod required;
 
 use nodeplan::sorted::{SortedMap, SortedSet};
 
@@ -93,6 +95,7 @@ fn document(spec: &raw::Spec, files: &dyn Files, diags: &mut Diagnostics) -> Opt
     reserved_interfaces.sort();
     let mut audiences: Vec<_> = audiences?.into_iter().map(|audience| audience.value).collect();
     audiences.sort();
+    let (required_streams, hold_seconds) = required::check(spec, owners.as_ref(), diags)?;
     let mut document = TrustDocument {
         format: TRUST_FORMAT,
         version: version?,
@@ -100,6 +103,8 @@ fn document(spec: &raw::Spec, files: &dyn Files, diags: &mut Diagnostics) -> Opt
         roots: roots?,
         owners: owners?,
         reserved_interfaces,
+        required_streams,
+        hold_seconds,
         floors: floors?,
         revoked_keys: revoked_keys?,
         revoked_bundles: revoked_bundles?,

@@ -65,6 +65,12 @@ record! {
         revoked_keys: Option<List<Text>> = "revokedKeys",
         /// SHA-256 of statements that are refused.
         revoked_bundles: Option<List<Text>> = "revokedBundles",
+        /// Streams for which kubelet waits on nodes that have their bundle; of owners with `mayClose`.
+        #[schemars(length(min = 1))]
+        required_streams: Option<List<Text>> = "requiredStreams",
+        /// Most seconds that it waits for them. Default 300.
+        #[schemars(range(min = 1, max = 3600))]
+        hold_seconds: Option<Number> = "holdSeconds",
         /// Machine config pools of the cluster. Absent: pools are not judged, and all but `master` carry worker's streams.
         pools: Option<Dict<Pool>> = "pools",
         /// Interfaces that no stream may name, with `*` and `?`.
@@ -77,7 +83,7 @@ record! {
         /// Other eBPF on the cluster. `[]`: there is none. Absent: unknown.
         coexists_with: Option<List<Neighbour>> = "coexistsWith",
     }
-    later ["requiredStreams", "holdSeconds"]
+    later []
 }
 
 record! {

@@ -1,6 +1,6 @@
 //! Schema of a trust file: [`nodeplan::trust`].
 
-use nodeplan::{dsse, hook::Hook, limits};
+use nodeplan::{dsse, hook::Hook, limits, trust::HOLD_SECONDS_MAX};
 use serde_json::{Value, json};
 
 use super::{
@@ -43,6 +43,8 @@ fn document() -> Value {
         may("roots", "Who may write the next version.", key_set()),
         may("owners", "Owners by name.", dict(&stream_name(), &owner())),
         may("reservedInterfaces", "Interfaces that no stream may name.", list(&interface_glob())),
+        may("requiredStreams", "Streams for which kubelet waits.", list(&stream_name())),
+        may("holdSeconds", "Most seconds that it waits; 300 if absent.", number(1, u64::from(HOLD_SECONDS_MAX))),
         may("floors", "Lowest revision of streams.", dict(&stream_name(), &revision())),
         may("revokedKeys", "Keys that count no more.", list(&digest())),
         may("revokedBundles", "Statements that are refused.", list(&digest())),

@@ -383,14 +383,14 @@ impl<T: Decode> Decode for Vec<T> {
     }
 }
 
-/// Reads a structure: `decode_struct!(Type { field: "name in JSON", … })`.
+/// Reads a structure: `decode_struct!(Type { field: "name in JSON", other: "otherName" or DEFAULT, … })`.
 macro_rules! decode_struct {
-    ($type:ident { $($field:ident: $name:literal),* $(,)? }) => {
+    ($type:ident { $($field:ident: $name:literal $(or $default:expr)?),* $(,)? }) => {
         impl $crate::json::Decode for $type {
             #[inline(never)]
             fn read(value: &$crate::json::Value, problem: &mut $crate::json::Problem) -> Option<Self> {
                 let fields = problem.fields(value, &[$($name),*])?;
-                $(let $field = problem.take(fields, $name);)*
+                $(let $field = problem.take(fields, $name)$(.map(|given: Option<_>| given.unwrap_or($default)))?;)*
                 match ($($field,)*) {
                     ($(Some($field),)*) => Some(Self { $($field),* }),
                     _ => None,
@@ -440,4 +440,4 @@ macro_rules! decode_words {
 
 pub(crate) use {decode_number, decode_struct, decode_text, decode_words};
 
-decode_number!(u8, u32, u64, usize, i64);
+decode_number!(u8, u16, u32, u64, usize, i64);

@@ -2,6 +2,8 @@
 //! not is a line on standard error.
 
 pub mod apply;
+pub mod gate;
+pub mod hold;
 pub mod status;
 
 use std::io::{self, Write};

@@ -15,6 +15,7 @@ use std::{
 };
 
 use super::{Call, CallError, Kernel};
+use crate::read;
 
 /// Where the BPF file system is mounted: by systemd on every node.
 pub const BPFFS: &str = "/sys/fs/bpf";
@@ -95,14 +96,7 @@ impl Kernel {
     /// Names in a directory, sorted; none if it does not exist.
     pub fn names(&self, path: &Path) -> Call<Vec<String>> {
         self.enter("readdir")?;
-        let read = || -> io::Result<Vec<String>> {
-            let mut names = fs::read_dir(path)?
-                .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
-                .collect::<io::Result<Vec<_>>>()?;
-            names.sort_unstable();
-            Ok(names)
-        };
-        match read() {
+        match read::names(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
             result => result.map_err(|error| CallError::of("readdir", path.display().to_string(), &error)),
         }

@@ -1,0 +1,95 @@
+//! `hold`, `release` and `detach`: an administrator of this node stops the work on streams, and lets it go on.
+//!
+//! The file that holds is written first, under the lock of runs; then one run about these streams makes it so. A run
+//! that is impossible leaves the file: what was asked for holds from the next run on.
+
+use std::env;
+
+use nodeplan::{
+    name::StreamName,
+    report::{Code, Exit},
+    sorted::SortedSet,
+};
+
+use super::apply::{now, this_node, told};
+use crate::{
+    apply,
+    held::{self, Holds},
+    kernel::Kernel,
+    paths::Paths,
+    read, report,
+    stream::Scope,
+};
+
+/// What is to be done to which streams.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Order {
+    /// Which; none means all.
+    pub streams: SortedSet<StreamName>,
+    /// What.
+    pub what: What,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// Hold.
+    Hold {
+        /// What runs is to go now.
+        detach: bool,
+        /// Why, for whoever finds it.
+        reason: String,
+    },
+    /// Release.
+    Release,
+}
+
+/// Does it.
+pub fn run(kernel: &Kernel, paths: &Paths, order: &Order) -> Exit {
+    let outcome = this_node(paths).and_then(|node| {
+        if read::effective_uid() != 0 {
+            return Err(apply::cannot_run("this needs root: run it with sudo".to_owned()));
+        }
+        let lock = apply::lock(paths)?;
+        let written = match &order.what {
+            What::Hold { detach, reason } => held::hold(paths, &order.streams, *detach, (&who(), now(), reason)),
+            What::Release => held::release(paths, &order.streams),
+        };
+        written.map_err(|error| apply::cannot_run(format!("{}: {error}", paths.held().display())))?;
+        apply::require_kernel(kernel)?;
+        let scope = if order.streams.is_empty() { Scope::All } else { Scope::Only(order.streams.clone()) };
+        apply::apply_locked(kernel, paths, &node, &scope, &lock)
+    });
+    if let Ok((report, _)) = &outcome {
+        for name in order.streams.iter().filter(|name| report.streams.iter().all(|one| one.stream != **name)) {
+            report::log(4, &format!("there is no stream `{name}` on this node now"));
+        }
+    }
+    let (Ok(exit) | Err(exit)) = told(outcome);
+    exit.max(if order.what == What::Release { still_held(paths, &order.streams) } else { Exit::Done })
+}
+
+/// Says what a release did not release.
+fn still_held(paths: &Paths, streams: &SortedSet<StreamName>) -> Exit {
+    let Ok(holds) = Holds::read(paths) else { return Exit::Done };
+    let mut exit = Exit::Done;
+    let mut say = |what: &str, why: &str| {
+        report::log(3, &format!("{} {what}: {why}", Code::StillHeld.as_str()));
+        exit = Exit::CannotRun;
+    };
+    if streams.is_empty() && holds.off {
+        say("all streams", "the kernel argument nodebpf=off holds every stream");
+    }
+    for stream in streams {
+        if let Some(why) = holds.beyond(stream) {
+            say(stream.as_str(), why);
+        }
+    }
+    exit
+}
+
+/// Who runs this command, as far as the environment tells.
+fn who() -> String {
+    let name = ["SUDO_USER", "USER"].iter().find_map(|name| env::var(name).ok()).filter(|name| !name.is_empty());
+    name.unwrap_or_else(|| format!("uid {}", read::effective_uid()))
+}

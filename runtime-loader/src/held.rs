@@ -1,0 +1,248 @@
+//! Held: which streams an administrator of this node holds, and why.
+//!
+//! In: `/var/lib/nodebpf/held/<stream>` and `.all`, the kernel command line. Out: [`Holds`].
+//! Being there is what holds: a file whose content cannot be read holds all the same. May fail with: NB1001, when the
+//! directory cannot be listed; then nothing is known to be held.
+//!
+//! A hold stops updates and removals, not the security team: what is revoked, below the floor or of another audience
+//! ends all the same.
+
+use std::{fs, io, path::Path};
+
+use nodeplan::{
+    name::StreamName,
+    report::Reason,
+    sorted::{SortedMap, SortedSet},
+    time::Timestamp,
+};
+
+use crate::{
+    paths::Paths,
+    read::{self, ReadError},
+};
+
+/// Name of the file that holds every stream; no stream can be called so.
+const ALL: &str = ".all";
+
+/// Longest file, and longest reason in it, in bytes.
+const MAX_BYTES: usize = 1024;
+const REASON_MAX_BYTES: usize = 200;
+
+/// Kernel argument that holds every stream.
+pub const OFF: &str = "nodebpf=off";
+
+/// One hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hold {
+    /// What runs is to go, too.
+    pub detach: bool,
+    /// Who, when and why, for people.
+    pub words: String,
+}
+
+/// What is held on this node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Holds {
+    streams: SortedMap<StreamName, Hold>,
+    all: Option<Hold>,
+    /// The kernel command line holds everything.
+    pub off: bool,
+}
+
+impl Holds {
+    /// Reads.
+    pub fn read(paths: &Paths) -> Result<Self, Reason> {
+        let dir = paths.held();
+        let mut holds = Self { off: argument(paths, "nodebpf") == Some("off".to_owned()), ..Self::default() };
+        let names = match read::names(&dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(holds),
+            names => names.map_err(|error| ReadError::Io(error).reason(&dir))?,
+        };
+        for name in names {
+            let hold = || parse(&read::read(&dir.join(&name), MAX_BYTES).unwrap_or_default());
+            if name == ALL {
+                holds.all = Some(hold());
+            } else if let Ok(stream) = StreamName::try_from(name.as_str()) {
+                holds.streams.insert(stream, hold());
+            }
+        }
+        Ok(holds)
+    }
+
+    /// The hold on a stream. Its own says more than the one on all; that something is to be detached counts from each.
+    pub fn of(&self, stream: &StreamName) -> Option<Hold> {
+        let off = self.off.then(|| Hold { detach: false, words: format!("by the kernel argument {OFF}") });
+        let mut found: Option<Hold> = None;
+        for hold in self.streams.get(stream).cloned().into_iter().chain(self.all.clone()).chain(off) {
+            found = Some(match found {
+                None => hold,
+                Some(first) => Hold { detach: first.detach || hold.detach, ..first },
+            });
+        }
+        found
+    }
+
+    /// Whether something but its own file holds a stream.
+    pub fn beyond(&self, stream: &StreamName) -> Option<&'static str> {
+        match (self.off, &self.all) {
+            (true, _) => Some("the kernel argument nodebpf=off holds every stream"),
+            (false, Some(_)) if !self.streams.contains_key(stream) => {
+                Some("every stream is held: nodebpf-loader release --all")
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The value of an argument of the kernel command line; the last one counts.
+pub fn argument(paths: &Paths, name: &str) -> Option<String> {
+    let text = fs::read_to_string(paths.cmdline()).ok()?;
+    let value = |word: &str| word.strip_prefix(name)?.strip_prefix('=').map(str::to_owned);
+    text.split_ascii_whitespace().filter_map(value).next_back()
+}
+
+/// Lines `detach` and, behind it, the words. What is neither is not looked at.
+fn parse(bytes: &[u8]) -> Hold {
+    let text = String::from_utf8_lossy(bytes);
+    let (first, rest) = text.split_once('\n').unwrap_or((&text, ""));
+    Hold { detach: first == "detach", words: plain(rest.trim_end()) }
+}
+
+/// Text of one line, not too long.
+fn plain(text: &str) -> String {
+    let mut plain: String = text.chars().map(|one| if one.is_control() { ' ' } else { one }).collect();
+    let mut end = plain.len().min(REASON_MAX_BYTES);
+    while !plain.is_char_boundary(end) {
+        end -= 1;
+    }
+    plain.truncate(end);
+    plain
+}
+
+/// Holds streams, or all if none is named.
+pub fn hold(
+    paths: &Paths,
+    streams: &SortedSet<StreamName>,
+    detach: bool,
+    (who, now, why): (&str, Timestamp, &str),
+) -> io::Result<()> {
+    let why = if why.is_empty() { String::new() } else { format!(": {}", plain(why)) };
+    let text = format!("{}\nby {} at {now}{why}\n", if detach { "detach" } else { "keep" }, plain(who));
+    let dir = paths.held();
+    each(&dir, streams, &mut |path| {
+        // A second `hold` does not take back that what runs is to go.
+        let before = parse(&read::read(path, MAX_BYTES).unwrap_or_default());
+        let text = if before.detach { text.replacen("keep", "detach", 1) } else { text.clone() };
+        read::write_atomically(path, text.as_bytes())
+    })
+}
+
+/// Releases streams, or everything if none is named.
+pub fn release(paths: &Paths, streams: &SortedSet<StreamName>) -> io::Result<()> {
+    let dir = paths.held();
+    let mut remove = |path: &Path| match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result,
+    };
+    if !streams.is_empty() {
+        return each(&dir, streams, &mut remove);
+    }
+    match read::names(&dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        names => names?.iter().try_for_each(|name| remove(&dir.join(name))),
+    }
+}
+
+fn each(dir: &Path, streams: &SortedSet<StreamName>, work: &mut dyn FnMut(&Path) -> io::Result<()>) -> io::Result<()> {
+    if streams.is_empty() {
+        return work(&dir.join(ALL));
+    }
+    streams.iter().try_for_each(|stream| work(&dir.join(stream.as_str())))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    struct Root(PathBuf, Paths);
+
+    impl Root {
+        fn new(name: &str) -> Self {
+            let dir = std::env::temp_dir().join(format!("nodebpf-held-{name}-{}", std::process::id()));
+            fs::create_dir_all(dir.join("proc")).unwrap();
+            let paths = Paths::new(&dir);
+            Self(dir, paths)
+        }
+    }
+
+    impl Drop for Root {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn names(list: &[&str]) -> SortedSet<StreamName> {
+        list.iter().map(|name| StreamName::try_from(*name).unwrap()).collect()
+    }
+
+    fn name(text: &str) -> StreamName {
+        StreamName::try_from(text).unwrap()
+    }
+
+    #[test]
+    fn what_is_held_stays_held_until_released() {
+        let Root(_, paths) = &Root::new("life");
+        let by = ("root", Timestamp::from_unix_seconds(0), "drops too much\nby far");
+        assert_eq!(Holds::read(paths).unwrap(), Holds::default());
+        hold(paths, &names(&["a"]), false, by).unwrap();
+        let held = Holds::read(paths).unwrap();
+        let words = "by root at 1970-01-01T00:00:00Z: drops too much by far".to_owned();
+        assert_eq!(held.of(&name("a")), Some(Hold { detach: false, words: words.clone() }));
+        assert_eq!(held.of(&name("b")), None);
+        hold(paths, &names(&["a"]), true, by).unwrap();
+        hold(paths, &names(&["a"]), false, by).unwrap();
+        assert!(Holds::read(paths).unwrap().of(&name("a")).unwrap().detach, "a second hold brings nothing back");
+        hold(paths, &names(&[]), true, by).unwrap();
+        let held = Holds::read(paths).unwrap();
+        assert_eq!(held.of(&name("b")), Some(Hold { detach: true, words }));
+        assert!(held.beyond(&name("b")).is_some());
+        release(paths, &names(&["a", "never-held"])).unwrap();
+        assert!(Holds::read(paths).unwrap().of(&name("a")).is_some(), "held with all others");
+        release(paths, &names(&[])).unwrap();
+        assert_eq!(Holds::read(paths).unwrap(), Holds::default());
+    }
+
+    #[test]
+    fn a_damaged_file_holds() {
+        let Root(dir, paths) = &Root::new("damaged");
+        fs::create_dir_all(paths.held()).unwrap();
+        fs::write(paths.held().join("a"), b"").unwrap();
+        fs::write(paths.held().join("b"), vec![0xff; 2000]).unwrap();
+        fs::create_dir(paths.held().join("c")).unwrap();
+        fs::write(paths.held().join("NOT.A.NAME"), b"detach\n").unwrap();
+        let held = Holds::read(paths).unwrap();
+        for stream in ["a", "b", "c"] {
+            assert_eq!(held.of(&name(stream)), Some(Hold::default()), "{stream}");
+        }
+        fs::remove_dir_all(dir.join("var")).unwrap();
+        fs::create_dir_all(dir.join("var/lib/nodebpf")).unwrap();
+        fs::write(paths.held(), b"").unwrap();
+        assert!(Holds::read(paths).is_err(), "a file where the directory must be");
+    }
+
+    #[test]
+    fn the_kernel_command_line_holds_everything() {
+        let Root(dir, paths) = &Root::new("cmdline");
+        for (line, off) in [
+            ("root=/dev/vda nodebpf=off quiet\n", true),
+            ("nodebpf=off nodebpf=on", false),
+            ("xnodebpf=off nodebpf=offer nodebpf", false),
+            ("", false),
+        ] {
+            fs::write(dir.join("proc/cmdline"), line).unwrap();
+            assert_eq!(Holds::read(paths).unwrap().of(&name("a")).is_some(), off, "{line}");
+        }
+    }
+}
