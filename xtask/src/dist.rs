@@ -93,6 +93,12 @@ pub(crate) fn build() -> Result<Dist> {
     Ok(Dist { loader: build_loader()?, compiler: build_compiler()? })
 }
 
+/// Both binaries as they were built last.
+pub(crate) fn built() -> Dist {
+    let dist = run::root().join("target/dist");
+    Dist { loader: dist.join("nodebpf-loader"), compiler: dist.join("nodebpf") }
+}
+
 /// Builds the loader into `target/dist/`.
 pub(crate) fn build_loader() -> Result<PathBuf> {
     setup::need(&[Tool::Cc, Tool::MuslTarget, Tool::RustSrc])?;
