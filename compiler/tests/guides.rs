@@ -134,7 +134,8 @@ fn the_removal_guide_names_every_entry() {
     let (_, block) = blocks(&guide).into_iter().find(|(info, _)| info == "yaml file=remove.yaml").unwrap();
     let entries = |text: &str| {
         let value: serde_json::Value = serde_saphyr::from_str(text).unwrap();
-        let lists = ["files", "units"].map(|list| value["spec"]["nodeDisruptionPolicy"][list].as_array().unwrap().clone());
+        let lists =
+            ["files", "units"].map(|list| value["spec"]["nodeDisruptionPolicy"][list].as_array().unwrap().clone());
         let name = |entry: &serde_json::Value| entry.get("path").or(entry.get("name")).unwrap().clone().to_string();
         let mut names: Vec<_> = lists.iter().flatten().map(name).collect();
         names.sort();

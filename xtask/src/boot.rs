@@ -71,7 +71,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let counts = report.counts();
     let wanted = setup::children(&run::root().join("tests/boot/checks")).len();
     ensure!(report.problems.is_empty(), "{}", report.problems.join("; "));
-    ensure!(counts.failed == 0, "{} checks failed; the report is `{}`", counts.failed, folder.join("report.log").display());
+    ensure!(
+        counts.failed == 0,
+        "{} checks failed; the report is `{}`",
+        counts.failed,
+        folder.join("report.log").display()
+    );
     ensure!(counts.passed == wanted, "{} of {wanted} checks ran", counts.passed);
     println!("{} checks passed", counts.passed);
     Ok(())

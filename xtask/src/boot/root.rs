@@ -55,7 +55,12 @@ pub(crate) fn obtain() -> Result<PathBuf> {
     let left_out: Vec<String> = LEFT_OUT.iter().map(|path| format!("\"$1\"/{path}")).collect();
     run::check(
         Command::new("mmdebstrap")
-            .args(["--quiet", "--variant=minbase", "--dpkgopt=path-exclude=/usr/share/doc/*", &format!("--include={PACKAGES}")])
+            .args([
+                "--quiet",
+                "--variant=minbase",
+                "--dpkgopt=path-exclude=/usr/share/doc/*",
+                &format!("--include={PACKAGES}"),
+            ])
             // A machine id would make it no first boot.
             .arg(format!("--customize-hook=rm -rf {} && rm -f \"$1\"/etc/machine-id", left_out.join(" ")))
             .arg(SUITE)
@@ -63,7 +68,10 @@ pub(crate) fn obtain() -> Result<PathBuf> {
             .arg(MIRROR),
     )?;
     run::check(
-        Command::new("bsdtar").args(["--format", "newc", "-cf"]).arg(work.join("root.cpio")).arg(format!("@{}", tar.display())),
+        Command::new("bsdtar")
+            .args(["--format", "newc", "-cf"])
+            .arg(work.join("root.cpio"))
+            .arg(format!("@{}", tar.display())),
     )?;
     std::fs::remove_file(tar)?;
     files::replace_folder(&work, &folder)?;

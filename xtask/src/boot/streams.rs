@@ -40,9 +40,8 @@ pub(crate) fn compile(dist: &Dist, work: &Path) -> Result<Streams> {
     for object in ["xdp_pass.bpf.o", "hooks.bpf.o"] {
         fs::copy(run::root().join("bpf/prebuilt").join(object), work.join(object))?;
     }
-    let nodebpf = |line: &str| {
-        run::capture(Command::new(&dist.compiler).args(line.split(' ')).current_dir(work)).map(drop)
-    };
+    let nodebpf =
+        |line: &str| run::capture(Command::new(&dist.compiler).args(line.split(' ')).current_dir(work)).map(drop);
     nodebpf("keygen -o keys")?;
     nodebpf("trust build policy.yaml -o trust.json")?;
     nodebpf("trust build policy-required.yaml -o required.json")?;

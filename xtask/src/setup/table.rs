@@ -171,8 +171,20 @@ pub(crate) const TABLE: &[Row] = &[
         "checks signatures of bundles by the DSSE specification alone",
     ),
     row(Tool::Script, Program("script"), Debian("bsdutils"), "test", "makes a terminal, to see colours"),
-    row(Tool::Bsdtar, Program("bsdtar"), Debian("libarchive-tools"), "boot, vm --kernel-rpm", "unpacks RPMs, writes cpio"),
-    row(Tool::Mmdebstrap, Program("mmdebstrap"), Debian("mmdebstrap"), "boot", "makes the root file system of the boot test"),
+    row(
+        Tool::Bsdtar,
+        Program("bsdtar"),
+        Debian("libarchive-tools"),
+        "boot, vm --kernel-rpm",
+        "unpacks RPMs, writes cpio",
+    ),
+    row(
+        Tool::Mmdebstrap,
+        Program("mmdebstrap"),
+        Debian("mmdebstrap"),
+        "boot",
+        "makes the root file system of the boot test",
+    ),
     row(Tool::MuslTarget, RustLib(MUSL), RustTarget(MUSL), "dist, vm", "static programs of the node and the guest"),
     row(
         Tool::RustSrc,
