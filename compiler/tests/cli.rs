@@ -127,6 +127,7 @@ fn the_thin_path() {
     assert_eq!(
         listing(&dir.join("out")),
         [
+            "00-nodebpf-machineconfiguration.yaml",
             "99-edge-nodebpf-stream-netops-frag.yaml",
             "99-edge-nodebpf-trust.yaml",
             "99-edge-nodebpf.yaml",
@@ -143,7 +144,7 @@ fn the_thin_path() {
     assert_eq!(files, node_files(&read("ign/99-edge-nodebpf-stream-netops-frag.ign")), "formats carry the same");
     let trust_file = &node_files(&read("out/99-worker-nodebpf-trust.yaml"))[0];
     assert_eq!(*trust_file, ("/etc/nodebpf/trust.json".to_owned(), read("trust.json")));
-    let loader = &node_files(&read("out/99-worker-nodebpf.yaml"))[0];
+    let [_, loader] = &node_files(&read("out/99-worker-nodebpf.yaml"))[..] else { panic!("a rule and a loader") };
     assert_eq!(*loader, ("/usr/local/bin/nodebpf-loader".to_owned(), read("loader")));
 
     let trust = Trust::parse(&read("trust.json")).unwrap();

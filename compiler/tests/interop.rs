@@ -120,7 +120,7 @@ fn systemd_accepts_our_units() {
     let config: serde_json::Value =
         serde_saphyr::from_slice(&fs::read(dir.join("out/99-worker-nodebpf.yaml")).unwrap()).unwrap();
     let units = config.pointer("/spec/config/systemd/units").unwrap().as_array().unwrap();
-    assert_eq!(units.len(), 2);
+    assert_eq!(units.len(), 6);
     let root = dir.join("root");
     let place = root.join("etc/systemd/system");
     fs::create_dir_all(&place).unwrap();
@@ -129,7 +129,9 @@ fn systemd_accepts_our_units() {
         assert_eq!(unit.get("enabled").is_some(), text.contains("[Install]"), "{name}: `enabled` needs [Install]");
         fs::write(place.join(name), text).unwrap();
     }
-    for program in ["usr/local/bin/nodebpf-loader", "usr/sbin/restorecon"] {
+    for program in
+        ["usr/local/bin/nodebpf-loader", "usr/bin/mkdir", "usr/bin/rm", "usr/bin/udevadm", "usr/sbin/restorecon"]
+    {
         let path = root.join(program);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, "").unwrap();
@@ -137,14 +139,14 @@ fn systemd_accepts_our_units() {
     }
     let library = root.join("usr/lib/systemd/system");
     fs::create_dir_all(&library).unwrap();
-    for target in ["basic", "sysinit", "shutdown", "kubelet-dependencies"] {
+    for target in ["basic", "sysinit", "shutdown", "kubelet-dependencies", "network-pre", "local-fs", "time-set"] {
         fs::write(library.join(format!("{target}.target")), "[Unit]\nDescription=x\n").unwrap();
     }
     for slice in ["system.slice", "-.slice", "-.mount"] {
         fs::write(library.join(slice), "[Unit]\nDescription=x\n").unwrap();
     }
-    let line =
-        format!("systemd-analyze verify --man=no --root={} nodebpf.service nodebpf-apply.service", root.display());
+    let names: Vec<_> = units.iter().map(|unit| unit["name"].as_str().unwrap()).collect();
+    let line = format!("systemd-analyze verify --man=no --root={} {}", root.display(), names.join(" "));
     let text = told(dir, &line);
     assert!(!text.contains("nodebpf"), "systemd complains: {text}");
 
@@ -207,7 +209,7 @@ fn both_versions_of_yaml_read_equal_documents() {
     fs::write(dir.join("both.yaml"), succeed(dir, "compile bpf.yaml --key key.pem").stdout).unwrap();
     let written = fs::read_dir(dir.join("out")).unwrap().map(|entry| entry.unwrap().path());
     let files: Vec<_> = written.chain([dir.join("both.yaml")]).map(|path| path.display().to_string()).collect();
-    assert_eq!(files.len(), 3 + 2 + 2 + 1);
+    assert_eq!(files.len(), 3 + 2 + 3 + 1);
     let mut words = vec!["/usr/bin/python3", "-c", READ_TWICE];
     words.extend(files.iter().map(String::as_str));
     let output = tool(dir, &words);

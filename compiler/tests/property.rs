@@ -9,8 +9,7 @@ use std::{fs, path::Path};
 use nodebpf::{
     check,
     diag::{Diagnostics, render_human, render_json},
-    emit::{self, Format},
-    lower, manifest, object, plan, policy,
+    emit, lower, manifest, object, plan, policy,
     resolve::{self, Files, ReadError},
     sign::{self, Signer, key::FileKey},
     source::SourceMap,
@@ -42,7 +41,7 @@ fn compile(text: &[u8], files: &Path) -> (Option<Vec<Vec<u8>>>, String) {
         let ids: Vec<_> = parts.signatures.keys().copied().collect();
         let pools = lower::pools(checked, &[], &mut diags);
         let config = |pool| lower::stream(pool, &plan, &statement, &ids, &parts.encode());
-        let emit = |pool| emit::emit(&config(pool), Format::MachineConfig, None, &mut diags).bytes;
+        let emit = |pool| emit::machine_config(&config(pool), None, &mut diags).bytes;
         pools.iter().map(emit).collect()
     });
     let _ = render_json::render(&diags, &sources);

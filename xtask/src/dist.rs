@@ -135,6 +135,12 @@ pub(crate) fn build() -> Result<Dist> {
     Ok(Dist { loader: build_loader(&X86_64)?, compiler: build_compiler()? })
 }
 
+/// Both binaries as they were built last.
+pub(crate) fn built() -> Dist {
+    let dist = run::root().join("target/dist");
+    Dist { loader: dist.join("nodebpf-loader"), compiler: dist.join("nodebpf") }
+}
+
 /// Builds the loader for `machine` into `target/dist/`.
 fn build_loader(machine: &Machine) -> Result<PathBuf> {
     setup::need(&[Tool::Cc, Tool::MuslTarget, Tool::MuslTargetAarch64, Tool::RustSrc])?;

@@ -43,6 +43,9 @@ pub(crate) fn compile(dist: &Dist, before: &dyn Fn(&str)) -> Result<PathBuf> {
 
 /// Lays the MachineConfigs in `folder` into `root`, as a node's first boot does.
 pub(crate) fn lay(folder: &Path, root: &Path) -> Result<()> {
-    let configs = children(folder).iter().map(|file| ignition::config_of(file)).collect::<Result<Vec<_>>>()?;
+    // What is not named 99-… is for the cluster, not for nodes.
+    let for_nodes = |file: &PathBuf| file.file_name().is_some_and(|name| name.to_string_lossy().starts_with("99-"));
+    let files = children(folder).into_iter().filter(for_nodes);
+    let configs = files.map(|file| ignition::config_of(&file)).collect::<Result<Vec<_>>>()?;
     ignition::lay(&configs, root).with_context(|| format!("laying `{}`", folder.display()))
 }

@@ -81,7 +81,8 @@ fn with_events() -> Result<String> {
     Ok([before, begin, &nodeplan::event::markdown(), end, after].concat())
 }
 
-fn build_compiler() -> Result<PathBuf> {
+/// Builds the compiler as tests have it.
+pub(crate) fn build_compiler() -> Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     run::check(Command::new(cargo).args(["build", "--quiet", "--package", "nodebpf"]).current_dir(run::root()))?;
     Ok(run::root().join("target/debug/nodebpf"))

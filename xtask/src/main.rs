@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+mod boot;
 mod bpf;
 mod demo;
 mod dist;
@@ -49,6 +50,8 @@ enum Task {
     Test(test::Args),
     /// Boot real kernels in QEMU and run the guest tests
     Vm(vm::Args),
+    /// Boot a Debian with our units and look at what systemd makes of them
+    Boot(boot::Args),
 }
 
 fn main() -> ExitCode {
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
         Task::Demo(args) => demo::run(&args),
         Task::Test(args) => test::run(&args),
         Task::Vm(args) => vm::run(&args),
+        Task::Boot(args) => boot::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

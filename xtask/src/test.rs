@@ -7,7 +7,7 @@ use std::{process::Command, time::Instant};
 
 use anyhow::{Context as _, Result};
 
-use crate::{bpf, dist, fuzz, generate, run, setup, vm};
+use crate::{boot, bpf, dist, fuzz, generate, run, setup, vm};
 
 /// Options.
 #[derive(clap::Args)]
@@ -33,7 +33,11 @@ const FAST: [Step; 5] = [
 
 const FUZZ: [Step; 1] = [("fuzzing", fuzz::a_minute)];
 
-const SLOW: [Step; 2] = [("binaries that ship", || dist::run(&dist::Args {})), ("real kernels", vm::all)];
+const SLOW: [Step; 3] = [
+    ("binaries that ship", || dist::run(&dist::Args {})),
+    ("real kernels", vm::all),
+    ("a real systemd", || boot::run(&boot::Args::default())),
+];
 
 /// Runs all steps.
 pub(crate) fn run(args: &Args) -> Result<()> {

@@ -8,12 +8,12 @@
 
 mod boot_image;
 mod cpio;
-mod guest_report;
+pub(crate) mod guest_report;
 pub(crate) mod ignition;
-mod initramfs;
+pub(crate) mod initramfs;
 mod kernel;
 mod modules;
-mod qemu;
+pub(crate) mod qemu;
 mod summary;
 
 use std::{
@@ -189,6 +189,11 @@ fn script(args: &Args) -> Result<String> {
         words.extend([option.to_owned(), text.clone()]);
     }
     Ok(words.join(" "))
+}
+
+/// Folder of the files of a boot.
+pub(crate) fn run_folder(name: &str) -> PathBuf {
+    run::root().join("target/vm/run").join(name)
 }
 
 /// Turns a boot into a report; what went wrong outside of the tests becomes a problem of the report.

@@ -198,15 +198,10 @@ pub struct InstallArgs {
     #[arg(short, long, value_name = "DIR")]
     pub out_dir: PathBuf,
 
-    /// machineconfig (default) or ignition
-    #[arg(
-        long,
-        value_enum,
-        default_value_t = FormatArg::Machineconfig,
-        hide_possible_values = true,
-        hide_default_value = true
-    )]
-    pub format: FormatArg,
+    /// machineconfig (default), ignition, kustomize or tree;
+    /// several with commas
+    #[arg(long = "format", value_name = "FORMAT", value_enum, value_delimiter = ',', hide_possible_values = true)]
+    pub formats: Vec<FormatArg>,
 
     /// Treat warnings as errors
     #[arg(long)]
@@ -220,6 +215,10 @@ pub enum FormatArg {
     Machineconfig,
     /// Ignition JSON.
     Ignition,
+    /// MachineConfigs under a kustomization.
+    Kustomize,
+    /// Root file system overlay and Containerfile.
+    Tree,
 }
 
 impl From<FormatArg> for Format {
@@ -227,6 +226,8 @@ impl From<FormatArg> for Format {
         match format {
             FormatArg::Machineconfig => Self::MachineConfig,
             FormatArg::Ignition => Self::Ignition,
+            FormatArg::Kustomize => Self::Kustomize,
+            FormatArg::Tree => Self::Tree,
         }
     }
 }

@@ -20,6 +20,7 @@ use super::{
     args::CompileArgs,
     btf,
     front::{self, Front, Judge},
+    install::check_kustomization,
     io, lock,
     session::{Session, WrongUsage},
     signatures, write,
@@ -27,7 +28,10 @@ use super::{
 use crate::{
     check::authorize,
     diag::{Code, Diagnostic, shown},
-    emit::{self, Format, OutputFile, PoolSums},
+    emit::{
+        Format, OutputFile,
+        delivery::{Delivery, Formats},
+    },
     lower,
     policy::KEY_FILE_MAX_BYTES,
     sign::{
@@ -38,18 +42,27 @@ use crate::{
 };
 
 pub(super) fn run(args: &CompileArgs, session: &mut Session) -> anyhow::Result<Exit> {
-    let Some(files) = compile(args, session)? else { return Ok(Exit::Usage) };
+    let formats = Formats::new(args.formats.iter().copied().map(Format::from));
+    if args.out_dir.is_none() && !matches!(formats.only(), Some(Format::MachineConfig | Format::Ignition)) {
+        let message = "writing to stdout: kustomize, tree and several formats need `--out-dir DIR`";
+        return Err(WrongUsage(message.to_owned()).into());
+    }
+    let Some(delivery) = compile(args, session)? else { return Ok(Exit::Usage) };
+    let written = delivery.emit(&formats, &mut session.diags);
+    if let Some(directory) = &args.out_dir {
+        check_kustomization(directory, &written, session)?;
+    }
     if !session.sound(args.strict) || args.check {
         return Ok(session.exit());
     }
     match &args.out_dir {
-        Some(directory) => write::all_or_none(directory, &files)?,
-        None if files.len() > 1 && Format::from(args.format) == Format::Ignition => {
+        Some(directory) => write::delivery(directory, &written)?,
+        None if written.files.len() > 1 && formats.has(Format::Ignition) => {
             let message =
                 "writing to stdout: several Ignition files need `--out-dir DIR`, or one manifest and `--pool POOL`";
             return Err(WrongUsage(message.to_owned()).into());
         }
-        None => io::print(&join(&files))?,
+        None => io::print(&join(&written.files))?,
     }
     Ok(session.exit())
 }
@@ -59,9 +72,9 @@ fn join(files: &[OutputFile]) -> Vec<u8> {
     files.iter().map(|file| file.bytes.as_slice()).collect::<Vec<_>>().join(b"---\n".as_slice())
 }
 
-/// The files to write; empty after a report of errors; `None` if there is nothing to sign with.
-fn compile(args: &CompileArgs, session: &mut Session) -> anyhow::Result<Option<Vec<OutputFile>>> {
-    let Ok(rules) = front::rules(&args.rules, session)? else { return Ok(Some(Vec::new())) };
+/// What to hand over; empty after a report of errors; `None` if there is nothing to sign with.
+fn compile(args: &CompileArgs, session: &mut Session) -> anyhow::Result<Option<Delivery>> {
+    let Ok(rules) = front::rules(&args.rules, session)? else { return Ok(Some(Delivery::default())) };
     let trust = rules.as_ref().map(|rules| &rules.trust);
     let blobs = btf::read(&args.kernels)?;
     let kernels = btf::parse(&blobs, &mut session.diags);
@@ -103,15 +116,14 @@ fn compile(args: &CompileArgs, session: &mut Session) -> anyhow::Result<Option<V
         let policy = rules.as_ref().and_then(|rules| rules.policy.as_ref());
         lock::check_streams(&fronts, policy, &args.manifests, args.lock.as_deref(), session)?;
     }
-    let (mut files, mut sums) = (Vec::new(), PoolSums::default());
+    let mut delivery = Delivery::default();
     for ((front, pools), signed) in fronts.iter().zip(&pools).zip(&signed) {
         if session.diags.has_errors() {
-            return Ok(Some(Vec::new()));
+            return Ok(Some(Delivery::default()));
         }
-        files.extend(assemble(args, front, signed, pools, trust, (&mut sums, session))?);
+        assemble(front, signed, pools, trust, (&mut delivery, session))?;
     }
-    sums.report(&mut session.diags);
-    Ok(Some(files))
+    Ok(Some(delivery))
 }
 
 /// Of several manifests, those that have a pool of `--pool`. Each of these pools must be in one of them.
@@ -200,15 +212,14 @@ pub(super) fn no_key_for(key: &str) -> Diagnostic {
         .help("or give `--prepare -o FILE` for a signer elsewhere, or `--dry-run` to look only")
 }
 
-/// The files of one manifest.
+/// Adds what one manifest becomes.
 fn assemble(
-    args: &CompileArgs,
     front: &Front,
     (statement, parts): &Signed,
     pools: &[PoolName],
     trust: Option<&TrustDocument>,
-    (sums, session): (&mut PoolSums, &mut Session),
-) -> anyhow::Result<Vec<OutputFile>> {
+    (delivery, session): (&mut Delivery, &mut Session),
+) -> anyhow::Result<()> {
     let bundle = parts.encode();
     if bundle.len() > limits::BUNDLE_MAX_BYTES {
         let message = format!("the bundle has {} bytes; {} are allowed", bundle.len(), limits::BUNDLE_MAX_BYTES);
@@ -216,7 +227,7 @@ fn assemble(
             Diagnostic::error(Code::MachineConfigTooLarge, message)
                 .help("strip objects with `llvm-strip -g`, or split the stream"),
         );
-        return Ok(Vec::new());
+        return Ok(());
     }
     // What a node would refuse must not leave this desk.
     let unverified = Unverified::decode(&bundle).context("checking the bundle that was made")?;
@@ -227,16 +238,15 @@ fn assemble(
             Diagnostic::error(refusal.code(), format!("nodes would refuse the bundle: {refusal}"))
                 .at(front.checked.stream.span, "this stream"),
         );
-        return Ok(Vec::new());
+        return Ok(());
     }
     let ids: Vec<_> = parts.signatures.keys().copied().collect();
-    let emit = |pool: &PoolName| {
+    for pool in pools {
         let config = lower::stream(pool, &front.plan, statement, &ids, &bundle);
-        let file = emit::emit(&config, args.format.into(), Some(front.checked.stream.span), &mut session.diags);
-        sums.add(pool, &file);
-        file
-    };
-    Ok(pools.iter().map(emit).collect())
+        delivery.config(pool, config, Some(front.checked.stream.span));
+        delivery.tree(pool, lower::tree::stream(&front.plan.stream, &bundle));
+    }
+    Ok(())
 }
 
 /// Private keys of `--key` and `--root-key`; files that hold none are reported.

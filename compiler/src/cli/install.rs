@@ -1,13 +1,20 @@
-//! `nodebpf install`: the `MachineConfig`s that bring loader, units and trust file.
+//! `nodebpf install`: what brings loader, units and trust file to nodes, and keeps nodes from being drained for it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
 use super::{Exit, args::InstallArgs, front, io, session::Session, write};
 use crate::{
-    emit::{self, PoolSums},
-    lower::{install, unit},
+    emit::{
+        self, Format, OutputFile,
+        delivery::{Delivery, Formats, Written},
+    },
+    lower::{
+        disruption, install, kustomize, tree,
+        unit::{self, Carrier},
+    },
+    yaml::parse::TEXT_MAX_BYTES,
 };
 
 /// Largest loader, in bytes. Ours; what nodes get has a smaller limit, on the MachineConfig.
@@ -24,23 +31,47 @@ pub(super) fn run(args: &InstallArgs, session: &mut Session) -> anyhow::Result<E
     }
     let trust = front::read_trust(&args.trust, session)?;
     let (Some((_, trust)), false) = (trust, session.diags.has_errors()) else { return Ok(session.exit()) };
-    let units = unit::units().context("making units")?;
+    let formats = Formats::new(args.formats.iter().copied().map(Format::from));
+    let delivery = delivery(args, &loader, &trust)?;
+    let written = delivery.emit(&formats, &mut session.diags);
+    check_kustomization(&args.out_dir, &written, session)?;
+    if session.sound(args.strict) {
+        write::delivery(&args.out_dir, &written)?;
+    }
+    Ok(session.exit())
+}
+
+fn delivery(args: &InstallArgs, loader: &[u8], trust: &[u8]) -> anyhow::Result<Delivery> {
+    let units = unit::units(Carrier::MachineConfig).context("making units")?;
+    let image_units = unit::units(Carrier::Image).context("making units")?;
+    let rule = unit::udev_rule().context("making the udev rule")?;
     let mut pools = args.pools.clone();
     pools.sort();
     pools.dedup();
-    let (mut files, mut sums) = (Vec::new(), PoolSums::default());
+    let mut delivery = Delivery::default();
+    let policy = emit::to_yaml(&disruption::machine_configuration(&units));
+    delivery.document(OutputFile {
+        name: disruption::FILE_NAME.to_owned(),
+        bytes: [disruption::COMMENT.as_bytes(), &policy].concat(),
+    });
     for pool in &pools {
-        for config in [install::loader(pool, &loader, &units), install::trust(pool, &trust)] {
-            let file = emit::emit(&config, args.format.into(), None, &mut session.diags);
-            sums.add(pool, &file);
-            files.push(file);
+        for config in [install::loader(pool, loader, &rule, &units), install::trust(pool, trust)] {
+            delivery.config(pool, config, None);
         }
+        delivery.tree(pool, tree::install(loader, trust, &rule, &image_units));
     }
-    sums.report(&mut session.diags);
-    if session.sound(args.strict) {
-        write::all_or_none(&args.out_dir, &files)?;
+    Ok(delivery)
+}
+
+/// Reports a `kustomization.yaml` in `directory` that must not be replaced.
+pub(super) fn check_kustomization(directory: &Path, written: &Written, session: &mut Session) -> anyhow::Result<()> {
+    if written.files.iter().all(|file| file.name != kustomize::FILE_NAME) {
+        return Ok(());
     }
-    Ok(session.exit())
+    let found = io::read_if_present(&directory.join(kustomize::FILE_NAME), TEXT_MAX_BYTES)?;
+    let name = directory.display().to_string();
+    session.diags.extend(found.and_then(|found| kustomize::refuse(&found, &written.files, &name)));
+    Ok(())
 }
 
 fn beside_us() -> anyhow::Result<PathBuf> {

@@ -3,6 +3,7 @@
 //! In:   a directory and files. Out: the files, flushed to disk, or an error and the directory as it was.
 
 use std::{
+    collections::BTreeSet,
     fs::{self, File, OpenOptions},
     io::Write as _,
     path::{Path, PathBuf},
@@ -10,7 +11,10 @@ use std::{
 
 use anyhow::Context as _;
 
-use crate::emit::OutputFile;
+use crate::{
+    emit::{OutputFile, delivery::Written},
+    lower::tree::Node,
+};
 
 /// What was made so far; dropping it before [`Undo::keep`] takes everything back.
 #[derive(Default)]
@@ -48,19 +52,59 @@ impl Drop for Undo {
 
 /// Writes all of `files` into `directory`, which is made if it is missing. Existing files are replaced atomically.
 pub(super) fn all_or_none(directory: &Path, files: &[OutputFile]) -> anyhow::Result<()> {
+    let things = files.iter().map(|file| (file.name.as_str(), Thing::Data(&file.bytes))).collect::<Vec<_>>();
+    all(directory, &things)
+}
+
+/// Writes files and trees, all or none.
+pub(super) fn delivery(directory: &Path, written: &Written) -> anyhow::Result<()> {
+    let files = written.files.iter().map(|file| (file.name.as_str(), Thing::Data(&file.bytes)));
+    let entries = written.entries.iter().map(|entry| {
+        let thing = match &entry.node {
+            Node::File { mode, bytes } => Thing::Exact(bytes, *mode),
+            Node::Link { target } => Thing::Link(target),
+        };
+        (entry.path.as_str(), thing)
+    });
+    all(directory, &files.chain(entries).collect::<Vec<_>>())
+}
+
+/// What is put at a place.
+#[derive(Clone, Copy)]
+enum Thing<'a> {
+    /// A file with the mode that the user's umask gives.
+    Data(&'a [u8]),
+    /// A file with exactly this mode.
+    Exact(&'a [u8], u32),
+    /// A symbolic link.
+    Link(&'a str),
+}
+
+fn all(directory: &Path, things: &[(&str, Thing)]) -> anyhow::Result<()> {
     let mut undo = Undo::default();
     make_directory(directory, &mut undo)?;
-    let mut pending = Vec::new();
-    for file in files {
-        let place = directory.join(&file.name);
-        let temporary = directory.join(temporary_name(&file.name, "new"));
-        write_new(&temporary, &file.bytes, 0o666, &mut undo)?;
+    let (mut pending, mut folders) = (Vec::new(), BTreeSet::from([directory.to_path_buf()]));
+    for (name, thing) in things {
+        let place = directory.join(name);
+        let folder = place.parent().unwrap_or(directory);
+        if matches!(thing, Thing::Exact(..) | Thing::Link(_)) && folders.insert(folder.to_path_buf()) {
+            make_directory(folder, &mut undo)?;
+        }
+        let temporary = folder.join(temporary_name(&file_name(&place), "new"));
+        match thing {
+            Thing::Data(bytes) => write_new(&temporary, bytes, 0o666, &mut undo)?,
+            Thing::Exact(bytes, mode) => {
+                write_new(&temporary, bytes, *mode, &mut undo)?;
+                set_mode(&temporary, *mode)?;
+            }
+            Thing::Link(target) => link_new(&temporary, target, &mut undo)?,
+        }
         pending.push((temporary, place));
     }
     for (temporary, place) in pending {
         let context = || format!("writing `{}`", place.display());
         if place.symlink_metadata().is_ok() {
-            let copy = directory.join(temporary_name(&file_name(&place), "old"));
+            let copy = place.with_file_name(temporary_name(&file_name(&place), "old"));
             fs::hard_link(&place, &copy).with_context(context)?;
             undo.replaced.push((copy, place.clone()));
         }
@@ -70,9 +114,33 @@ pub(super) fn all_or_none(directory: &Path, files: &[OutputFile]) -> anyhow::Res
             undo.files.push(place);
         }
     }
-    sync_directory(directory)?;
+    for folder in &folders {
+        sync_directory(folder)?;
+    }
     undo.keep();
     Ok(())
+}
+
+/// What a tree says of a mode must hold whatever the umask: an image is built of it.
+fn set_mode(path: &Path, mode: u32) -> anyhow::Result<()> {
+    #[cfg(unix)]
+    fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode))
+        .with_context(|| format!("setting the mode of `{}`", path.display()))?;
+    #[cfg(not(unix))]
+    let _ = (path, mode);
+    Ok(())
+}
+
+#[cfg(unix)]
+fn link_new(path: &Path, target: &str, undo: &mut Undo) -> anyhow::Result<()> {
+    std::os::unix::fs::symlink(target, path).with_context(|| format!("making link `{}`", path.display()))?;
+    undo.files.push(path.to_path_buf());
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn link_new(path: &Path, _target: &str, _undo: &mut Undo) -> anyhow::Result<()> {
+    anyhow::bail!("making link `{}`: a tree needs a system with symbolic links", path.display())
 }
 
 /// Replaces or makes one file.

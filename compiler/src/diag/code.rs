@@ -313,6 +313,8 @@ codes! {
     Refused = "NB0512", "the machine config operator would refuse an object";
     /// Much for one pool.
     PoolSum = "NB0513", "a pool gets much in one run";
+    /// A `kustomization.yaml` with more in it than what is written.
+    OtherKustomization = "NB0520", "a kustomization.yaml lists other files";
     /// Something to compare that is damaged, or nothing of ours.
     NotComparable = "NB0540", "a file cannot be compared";
     /// `--policy` without a policy.

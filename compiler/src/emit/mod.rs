@@ -4,6 +4,7 @@
 //! May fail with: NB0502 (a warning), NB0503 (too large), NB0512 (what a cluster would refuse),
 //! NB0513 (a warning: much for one pool).
 
+pub mod delivery;
 mod yaml;
 
 use std::collections::BTreeMap;
@@ -34,12 +35,16 @@ pub const MACHINE_CONFIG_MAX_BYTES: usize = 1024 * 1024;
 pub const POOL_SUM_MAX_BYTES: usize = 512 * 1024;
 
 /// What to write.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Format {
-    /// MachineConfig in YAML, for `oc apply` and GitOps.
+    /// MachineConfig in YAML, for `oc apply` and the installers' `openshift/` directory.
     MachineConfig,
     /// Ignition 3.2.0 in JSON, for images and first boots.
     Ignition,
+    /// MachineConfigs and a `kustomization.yaml` over them, for GitOps.
+    Kustomize,
+    /// An overlay of the root file system and a Containerfile, for images of nodes.
+    Tree,
 }
 
 /// A file to be written.
@@ -51,18 +56,23 @@ pub struct OutputFile {
     pub bytes: Vec<u8>,
 }
 
-/// The file of `config`; problems of size, and what a cluster would refuse, are reported at `place`.
-pub fn emit(config: &MachineConfig, format: Format, place: Option<Span>, diags: &mut Diagnostics) -> OutputFile {
+/// The file of `config` as MachineConfig; problems of size, and what a cluster would refuse, are reported at `place`.
+pub fn machine_config(config: &MachineConfig, place: Option<Span>, diags: &mut Diagnostics) -> OutputFile {
+    look_at(config, place, diags);
+    let bytes = to_yaml(config);
+    check_size(config.name(), bytes.len(), diags);
+    OutputFile { name: format!("{}.yaml", config.name()), bytes }
+}
+
+/// The file of `config` as Ignition; what nodes would refuse is reported at `place`.
+pub fn ignition(config: &MachineConfig, place: Option<Span>, diags: &mut Diagnostics) -> OutputFile {
+    look_at(config, place, diags);
+    OutputFile { name: format!("{}.ign", config.name()), bytes: to_json(config.config()) }
+}
+
+fn look_at(config: &MachineConfig, place: Option<Span>, diags: &mut Diagnostics) {
     let document = without_nulls(serde_json::to_value(config).expect("invariant: output types have string keys"));
     support::check(config.name(), &document, place, diags);
-    match format {
-        Format::MachineConfig => {
-            let bytes = to_yaml(config);
-            check_size(config.name(), bytes.len(), diags);
-            OutputFile { name: format!("{}.yaml", config.name()), bytes }
-        }
-        Format::Ignition => OutputFile { name: format!("{}.ign", config.name()), bytes: to_json(config.config()) },
-    }
 }
 
 fn check_size(name: &str, size: usize, diags: &mut Diagnostics) {

@@ -1,4 +1,4 @@
-//! What `install` puts on nodes: the loader with its units, and the trust file.
+//! What `install` puts on nodes: the loader with its units and its udev rule, and the trust file.
 //!
 //! In:   bytes of loader and trust file, a pool. Out: two `MachineConfig`s.
 //! May fail with: NB0504 (not a static `x86_64` executable).
@@ -15,7 +15,7 @@ use super::{
     DATA_MODE,
     ignition::{NodeFile, NodeUnit},
     machineconfig::{About, MachineConfig},
-    unit::LOADER_PATH,
+    unit::{LOADER_PATH, UDEV_RULE},
 };
 use crate::diag::{Code, Diagnostic, shown};
 
@@ -23,12 +23,20 @@ use crate::diag::{Code, Diagnostic, shown};
 pub const TRUST_PATH: &str = "/etc/nodebpf/trust.json";
 
 /// Mode of the loader, `rwxr-xr-x`.
-const LOADER_MODE: u32 = 0o755;
+pub(super) const LOADER_MODE: u32 = 0o755;
 
-/// Loader and units of one pool.
-pub fn loader(pool: &PoolName, loader: &[u8], units: &[NodeUnit]) -> MachineConfig {
-    let file = NodeFile { path: LOADER_PATH.to_owned(), mode: LOADER_MODE, content: loader.to_vec() };
-    MachineConfig::new(format!("99-{pool}-nodebpf"), pool, digest("loader-sha256", loader), &[file], units)
+/// Where nodes have the udev rule.
+pub fn udev_path() -> String {
+    format!("/etc/udev/rules.d/{UDEV_RULE}")
+}
+
+/// Loader, udev rule and units of one pool.
+pub fn loader(pool: &PoolName, loader: &[u8], rule: &str, units: &[NodeUnit]) -> MachineConfig {
+    let files = [
+        NodeFile { path: LOADER_PATH.to_owned(), mode: LOADER_MODE, content: loader.to_vec() },
+        NodeFile { path: udev_path(), mode: DATA_MODE, content: rule.into() },
+    ];
+    MachineConfig::new(format!("99-{pool}-nodebpf"), pool, digest("loader-sha256", loader), &files, units)
 }
 
 /// Trust file of one pool.

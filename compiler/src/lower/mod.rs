@@ -1,14 +1,17 @@
 //! Lower: bundles, trust files and the loader to files and units of a MachineConfig.
 //!
-//! In:   bytes and names. Out: [`machineconfig::MachineConfig`]s, typed values all the way.
-//! May fail with: NB0501 (pool not permitted), NB0504 (loader), NB0512 (what the operator would refuse).
+//! In:   bytes and names. Out: [`machineconfig::MachineConfig`]s, trees, typed values all the way.
+//! May fail with: NB0501 (pool not permitted), NB0504 (loader), NB0512 (what the operator would refuse), NB0520.
 //!
 //! Pure. Ignition 3.2.0 throughout: every machine config operator from 4.7 on takes it.
 
+pub mod disruption;
 pub mod ignition;
 pub mod install;
+pub mod kustomize;
 pub mod machineconfig;
 pub mod support;
+pub mod tree;
 pub mod unit;
 
 use std::collections::BTreeMap;

@@ -51,8 +51,10 @@ pub(crate) enum Tool {
     PyCryptography,
     /// Runs a program on a terminal of its own.
     Script,
-    /// Unpacks RPMs.
+    /// Unpacks RPMs, and turns a tar archive into cpio.
     Bsdtar,
+    /// Makes a Debian root file system.
+    Mmdebstrap,
     /// Rust's static target.
     MuslTarget,
     MuslTargetAarch64,
@@ -173,7 +175,20 @@ pub(crate) const TABLE: &[Row] = &[
         "checks signatures of bundles by the DSSE specification alone",
     ),
     row(Tool::Script, Program("script"), Debian("bsdutils"), "test", "makes a terminal, to see colours"),
-    row(Tool::Bsdtar, Program("bsdtar"), Debian("libarchive-tools"), "vm --kernel-rpm", "unpacks RPMs"),
+    row(
+        Tool::Bsdtar,
+        Program("bsdtar"),
+        Debian("libarchive-tools"),
+        "boot, vm --kernel-rpm",
+        "unpacks RPMs, writes cpio",
+    ),
+    row(
+        Tool::Mmdebstrap,
+        Program("mmdebstrap"),
+        Debian("mmdebstrap"),
+        "boot",
+        "makes the root file system of the boot test",
+    ),
     row(Tool::MuslTarget, RustLib(MUSL), RustTarget(MUSL), "dist, vm", "static programs of the node and the guest"),
     row(
         Tool::MuslTargetAarch64,

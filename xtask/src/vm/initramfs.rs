@@ -76,6 +76,20 @@ impl Overlay {
     }
 }
 
+/// An archive with nothing but `overlay` and the modules of `kernel`, for a root file system that is there already.
+pub(crate) fn over(kernel: &Kernel, overlay: &Overlay) -> Result<Vec<u8>> {
+    if let Some(problem) = &overlay.problem {
+        bail!("{problem:#}");
+    }
+    let mut archive = Archive::default();
+    // `/lib` is a link there; a folder of that name would replace it.
+    let modules = format!("lib/modules/{}", kernel.release);
+    add(&mut archive, &kernel.modules.join(&modules), &format!("/usr/{modules}"))?;
+    archive.link("/init", "/usr/lib/systemd/systemd")?;
+    archive.extend(&overlay.archive)?;
+    archive.encode()
+}
+
 /// Makes the archive of one boot; `script` is the shell script that the guest runs.
 pub(crate) fn build(kernel: &Kernel, overlay: &Overlay, script: &str) -> Result<Vec<u8>> {
     if let Some(problem) = &overlay.problem {

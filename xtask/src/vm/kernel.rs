@@ -38,6 +38,7 @@ pub(crate) const MODULES: &[&str] = &[
     "sch_ingress",
     "tun",
     "veth",
+    "virtio_net",
     "vrf",
 ];
 

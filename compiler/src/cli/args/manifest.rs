@@ -149,15 +149,10 @@ pub struct CompileArgs {
     #[arg(long = "pool", value_name = "POOL", value_parser = pool)]
     pub pools: Vec<PoolName>,
 
-    /// machineconfig (default) or ignition
-    #[arg(
-        long,
-        value_enum,
-        default_value_t = FormatArg::Machineconfig,
-        hide_possible_values = true,
-        hide_default_value = true
-    )]
-    pub format: FormatArg,
+    /// machineconfig (default), ignition, kustomize or tree;
+    /// several with commas
+    #[arg(long = "format", value_name = "FORMAT", value_enum, value_delimiter = ',', hide_possible_values = true)]
+    pub formats: Vec<FormatArg>,
 
     #[command(flatten)]
     #[expect(missing_docs, reason = "a doc comment here would become the command's description")]

@@ -1,0 +1,146 @@
+//! The guides of delivery do what they say: each `console` block runs, line by line, in one directory for each guide.
+//!
+//! ```text
+//! $ nodebpf …, $ kubectl …   is run and must succeed
+//! $ oc …, $ podman …         needs a cluster or a registry; not run
+//! $ sudo nodebpf-loader …    every word of it must be in the loader's own help
+//! yaml manifest              becomes bpf.yaml and must compile
+//! yaml file=PATH             becomes that file
+//! yaml                       must be YAML
+//! ```
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod support;
+
+use std::{fs, io::Write as _, path::Path, process::Command};
+
+use support::{crate_dir, nodebpf, stderr, workdir};
+
+const GUIDES: [&str; 7] =
+    ["bug-patch", "emergency-stop", "gitops-argocd", "offline-image", "quickstart", "removal", "troubleshooting"];
+
+/// Info strings and texts of fenced blocks, with their indentation taken off.
+fn blocks(text: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut open: Option<(String, usize, String)> = None;
+    for line in text.lines() {
+        let fence = line.trim_start().strip_prefix("```");
+        match (&mut open, fence) {
+            (None, Some(info)) => open = Some((info.to_owned(), line.len() - line.trim_start().len(), String::new())),
+            (Some(_), Some(_)) => found.extend(open.take().map(|(info, _, block)| (info, block))),
+            (Some((_, indent, block)), None) => block.extend([line.get(*indent..).unwrap_or_default(), "\n"]),
+            (None, None) => {}
+        }
+    }
+    found
+}
+
+/// A directory with what the guides take for granted: a manifest, a policy, objects, a loader.
+fn desk() -> tempfile::TempDir {
+    let directory = workdir();
+    let example = crate_dir().parent().unwrap().join("examples/drop-frag-needed");
+    for file in ["bpf.yaml", "policy.yaml"] {
+        let text = fs::read_to_string(example.join(file)).unwrap();
+        fs::write(directory.path().join(file), in_the_future(&text)).unwrap();
+    }
+    fs::write(directory.path().join("nodebpf-loader"), support::executable(62, None, b"x")).unwrap();
+    directory
+}
+
+/// The documents are to be sound after their dates as well.
+fn in_the_future(text: &str) -> String {
+    text.replace("2027-", "2097-")
+}
+
+fn run(dir: &Path, line: &str, usage: &str) -> Result<(), String> {
+    let words: Vec<_> = line.split_whitespace().collect();
+    match words[0] {
+        "nodebpf" => {
+            let output = nodebpf(dir, &words[1..]);
+            if output.status.success() { Ok(()) } else { Err(stderr(&output)) }
+        }
+        "kubectl" => match Command::new("kubectl").args(&words[1..]).current_dir(dir).output() {
+            Ok(output) if output.status.success() => Ok(()),
+            Ok(output) => Err(stderr(&output)),
+            Err(_) => {
+                let _ = writeln!(std::io::stderr(), "SKIPPED: `kubectl` is not installed; not run: {line}");
+                Ok(())
+            }
+        },
+        "oc" | "podman" => Ok(()),
+        "sudo" if words[1] == "nodebpf-loader" => {
+            let known = |word: &&&str| usage.contains(&format!(" {word}")) || usage.contains(&format!("[{word}"));
+            let checked = words[2..].iter().filter(|word| word.starts_with("--") || **word == words[2]);
+            match checked.clone().find(|word| !known(word)) {
+                Some(word) => Err(format!("nodebpf-loader does not know `{word}`")),
+                None => Ok(()),
+            }
+        }
+        other => Err(format!("nobody runs `{other}`")),
+    }
+}
+
+#[test]
+fn guides_do_what_they_say() {
+    let docs = crate_dir().parent().unwrap().join("docs/guides");
+    let usage = fs::read_to_string(crate_dir().parent().unwrap().join("runtime-loader/src/cli.rs")).unwrap();
+    let mut problems = Vec::new();
+    for guide in GUIDES {
+        let text = fs::read_to_string(docs.join(format!("{guide}.md"))).unwrap();
+        let directory = desk();
+        let mut commands = 0;
+        for (info, block) in blocks(&text) {
+            let mut say = |what: String| problems.push(format!("{guide}: {what}"));
+            let words: Vec<_> = info.split_whitespace().collect();
+            match words[..] {
+                ["console"] => {
+                    for line in block.lines().filter_map(|line| line.strip_prefix("$ ")) {
+                        commands += 1;
+                        if let Err(error) = run(directory.path(), line, &usage) {
+                            say(format!("{line}\n{error}"));
+                        }
+                    }
+                }
+                ["yaml", "manifest"] => fs::write(directory.path().join("bpf.yaml"), in_the_future(&block)).unwrap(),
+                ["yaml", place] => {
+                    let path = directory.path().join(place.strip_prefix("file=").unwrap());
+                    fs::create_dir_all(path.parent().unwrap()).unwrap();
+                    fs::write(path, &block).unwrap();
+                }
+                ["yaml"] => {}
+                _ => say(format!("a block of `{info}`")),
+            }
+            if words.first() == Some(&"yaml")
+                && let Err(error) = serde_saphyr::from_str::<serde_json::Value>(&block)
+            {
+                say(format!("{error}\n{block}"));
+            }
+        }
+        assert!(commands > 1, "{guide} has no commands");
+    }
+    assert!(problems.is_empty(), "{}", problems.join("\n\n"));
+}
+
+/// Removal undoes what `install` covers: every entry of the policy, and no other.
+#[test]
+fn the_removal_guide_names_every_entry() {
+    let directory = desk();
+    let dir = directory.path();
+    support::succeed(dir, "keygen -o keys");
+    support::succeed(dir, "trust build policy.yaml -o trust.json");
+    support::succeed(dir, "install --pool worker --trust trust.json --loader nodebpf-loader -o out");
+    let guide = fs::read_to_string(crate_dir().parent().unwrap().join("docs/guides/removal.md")).unwrap();
+    let (_, block) = blocks(&guide).into_iter().find(|(info, _)| info == "yaml file=remove.yaml").unwrap();
+    let entries = |text: &str| {
+        let value: serde_json::Value = serde_saphyr::from_str(text).unwrap();
+        let lists =
+            ["files", "units"].map(|list| value["spec"]["nodeDisruptionPolicy"][list].as_array().unwrap().clone());
+        let name = |entry: &serde_json::Value| entry.get("path").or(entry.get("name")).unwrap().clone().to_string();
+        let mut names: Vec<_> = lists.iter().flatten().map(name).collect();
+        names.sort();
+        names
+    };
+    let policy = fs::read_to_string(dir.join("out/00-nodebpf-machineconfiguration.yaml")).unwrap();
+    assert_eq!(entries(&block), entries(&policy));
+}

@@ -1,0 +1,9 @@
+. /bt/lib.sh
+calm
+expect bt-open attached
+rm "$bundles/bt-open.bundle"
+systemctl restart nodebpf-apply.service
+[ ! -e /sys/fs/bpf/nodebpf/bt-open ] || fail "pins are left: $(find /sys/fs/bpf/nodebpf/bt-open)"
+cp /bt/streams/open.bundle "$bundles/bt-open.bundle"
+systemctl restart nodebpf-apply.service
+expect bt-open attached

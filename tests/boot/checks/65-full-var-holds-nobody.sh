@@ -1,0 +1,12 @@
+. /bt/lib.sh
+mv /var/lib/nodebpf /run/bt/state
+mount -t tmpfs -o size=4k,nr_inodes=2 bt /var/lib
+echo x > /var/lib/full
+took=$(start_again) || true
+result=$(systemctl show -P Result nodebpf.service)
+is=$(state bt-open)
+umount /var/lib
+rm -rf /var/lib/nodebpf
+mv /run/bt/state /var/lib/nodebpf
+[ "$took" -lt "$hold" ] 2>/dev/null || fail "with a full /var: $took"
+[ "$result $is" = "success attached" ] || fail "with a full /var nodebpf.service is '$result' and bt-open '$is'"

@@ -1,0 +1,11 @@
+. /bt/lib.sh
+systemctl start nodebpf-apply.service
+expect bt-patch attached
+systemctl is-active --quiet nodebpf-apply.timer || fail "the timer is not active"
+before=$(runs)
+# A clock that was set past the date: the timer's next moment has come.
+date -u -s '2031-01-01 00:00:00' > /dev/null
+for _ in $(seq 400); do [ "$(state bt-patch)" = expired ] && break; sleep 0.25; done
+expect bt-patch expired
+[ "$(runs)" -gt "$before" ] || fail "nobody started a run"
+[ ! -e /sys/fs/bpf/nodebpf/bt-patch ] || fail "pins are left"

@@ -1,0 +1,106 @@
+//! Boot a real systemd with our units among stand-ins of the platform's, and look at what becomes of them.
+//!
+//! In:  a Debian root file system (made once), Debian's kernel 6.12, the compiler, the loader that ships, `tests/boot/`.
+//! Out: a table of checks on the terminal; `console.log` and `report.log` below `target/vm/run/boot/`.
+//! May fail with: a failed check, a guest that ended early, a tool that is missing.
+//!
+//! The files come as they come to a node: compiled by the commands that a user types, laid by the real Ignition, enabled
+//! by the presets that it writes, on a first boot. The root file system is an initramfs: no disk, nothing to clean up.
+
+mod root;
+mod streams;
+
+use std::{
+    fs,
+    io::Write as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::{
+    dist, files, generate, run,
+    setup::{self, Tool},
+    vm::{self, Choice, Kernel, Overlay, guest_report::GuestReport, initramfs, qemu},
+};
+
+/// Options.
+#[derive(clap::Args, Default)]
+pub(crate) struct Args {
+    /// Take the loader in target/dist as it is
+    #[arg(long)]
+    no_build: bool,
+}
+
+/// Longest life of the guest, whatever else the machine does.
+const LIMIT: Duration = Duration::from_mins(15);
+
+/// A root file system in memory, and a network card that udev finds as it finds those of nodes.
+const MACHINE: &[&str] =
+    &["-m", "2048", "-netdev", "user,id=net,restrict=on", "-device", "virtio-net-pci,netdev=net,romfile="];
+
+/// Runs the task.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    setup::need(&[Tool::Mmdebstrap, Tool::Bsdtar, Tool::Ignition])?;
+    vm::tools(false)?;
+    let loader = if args.no_build { dist::built().loader } else { dist::build_loader()? };
+    // Not the release build: the files are the same, and it is there.
+    let dist = dist::Dist { loader, compiler: generate::build_compiler()? };
+    let kernel = vm::kernels(&[Choice::named("6.12")?], false)?.remove(0);
+    let base = root::obtain()?;
+    let _lock = files::lock("boot-test")?;
+    let work = run::root().join("target/boot-test");
+    let streams = streams::compile(&dist, &work)?;
+    let folder = vm::run_folder("boot");
+    fs::create_dir_all(&folder)?;
+    let archive = folder.join("initramfs.cpio");
+    join(&base, &kernel, &overlay(&streams), &archive)?;
+    println!("booting a systemd on {} ({})", kernel.name, kernel.release);
+    let machine = qemu::Machine { image: &kernel.image, archive: &archive, options: MACHINE, limit: LIMIT };
+    let booted = qemu::run(&machine, &folder, &mut |line| println!("  {line}"))?;
+    // It is large, and made anew for each boot.
+    fs::remove_file(&archive)?;
+    let up = booted.up.map_or_else(|| "never up".to_owned(), |up| format!("up after {:.1} s", up.as_secs_f32()));
+    println!("  {up}, {:.1} s in all", booted.elapsed.as_secs_f32());
+    let report = GuestReport::parse(booted.lines.iter().map(String::as_str));
+    if let Some(trouble) = &booted.trouble {
+        println!("the last lines of its console, `{}`:\n{}", booted.console.display(), booted.console_tail());
+        anyhow::bail!("{trouble}");
+    }
+    let counts = report.counts();
+    let wanted = setup::children(&run::root().join("tests/boot/checks")).len();
+    ensure!(report.problems.is_empty(), "{}", report.problems.join("; "));
+    ensure!(
+        counts.failed == 0,
+        "{} checks failed; the report is `{}`",
+        counts.failed,
+        folder.join("report.log").display()
+    );
+    ensure!(counts.passed == wanted, "{} of {wanted} checks ran", counts.passed);
+    println!("{} checks passed", counts.passed);
+    Ok(())
+}
+
+/// What the guest has beyond Debian's packages.
+fn overlay(streams: &streams::Streams) -> Overlay {
+    let tests = run::root().join("tests/boot");
+    Overlay::new()
+        .with(tests.join("root"), "")
+        .with(tests.join("checks"), "/bt/checks")
+        .with(&streams.bundles, "/bt/streams")
+        .with(&streams.required, "/bt/trust-required.json")
+        .with(&streams.root, "")
+}
+
+/// Writes the two archives one after the other: the kernel unpacks both, the second over the first.
+fn join(base: &Path, kernel: &Kernel, overlay: &Overlay, to: &PathBuf) -> Result<()> {
+    fs::copy(base, to).with_context(|| format!("copying `{}`", base.display()))?;
+    let context = || format!("writing `{}`", to.display());
+    let mut file = fs::OpenOptions::new().append(true).open(to).with_context(context)?;
+    let length = file.metadata().with_context(context)?.len();
+    // Archives start at multiples of four bytes.
+    let padding = usize::try_from(length.next_multiple_of(512) - length)?;
+    file.write_all(&vec![0; padding]).with_context(context)?;
+    file.write_all(&initramfs::over(kernel, overlay)?).with_context(context)
+}
