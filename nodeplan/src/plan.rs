@@ -364,7 +364,6 @@ impl NodePlan {
         for (said, what) in [
             (self.stage == Stage::Early, "stage early"),
             (self.failure_policy == FailurePolicy::Closed, "failurePolicy closed"),
-            (self.rollback_floor.is_some(), "rollbackFloor"),
         ] {
             if said {
                 beyond.push(what.to_owned());

@@ -27,14 +27,15 @@ use nodeplan::{
 };
 
 use crate::{
-    converge,
+    clock, converge,
     kernel::{BPFFS, CallError, Kernel, Kind},
-    maps,
+    maps, memory,
     object::{Image, KernelBtf, Loaded, ObjectError, Request},
     paths::{self, Paths},
     program, read, report,
     state::{self, Version},
     stream::{self, Goal, Stream, Target},
+    trust_chain,
     verify::{self, Node},
     xdp::dispatcher::Dispatcher,
 };
@@ -78,17 +79,23 @@ pub fn require_kernel(kernel: &Kernel) -> Result<(), CannotRun> {
 pub fn apply(kernel: &Kernel, paths: &Paths, node: &Node) -> Result<(Report, Exit), CannotRun> {
     require_kernel(kernel)?;
     let _lock = lock(paths)?;
-    let trust = verify::trust(paths);
-    let bundles = verify::bundles(paths, &trust, node);
+    let known = trust_chain::known(paths);
+    let kept = memory::read(paths);
+    let trust = &known.trust;
+    let bundles = verify::bundles(paths, trust, &kept.memory, node);
+    let all_bundles = bundles.directory_read;
     let running = state::running(kernel, paths).map_err(|error| cannot_run(error.to_string()))?;
     let mut problems = bundles.strangers.clone();
     // A damaged trust file is one whether or not there is a bundle to refuse; none at all is fine without bundles.
     problems.extend(trust.as_ref().err().filter(|reason| reason.code != Code::TrustMissing).cloned());
+    problems.extend(known.problems.iter().chain(&kept.problem).cloned());
+    problems.extend(known.keep(paths));
+    let mut streams = stream::decide(bundles, running);
+    problems.extend(clock::doubt(node, &streams));
     for problem in &problems {
         report::log(3, &format!("{} {}", problem.code.as_str(), problem.message));
     }
-    let mut streams = stream::decide(bundles, running);
-    refuse(kernel, &trust, &mut streams).map_err(|error| cannot_run(error.to_string()))?;
+    refuse(kernel, trust, &mut streams).map_err(|error| cannot_run(error.to_string()))?;
     let kernel_btf = KernelBtf::default();
     let mut loader = Load {
         kernel,
@@ -109,14 +116,26 @@ pub fn apply(kernel: &Kernel, paths: &Paths, node: &Node) -> Result<(Report, Exi
         converge::converge(kernel, &kernel_btf, &mut streams);
         settle(kernel, paths, &mut streams);
     }
-    let mut report = report::build(kernel, node, verify::trust_report(&trust), &streams);
+    let mut report = report::build(kernel, node, verify::trust_report(trust), &streams);
     report.problems = problems;
+    let exit = exit_of(&report);
+    let mut memory = kept.memory.clone();
+    memory::learn(&mut memory, &streams, &report, exit == Exit::Done, all_bundles);
+    if let Some(problem) = kept.keep(&memory, paths) {
+        report::log(3, &format!("{} {}", problem.code.as_str(), problem.message));
+        report.problems.push(problem);
+    }
     if let Err(error) = report::write(paths, &report) {
         report::log(4, &format!("writing {}: {error}", paths.report().display()));
     }
-    let problems = if report.problems.is_empty() { Exit::Done } else { Exit::Refused };
-    let exit = report.streams.iter().map(|one| one.state.exit(one.reason.as_ref().map(|reason| reason.code))).max();
-    Ok((report, exit.unwrap_or(Exit::Done).max(problems)))
+    Ok((report, exit))
+}
+
+/// The highest code that a stream or a problem of the node asks for.
+pub fn exit_of(report: &Report) -> Exit {
+    let streams = report.streams.iter().map(|one| one.state.exit(one.reason.as_ref().map(|reason| reason.code)));
+    let problems = report.problems.iter().map(|problem| problem.code.exit_of_problem());
+    streams.chain(problems).max().unwrap_or(Exit::Done)
 }
 
 /// Serialises runs, with a limit.
