@@ -94,7 +94,3 @@ impl Kept {
         read::replace(&paths.memory(), &json::to_bytes(now), self.problem.is_some())
     }
 }
-
-#[cfg(test)]
-#[path = "memory_tests.rs"]
-mod tests;

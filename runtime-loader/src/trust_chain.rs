@@ -52,9 +52,9 @@ pub fn known(paths: &Paths) -> Known {
     });
     let has_image = image.is_some();
     // An older image is what an image rollback leaves: nothing to report.
-    problems.extend(image.and_then(|image| step(&mut rules, image, &image_path)).filter(|reason| {
-        reason.code != Code::TrustOlder
-    }));
+    problems.extend(
+        image.and_then(|image| step(&mut rules, image, &image_path)).filter(|reason| reason.code != Code::TrustOlder),
+    );
     let missing = Reason { code: Code::TrustMissing, message: format!("{}: no such file", path.display()) };
     let why = match read_file(&path) {
         Ok(Some(delivered)) => step(&mut rules, delivered, &path),
@@ -116,7 +116,3 @@ impl Known {
         read::replace(&paths.pinned_trust(), bytes, damaged)
     }
 }
-
-#[cfg(test)]
-#[path = "trust_chain_tests.rs"]
-mod tests;

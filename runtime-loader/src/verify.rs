@@ -109,13 +109,7 @@ pub fn bundles(paths: &Paths, trust: &Result<Trust, Reason>, memory: &Memory, no
     bundles
 }
 
-fn judge(
-    path: &Path,
-    stream: &StreamName,
-    trust: &Result<Trust, Reason>,
-    memory: &Memory,
-    node: &Node,
-) -> Verdict {
+fn judge(path: &Path, stream: &StreamName, trust: &Result<Trust, Reason>, memory: &Memory, node: &Node) -> Verdict {
     let bytes = match read::read(path, limits::BUNDLE_MAX_BYTES) {
         Ok(bytes) => bytes,
         Err(error) => return Verdict::Refused(error.reason(path)),

@@ -32,6 +32,7 @@ const ALL: &[&[Test]] = &[
     checks::freplace::TESTS,
     checks::tcx::TESTS,
     checks::life::TESTS,
+    checks::memory::TESTS,
     checks::example::TESTS,
     checks::chain::TESTS,
     checks::hostile::TESTS,

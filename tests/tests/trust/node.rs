@@ -25,7 +25,7 @@ use nodeplan::{
     sorted::SortedMap,
     statement,
     time::Timestamp,
-    trust::{Envelope, TrustDocument, encode_chain},
+    trust::{Envelope, OwnerTrust, TrustDocument, encode_chain},
 };
 use p256::{
     ecdsa::{Signature, SigningKey, signature::Signer},
@@ -80,6 +80,11 @@ pub(crate) fn document(version: u64, roots: &[&Key]) -> TrustDocument {
         r#"{{"format":"1.1","version":{version}{roots},"owners":{{"netops":{netops},"security":{security}}}}}"#
     );
     nodeplan::json::parse(text.as_bytes(), 1 << 20).unwrap()
+}
+
+/// The rules of one owner.
+pub(crate) fn owner<'a>(document: &'a mut TrustDocument, name: &str) -> &'a mut OwnerTrust {
+    document.owners.get_mut(&name.try_into().unwrap()).unwrap()
 }
 
 /// A version signed by these root keys.
@@ -252,7 +257,7 @@ impl Node {
 
     /// Revision of a stream that runs.
     pub(crate) fn runs(&self, stream: &str) -> Option<u32> {
-        let version = self.running.get(stream)?.first()?;
+        let version = self.running.get(&stream.try_into().ok()?)?.first()?;
         version.plan.as_ref().map(|plan| plan.revision.get())
     }
 

@@ -1,7 +1,7 @@
 //! Each rule of a trust file, broken by a bundle that is otherwise sound and validly signed: refused, rule named.
 //!
 //! Not here: memory of maps and interfaces that are not selected by name, which only a kernel can tell; the guest tests
-//! break those (`maps-over-the-limit`, `reserved-interfaces`).
+//! break those (`hook-state-maps-are-kept`, `hook-selectors`).
 
 use nodeplan::{
     bundle::Parts,
@@ -32,7 +32,7 @@ impl Attack {
     }
 
     fn netops(&mut self) -> &mut nodeplan::trust::OwnerTrust {
-        self.rules.owners.get_mut("netops").unwrap()
+        node::owner(&mut self.rules, "netops")
     }
 
     fn parts(&self) -> Parts {
@@ -141,7 +141,7 @@ const CASES: &[(&str, Spoil, Code, &str)] = &[
     ),
     (
         "below the floor",
-        |a| drop(a.rules.floors.insert("netops-a".try_into().unwrap(), 4i64.try_into().unwrap())),
+        |a| a.rules.floors = [("netops-a".try_into().unwrap(), 4i64.try_into().unwrap())].into(),
         Code::BelowFloor,
         "revision 3 is below the floor 4",
     ),
