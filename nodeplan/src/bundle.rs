@@ -120,6 +120,9 @@ pub enum Refusal {
     /// This very statement was revoked.
     #[error("statement {0} is revoked")]
     Revoked(Sha256Digest),
+    /// Without a key that was revoked, too few have signed.
+    #[error("key {0} has signed and is revoked; without it too few have")]
+    RevokedKey(KeyId),
     /// Older than the trust file allows.
     #[error("revision {found} is below the floor {floor}")]
     BelowFloor {
@@ -145,7 +148,7 @@ impl Refusal {
             Self::Statement(_) => Code::Statement,
             Self::Policy(PolicyRefusal::Audience { .. }) => Code::Audience,
             Self::Policy(_) => Code::Policy,
-            Self::Revoked(_) => Code::Revoked,
+            Self::Revoked(_) | Self::RevokedKey(_) => Code::Revoked,
             Self::BelowFloor { .. } => Code::BelowFloor,
         }
     }
@@ -213,8 +216,10 @@ impl Unverified {
                 signers.insert(*id);
             }
         }
+        // Not checked: its key may not be listed any more. Who puts a false one here could as well take the bundle away.
+        let revoked = signatures.keys().find(|id| trust.revoked_keys.contains(id));
         if signers.is_empty() {
-            return Err(Refusal::NoSigner(signatures.len()));
+            return Err(revoked.map_or(Refusal::NoSigner(signatures.len()), |id| Refusal::RevokedKey(*id)));
         }
         let statement_digest = Sha256Digest::of(&statement);
         if trust.revoked_bundles.contains(&statement_digest) {
@@ -222,7 +227,10 @@ impl Unverified {
         }
         let plan = Accepted::parse(statement)?;
         check_objects(&plan, &objects)?;
-        trust.authorize(&plan, &signers)?;
+        trust.authorize(&plan, &signers).map_err(|refusal| match (&refusal, revoked) {
+            (PolicyRefusal::Signers { .. }, Some(id)) => Refusal::RevokedKey(*id),
+            _ => Refusal::Policy(refusal),
+        })?;
         match trust.floors.get(&plan.stream) {
             Some(&floor) if plan.revision < floor => Err(Refusal::BelowFloor { found: plan.revision, floor }),
             _ => Ok(Verified { plan: Rc::new(plan), statement_digest, signers, objects }),

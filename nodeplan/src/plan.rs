@@ -357,20 +357,6 @@ impl NodePlan {
         if first { PLAN_VERSION_1_0 } else { PLAN_VERSION }
     }
 
-    /// What the format can say and the loader of this release does not do yet, in words. It refuses such a plan, and
-    /// the compiler warns of it.
-    pub fn beyond_this_release(&self) -> Vec<String> {
-        let mut beyond = Vec::new();
-        for (said, what) in [(self.rollback_floor.is_some(), "rollbackFloor")] {
-            if said {
-                beyond.push(what.to_owned());
-            }
-        }
-        beyond.sort_unstable();
-        beyond.dedup();
-        beyond
-    }
-
     /// Digests of the objects that the programs need.
     pub fn objects(&self) -> SortedSet<Sha256Digest> {
         self.programs.iter().flat_map(|program| program.object.all()).map(|object| object.sha256).collect()

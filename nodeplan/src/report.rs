@@ -69,6 +69,18 @@ codes! {
     TrustDamaged = "NB1110", "the trust file is damaged";
     /// File name and stream name differ.
     FileName = "NB1111", "the bundle has another stream's file name";
+    /// The delivered trust file is older than one that was accepted here.
+    TrustOlder = "NB1112", "the trust file is older than the one known here";
+    /// A trust file that does not go on from one that was accepted here.
+    TrustFork = "NB1113", "the trust file does not follow from the one known here";
+    /// What the node remembers is damaged.
+    MemoryDamaged = "NB1114", "what the node remembers is damaged";
+    /// The stream's name belonged to another owner.
+    Takeover = "NB1115", "the stream belongs to another owner here";
+    /// What the node is to remember cannot be written.
+    MemoryNotKept = "NB1116", "what the node is to remember cannot be written";
+    /// A clock that nobody set, by which something would have expired.
+    ClockUnverified = "NB1117", "the clock is not synchronised";
     /// Outside `appliesTo`.
     NotApplicable = "NB1201", "the stream is not for this node";
     /// Past `expires`.
@@ -119,6 +131,21 @@ codes! {
     SummaryTooLong = "NB1510", "the journal line of the run had no room for its streams";
     /// A map that `map dump` cannot show.
     NoSuchMap = "NB1511", "there is no such map to show";
+}
+
+impl Code {
+    /// The exit code that a problem of the node itself asks for. Some are said and no reason to fail an update: the
+    /// node runs what it should, and going back to older files must work.
+    pub fn exit_of_problem(self) -> Exit {
+        match self {
+            Self::TrustOlder
+            | Self::TrustMissing
+            | Self::MemoryDamaged
+            | Self::MemoryNotKept
+            | Self::ClockUnverified => Exit::Done,
+            _ => Exit::Refused,
+        }
+    }
 }
 
 /// Exit codes of the loader; the highest of a run wins.

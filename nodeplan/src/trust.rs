@@ -149,6 +149,8 @@ pub enum Anchor {
 pub struct Trust {
     document: TrustDocument,
     anchor: Anchor,
+    /// Its versions, oldest first, as they were signed.
+    chain: Vec<Envelope>,
 }
 
 /// Why bytes are not a trust file.
@@ -192,6 +194,9 @@ pub enum TrustError {
     /// Root keys cannot be given up once a chain has them.
     #[error("version {0} drops the root keys of its predecessor")]
     RootsDropped(u64),
+    /// Two histories.
+    #[error("version {0} has other content than the version {0} that this node knows")]
+    Fork(u64),
     /// The same content in another spelling: no bit of the file is outside the check.
     #[error("the file differs from its canonical encoding; write it with `nodebpf trust build`")]
     NotCanonical,
@@ -271,7 +276,7 @@ struct WireChain {
 }
 
 /// One DSSE envelope: a trust document's exact bytes and signatures over them.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Envelope {
     payload_type: String,
@@ -279,7 +284,7 @@ pub struct Envelope {
     signatures: Vec<EnvelopeSignature>,
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 struct EnvelopeSignature {
     keyid: KeyId,
     sig: String,
@@ -589,6 +594,25 @@ impl Envelope {
         Ok((document, dsse::pae(dsse::TRUST_TYPE, &payload)))
     }
 
+    /// Whether this version, `document`, may come behind `before`: it keeps root keys, and `before`'s have signed it.
+    fn follows(&self, document: &TrustDocument, message: &[u8], before: &TrustDocument) -> Result<(), TrustError> {
+        if before.roots.is_some() && document.roots.is_none() {
+            return Err(TrustError::RootsDropped(document.version));
+        }
+        self.signed_by(document, message, before)
+    }
+
+    /// Whether the root keys of `judge`, if it has any, have signed this version, `document`.
+    fn signed_by(&self, document: &TrustDocument, message: &[u8], judge: &TrustDocument) -> Result<(), TrustError> {
+        let Some(roots) = &judge.roots else { return Ok(()) };
+        let valid = self.count_valid(message, roots)?;
+        if valid < roots.threshold {
+            let (version, of) = (document.version, judge.version);
+            return Err(TrustError::Threshold { version, of, valid, threshold: roots.threshold });
+        }
+        Ok(())
+    }
+
     fn count_valid(&self, message: &[u8], keys: &KeySet) -> Result<usize, TrustError> {
         let mut valid = SortedSet::new();
         for signature in &self.signatures {
@@ -628,26 +652,18 @@ impl Trust {
                 if document.version <= previous.version {
                     return Err(TrustError::Order { previous: previous.version, next: document.version });
                 }
-                if previous.roots.is_some() && document.roots.is_none() {
-                    return Err(TrustError::RootsDropped(document.version));
-                }
+                envelope.follows(&document, &message, previous)?;
             }
-            for judge in newest.iter().chain([&document]) {
-                let Some(roots) = &judge.roots else { continue };
-                let valid = envelope.count_valid(&message, roots)?;
-                if valid < roots.threshold {
-                    let (version, of) = (document.version, judge.version);
-                    return Err(TrustError::Threshold { version, of, valid, threshold: roots.threshold });
-                }
-            }
+            envelope.signed_by(&document, &message, &document)?;
             newest = Some(document);
         }
         let document = newest.ok_or(TrustError::Empty)?;
+        let chain = wire.chain.clone();
         if encode_chain(wire.chain) != bytes {
             return Err(TrustError::NotCanonical);
         }
         let anchor = if document.roots.is_some() { Anchor::RootSigned } else { Anchor::CoDelivered };
-        Ok(Self { document, anchor })
+        Ok(Self { document, anchor, chain })
     }
 
     /// The newest document.
@@ -698,6 +714,9 @@ json::decode_struct!(TrustDocument {
     revoked_keys: "revokedKeys",
     revoked_bundles: "revokedBundles",
 });
+
+#[path = "trust_follow.rs"]
+mod follow;
 
 #[cfg(test)]
 #[path = "trust_tests.rs"]

@@ -240,7 +240,7 @@ fn a_document_survives_its_own_encoding() {
     assert_eq!(read(&plain), plain);
     let text = String::from_utf8(plain.encode()).unwrap();
     assert!(
-        !["mayClose", "limits", "required", "hold"].iter().any(|key| text.contains(key)),
+        !["mayClose", "limits", "required", "\"hold"].iter().any(|key| text.contains(key)),
         "defaults are left out: {text}"
     );
     let mut full = with_roots(2, &[&key], 1);

@@ -27,17 +27,17 @@ use nodeplan::{
 };
 
 use crate::{
-    converge,
+    clock, converge,
     dry::DryRun,
     held::Holds,
     kernel::{BPFFS, CallError, Kernel, Kind},
-    maps,
+    maps, memory,
     object::{Image, KernelBtf, Loaded, ObjectError, Request},
     paths::{self, Paths},
     program, read, report,
     state::{self, Version},
     stream::{self, Goal, Scope, Stream, Target},
-    verifier,
+    trust_chain, verifier,
     verify::{self, Node},
     xdp::dispatcher::Dispatcher,
 };
@@ -120,8 +120,11 @@ fn run(
     scope: &Scope,
     dry: Option<&DryRun>,
 ) -> Result<(Report, Exit), CannotRun> {
-    let trust = verify::trust(paths);
-    let bundles = verify::bundles(paths, &trust, node);
+    let known = trust_chain::known(paths);
+    let kept = memory::read(paths);
+    let trust = &known.trust;
+    let bundles = verify::bundles(paths, trust, &kept.memory, node);
+    let all_bundles = bundles.directory_read && *scope == Scope::All;
     let running = state::running(kernel, paths).map_err(|error| cannot_run(error.to_string()))?;
     let mut problems = bundles.strangers.clone();
     // A node whose holds cannot be read attaches all the same, and says so.
@@ -131,10 +134,15 @@ fn run(
     });
     // A damaged trust file is one whether or not there is a bundle to refuse; none at all is fine without bundles.
     problems.extend(trust.as_ref().err().filter(|reason| reason.code != Code::TrustMissing).cloned());
+    problems.extend(known.problems.iter().chain(&kept.problem).cloned());
+    if dry.is_none() {
+        problems.extend(known.keep(paths));
+    }
+    let mut streams = stream::decide(bundles, running, &holds);
+    problems.extend(clock::doubt(node, &streams));
     for problem in &problems {
         report::log(3, &format!("{} {}", problem.code.as_str(), problem.message));
     }
-    let mut streams = stream::decide(bundles, running, &holds);
     let mut others = SortedSet::new();
     for (name, stream) in &mut streams {
         if !scope.has(name, stream) {
@@ -142,7 +150,7 @@ fn run(
             others.insert(name.clone());
         }
     }
-    refuse(kernel, &trust, &mut streams).map_err(|error| cannot_run(error.to_string()))?;
+    refuse(kernel, trust, &mut streams).map_err(|error| cannot_run(error.to_string()))?;
     let kernel_btf = KernelBtf::default();
     let mut loader = Load {
         kernel,
@@ -162,21 +170,33 @@ fn run(
     } else {
         change(kernel, paths, &kernel_btf, &mut streams);
     }
-    let mut report = report::build(kernel, node, verify::trust_report(&trust), &streams);
+    let mut report = report::build(kernel, node, verify::trust_report(trust), &streams);
     report.problems = problems;
     report.streams.retain(|one| !others.contains(&one.stream));
-    let exits = report.streams.iter().map(|one| one.state.exit(one.reason.as_ref().map(|reason| reason.code)));
-    let exit = exits.max().unwrap_or(Exit::Done);
+    let exit = exit_of(&report);
+    if dry.is_some() {
+        return Ok((report, exit));
+    }
+    let mut memory = kept.memory.clone();
+    memory::learn(&mut memory, &streams, &report, exit == Exit::Done, all_bundles);
+    if let Some(problem) = kept.keep(&memory, paths) {
+        report::log(3, &format!("{} {}", problem.code.as_str(), problem.message));
+        report.problems.push(problem);
+    }
     if *scope != Scope::All {
         report::keep_others(paths, &mut report);
     }
-    if dry.is_none()
-        && let Err(error) = report::write(paths, &report)
-    {
+    if let Err(error) = report::write(paths, &report) {
         report::log(4, &format!("writing {}: {error}", paths.report().display()));
     }
-    let problems = if report.problems.is_empty() { Exit::Done } else { Exit::Refused };
-    Ok((report, exit.max(problems)))
+    Ok((report, exit))
+}
+
+/// The highest code that a stream or a problem of the node asks for.
+pub fn exit_of(report: &Report) -> Exit {
+    let streams = report.streams.iter().map(|one| one.state.exit(one.reason.as_ref().map(|reason| reason.code)));
+    let problems = report.problems.iter().map(|problem| problem.code.exit_of_problem());
+    streams.chain(problems).max().unwrap_or(Exit::Done)
 }
 
 /// Held while the node is looked at and changed.

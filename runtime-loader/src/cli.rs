@@ -78,7 +78,8 @@ enum Command {
 /// Runs one command.
 pub fn run(args: impl Iterator<Item = OsString>) -> Exit {
     match parse(args) {
-        Ok((command, root)) => execute(&command, &Paths::new(&root)),
+        // Below it no link is followed; that it may be reached by one is the caller's business.
+        Ok((command, root)) => execute(&command, &Paths::new(&root.canonicalize().unwrap_or(root))),
         Err(message) => {
             report::log(3, &message);
             report::log(3, "see nodebpf-loader --help");

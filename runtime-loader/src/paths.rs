@@ -24,6 +24,21 @@ impl Paths {
         self.root.join("etc/nodebpf/trust.json")
     }
 
+    /// Baked into the image: an anchor, not an override.
+    pub fn image_trust(&self) -> PathBuf {
+        self.root.join("usr/lib/nodebpf/trust.json")
+    }
+
+    /// The newest trust file that was accepted here.
+    pub fn pinned_trust(&self) -> PathBuf {
+        self.root.join("var/lib/nodebpf/trust.json")
+    }
+
+    /// What the node remembers of streams and of the time.
+    pub fn memory(&self) -> PathBuf {
+        self.root.join("var/lib/nodebpf/memory.json")
+    }
+
     /// Shipped by `MachineConfig`s, never written by the loader.
     pub fn bundles(&self) -> PathBuf {
         self.root.join("etc/nodebpf/bundles")

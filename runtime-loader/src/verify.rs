@@ -4,12 +4,13 @@
 //! A bundle that is refused never stops another one.
 
 use nodeplan::sorted::SortedMap;
-use std::{io, path::Path};
+use std::path::Path;
 
 use nodeplan::{
     applies::{Architecture, OcpVersion},
     bundle::{Unverified, Verified},
     limits,
+    memory::Memory,
     name::StreamName,
     plan::NodePlan,
     report::{Code, Reason, TrustReport},
@@ -22,6 +23,7 @@ use crate::{
     paths::Paths,
     program,
     read::{self, ReadError},
+    trust_chain,
 };
 
 /// What this node is.
@@ -33,8 +35,10 @@ pub struct Node {
     pub machine: String,
     /// OpenShift release, if this is a node of one.
     pub ocp: Option<OcpVersion>,
-    /// The clock.
+    /// A time that has certainly come: see [`crate::clock`].
     pub now: Timestamp,
+    /// What the clock says, if nobody has set it.
+    pub unverified: Option<Timestamp>,
 }
 
 /// What becomes of a bundle.
@@ -61,15 +65,9 @@ pub struct Bundles {
     pub strangers: Vec<Reason>,
 }
 
-/// Reads the trust file.
+/// The trust that rules on this node. Says nothing of what is wrong with files that do not: [`trust_chain::known`].
 pub fn trust(paths: &Paths) -> Result<Trust, Reason> {
-    let path = paths.trust();
-    let bytes = read::read(&path, limits::TRUST_MAX_BYTES).map_err(|error| match error {
-        ReadError::Missing => Reason { code: Code::TrustMissing, message: format!("{}: no such file", path.display()) },
-        other => other.reason(&path),
-    })?;
-    Trust::parse(&bytes)
-        .map_err(|error| Reason { code: Code::TrustDamaged, message: format!("{}: {error}", path.display()) })
+    trust_chain::known(paths).trust
 }
 
 /// The trust file's part of the report.
@@ -83,14 +81,14 @@ pub fn trust_report(trust: &Result<Trust, Reason>) -> TrustReport {
 }
 
 /// Reads and judges all bundles.
-pub fn bundles(paths: &Paths, trust: &Result<Trust, Reason>, node: &Node) -> Bundles {
+pub fn bundles(paths: &Paths, trust: &Result<Trust, Reason>, memory: &Memory, node: &Node) -> Bundles {
     let mut bundles = Bundles { verdicts: SortedMap::new(), directory_read: false, strangers: Vec::new() };
     let dir = paths.bundles();
-    let names = match read::names(&dir) {
+    let names = match read::list(&dir) {
         Ok(names) => names,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return bundles,
+        Err(ReadError::Missing) => return bundles,
         Err(error) => {
-            bundles.strangers.push(ReadError::Io(error).reason(&dir));
+            bundles.strangers.push(error.reason(&dir));
             return bundles;
         }
     };
@@ -99,7 +97,7 @@ pub fn bundles(paths: &Paths, trust: &Result<Trust, Reason>, node: &Node) -> Bun
         let stream = name.strip_suffix(".bundle").and_then(|stem| StreamName::try_from(stem).ok());
         match stream {
             Some(stream) => {
-                let verdict = judge(&dir.join(&name), &stream, trust, node);
+                let verdict = judge(&dir.join(&name), &stream, trust, memory, node);
                 bundles.verdicts.insert(stream, verdict);
             }
             None => bundles.strangers.push(Reason {
@@ -111,7 +109,7 @@ pub fn bundles(paths: &Paths, trust: &Result<Trust, Reason>, node: &Node) -> Bun
     bundles
 }
 
-fn judge(path: &Path, stream: &StreamName, trust: &Result<Trust, Reason>, node: &Node) -> Verdict {
+fn judge(path: &Path, stream: &StreamName, trust: &Result<Trust, Reason>, memory: &Memory, node: &Node) -> Verdict {
     let bytes = match read::read(path, limits::BUNDLE_MAX_BYTES) {
         Ok(bytes) => bytes,
         Err(error) => return Verdict::Refused(error.reason(path)),
@@ -124,25 +122,27 @@ fn judge(path: &Path, stream: &StreamName, trust: &Result<Trust, Reason>, node: 
         Ok(verified) => verified,
         Err(refusal) => {
             let code = refusal.code();
-            let reason = Reason { code, message: format!("{}: {refusal}", path.display()) };
-            return match code {
-                Code::Revoked | Code::BelowFloor | Code::Audience => Verdict::Forbidden(reason),
-                _ => Verdict::Refused(reason),
-            };
+            return refused(Reason { code, message: format!("{}: {refusal}", path.display()) });
         }
     };
     if verified.plan().stream != *stream {
         let message = format!("{} holds stream `{}`", path.display(), verified.plan().stream);
         return Verdict::Refused(Reason { code: Code::FileName, message });
     }
-    let beyond = verified.plan().beyond_this_release();
-    if let Some(first) = beyond.first() {
-        let message = format!("{}: this loader has no {first}", path.display());
-        return Verdict::Refused(Reason { code: Code::FeatureMissing, message });
+    if let Some(Reason { code, message }) = memory.refuses(verified.plan()) {
+        return refused(Reason { code, message: format!("{}: {message}", path.display()) });
     }
     match gate(verified.plan(), node) {
         Ok(()) => Verdict::Runs(Box::new(verified)),
         Err((code, message)) => Verdict::Ends(Box::new(verified), code, message),
+    }
+}
+
+/// A decision of the security team, or of the stream's owner before, ends what runs; a doubt does not.
+fn refused(reason: Reason) -> Verdict {
+    match reason.code {
+        Code::Revoked | Code::BelowFloor | Code::Audience => Verdict::Forbidden(reason),
+        _ => Verdict::Refused(reason),
     }
 }
 

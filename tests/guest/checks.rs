@@ -10,6 +10,7 @@ pub(crate) mod hostile;
 pub(crate) mod kernel;
 pub(crate) mod life;
 pub(crate) mod maps;
+pub(crate) mod memory;
 pub(crate) mod objects;
 pub(crate) mod packets;
 pub(crate) mod tcx;

@@ -34,6 +34,7 @@ const ALL: &[&[Test]] = &[
     checks::tcx::TESTS,
     checks::life::TESTS,
     checks::held::TESTS,
+    checks::memory::TESTS,
     checks::example::TESTS,
     checks::chain::TESTS,
     checks::hostile::TESTS,

@@ -11,6 +11,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Command, Output},
+    sync::atomic::{AtomicU64, Ordering},
 };
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
@@ -102,6 +103,8 @@ impl Stream {
 /// The node.
 pub(crate) struct Node {
     key: SigningKey,
+    /// Version of the last trust file: they only rise, or the loader goes by the one it knows.
+    version: AtomicU64,
     /// The clock of its loader.
     pub(crate) now: Timestamp,
 }
@@ -111,7 +114,7 @@ impl Node {
     pub(crate) fn new() -> Result<Self> {
         let key = SigningKey::from_bytes(&Array::from([7; 32])).context("making the key")?;
         fs::create_dir_all(Self::bundles()).context("making the folder of bundles")?;
-        let node = Self { key, now: Timestamp::from_unix_seconds(1_800_000_000) };
+        let node = Self { key, version: AtomicU64::new(0), now: Timestamp::from_unix_seconds(1_800_000_000) };
         node.trust(|_| ())?;
         Ok(node)
     }
@@ -123,6 +126,11 @@ impl Node {
     /// Where a bundle lies.
     pub(crate) fn bundle(name: &str) -> PathBuf {
         Self::bundles().join(format!("{name}.bundle"))
+    }
+
+    /// What the node remembers.
+    pub(crate) fn memory(file: &str) -> PathBuf {
+        Path::new(ROOT).join("var/lib/nodebpf").join(file)
     }
 
     /// Where the trust file lies.
@@ -139,8 +147,9 @@ impl Node {
     /// Writes the trust file, changed by `change`.
     pub(crate) fn trust(&self, change: impl FnOnce(&mut TrustDocument)) -> Result<()> {
         let key = serde_json::to_string(&self.public()?)?;
+        let version = self.version.fetch_add(1, Ordering::Relaxed) + 1;
         let text = format!(
-            r#"{{"format":"1.0","version":1,"owners":{{"tests":{{"signers":{{"keys":[{key}],"threshold":1}},
+            r#"{{"format":"1.0","version":{version},"owners":{{"tests":{{"signers":{{"keys":[{key}],"threshold":1}},
             "streams":["*"],"hooks":{{"xdp":{{"band":[0,1000]}}}}}}}}}}"#
         );
         let mut document: TrustDocument = nodeplan::json::parse(text.as_bytes(), text.len())?;
@@ -153,6 +162,14 @@ impl Node {
     pub(crate) fn ship(&self, stream: &Stream) -> Result<Sha256Digest> {
         let object = fs::read(format!("/objects/{}", stream.object)).context("reading the object")?;
         let plan = stream.plan(&object)?;
+        self.ship_plan(&plan, vec![object])
+    }
+
+    /// Writes a stream's bundle, its plan changed by `change`.
+    pub(crate) fn ship_changed(&self, stream: &Stream, change: impl FnOnce(&mut NodePlan)) -> Result<Sha256Digest> {
+        let object = fs::read(format!("/objects/{}", stream.object)).context("reading the object")?;
+        let mut plan = stream.plan(&object)?;
+        change(&mut plan);
         self.ship_plan(&plan, vec![object])
     }
 
@@ -182,8 +199,13 @@ impl Node {
     /// Runs the loader in this process, with a kernel that may fail.
     pub(crate) fn apply_with(&self, kernel: &Kernel) -> Result<(Report, Exit)> {
         let release = fs::read_to_string("/proc/sys/kernel/osrelease").context("reading the kernel's release")?;
-        let node =
-            verify::Node { kernel: release.trim().to_owned(), machine: "x86_64".to_owned(), ocp: None, now: self.now };
+        let node = verify::Node {
+            kernel: release.trim().to_owned(),
+            machine: "x86_64".to_owned(),
+            ocp: None,
+            now: self.now,
+            unverified: None,
+        };
         apply::apply(kernel, &Paths::new(Path::new(ROOT)), &node).map_err(|error| anyhow!("{error}"))
     }
 

@@ -203,7 +203,6 @@ fn phases(
     let rows = kernels::check(&resolved, &checked, judge.kernels, diags);
     let plan = plan::plan(&checked, diags)?;
     let front = Front { checked, plan, path: path.to_path_buf(), rows };
-    beyond(&front, diags);
     if let Some(rules) = judge.rules {
         authorize::authorize(&front.plan, &front.checked, &rules.trust, diags);
     }
@@ -211,24 +210,4 @@ fn phases(
     platform::check(&front.plan, &front.checked, &judge.releases, diags);
     desk::judge(&front.plan, &front.checked, policy, judge.moment, diags);
     Some(front)
-}
-
-/// What the format can say and the loader of this release does not do.
-fn beyond(front: &Front, diags: &mut Diagnostics) {
-    let places = &front.checked.places;
-    for what in front.plan.beyond_this_release() {
-        let span = match what.split(' ').next() {
-            Some("stage") => places.stage,
-            Some("failurePolicy") => places.failure_policy,
-            Some("rollbackFloor") => places.rollback_floor,
-            _ => front.checked.stream_span(),
-        };
-        let message = format!("the loader of this release refuses the plan: it has no {}", shown(&what));
-        diags.push(
-            Diagnostic::warning(Code::LoaderLacks, message)
-                .at(span, "asked for here")
-                .note("nodes would keep what they run and report NB1203")
-                .help("remove it until a release of nodebpf does it"),
-        );
-    }
 }

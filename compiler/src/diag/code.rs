@@ -240,8 +240,6 @@ codes! {
     ModesDiffer = "NB0403", "two programs want different XDP modes";
     /// A plan that breaks the wire contract.
     PlanRefused = "NB0404", "the plan breaks the contract with the loader";
-    /// Understood, planned, and not yet done by the loader.
-    LoaderLacks = "NB0405", "the loader of this release refuses the plan";
     /// Two manifests of one name.
     StreamTwice = "NB0406", "two manifests are the same stream";
     /// One file, delivered twice.

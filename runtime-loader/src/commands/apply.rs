@@ -9,10 +9,12 @@ use nodeplan::{
 
 use crate::{
     apply::{self, CannotRun},
+    clock::Reading,
     commands::show,
     dry::DryRun,
     journal,
     kernel::Kernel,
+    memory,
     paths::Paths,
     report,
     stream::Scope,
@@ -82,17 +84,19 @@ pub fn dry_run(kernel: &Kernel, paths: &Paths, as_json: bool) -> Exit {
     }
 }
 
-/// What this node is. A clock before 1970 counts as 1970: nothing expires by it.
+/// What this node is.
 pub fn this_node(paths: &Paths) -> Result<Node, CannotRun> {
     // Without it every stream for some kernels would count as not for this one, and be detached.
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease")
         .map_err(|error| apply::cannot_run(format!("/proc/sys/kernel/osrelease: {error}")))?;
+    let reading = Reading::take();
     Ok(Node {
         kernel: kernel.trim().to_owned(),
         machine: std::env::consts::ARCH.to_owned(),
         // Without it streams for some releases are not for this node.
         ocp: std::fs::read_to_string(paths.os_release()).ok().and_then(|text| verify::ocp_release(&text)),
-        now: now(),
+        now: reading.certain(memory::read(paths).memory.clock.as_ref()),
+        unverified: (!reading.synchronised).then_some(reading.clock),
     })
 }
 

@@ -13,14 +13,14 @@ use nodeplan::{
     sorted::SortedSet,
 };
 
-use crate::{gate, held, paths::Paths, report, verify};
+use crate::{gate, held, paths::Paths, report, trust_chain};
 
 /// How often the report is looked at: a `stat` of one file in memory.
 const LOOK: Duration = Duration::from_millis(500);
 
 /// Waits, at most as long as the trust file says. The exit code is 0 in every case.
 pub fn run(paths: &Paths) -> Exit {
-    let trust = match verify::trust(paths) {
+    let trust = match trust_chain::known(paths).trust {
         Ok(trust) => trust,
         Err(reason) => {
             if reason.code != Code::TrustMissing {

@@ -84,8 +84,15 @@ fn damage(_: &mut Ctx) -> Result<()> {
             }
         })
     };
-    let no_trust: Damage = |_| Ok(fs::remove_file(Node::trust_file())?);
-    let bad_trust: Damage = |_| Ok(fs::write(Node::trust_file(), b"{}")?);
+    // Of a node that knows no other: else that one rules, and no stream is refused.
+    let no_trust: Damage = |_| {
+        fs::remove_file(Node::memory("trust.json"))?;
+        Ok(fs::remove_file(Node::trust_file())?)
+    };
+    let bad_trust: Damage = |_| {
+        fs::remove_file(Node::memory("trust.json"))?;
+        Ok(fs::write(Node::trust_file(), b"{}")?)
+    };
     let link: Damage = |_| {
         fs::rename(Node::bundle("drop"), "/tmp/elsewhere")?;
         Ok(std::os::unix::fs::symlink("/tmp/elsewhere", Node::bundle("drop"))?)

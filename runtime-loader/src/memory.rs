@@ -1,0 +1,96 @@
+//! Memory: what a node remembers of streams and of the time, over reboots.
+//!
+//! In: `/var/lib/nodebpf/memory.json`, and at the end of a run what became of the streams. Out: [`Kept`]. A file that
+//! cannot be used is reported and begun anew; one of a newer loader is reported and left alone.
+//!
+//! **Floors**: the highest `rollbackFloor` of what was completely attached here. Learned only when the attachment is
+//! there to stay: in a run without any failure, after which nobody takes files back, or in a later run that finds it
+//! still there. Never forgotten, not even with the stream: a replay would begin with a removal.
+//! **Owners**: of every stream name. Forgotten when a run finds neither a bundle of the stream nor anything of it that
+//! runs, so that a stream can change hands in two steps that are seen, and not in one that is not.
+
+use nodeplan::{
+    json,
+    memory::{MEMORY_MAX_BYTES, Memory, MemoryError},
+    name::StreamName,
+    report::{Code, Reason, Report, StreamState},
+    sorted::{SortedMap, SortedSet},
+};
+
+use crate::{
+    clock::Reading,
+    paths::Paths,
+    read::{self, ReadError},
+    stream::{Goal, Stream},
+};
+
+/// What was read, and how it may be written.
+#[derive(Debug, Default)]
+pub struct Kept {
+    /// What the node remembers.
+    pub memory: Memory,
+    /// What is wrong with the file.
+    pub problem: Option<Reason>,
+    /// A newer loader's: left alone.
+    newer: bool,
+}
+
+/// Reads the memory.
+pub fn read(paths: &Paths) -> Kept {
+    let path = paths.memory();
+    let (message, newer) = match read::read(&path, MEMORY_MAX_BYTES) {
+        Ok(bytes) => match Memory::parse(&bytes) {
+            Ok(memory) => return Kept { memory, ..Kept::default() },
+            Err(error) => (error.to_string(), matches!(error, MemoryError::Newer(_))),
+        },
+        Err(ReadError::Missing) => return Kept::default(),
+        Err(error) => (error.to_string(), false),
+    };
+    let message = format!("{}: {message}", path.display());
+    Kept { problem: Some(Reason { code: Code::MemoryDamaged, message }), newer, ..Kept::default() }
+}
+
+/// Learns from a run, and what time it is. `undisturbed`: nothing of it failed. `all`: it saw all bundles there are.
+pub fn learn(
+    memory: &mut Memory,
+    streams: &SortedMap<StreamName, Stream>,
+    report: &Report,
+    undisturbed: bool,
+    all: bool,
+) {
+    let mut there = SortedSet::new();
+    for one in &report.streams {
+        let Some(stream) = streams.get(&one.stream) else { continue };
+        if one.state == StreamState::Removed && matches!(stream.goal, Goal::End) {
+            continue;
+        }
+        there.insert(one.stream.clone());
+        if let Some((_, plan)) = &stream.shown {
+            memory.own(&one.stream, &plan.owner);
+        }
+        let Goal::Run(target) = &stream.goal else { continue };
+        let ran = || stream.before.iter().any(|version| version.statement == Some(target.statement));
+        if let Some(floor) = target.plan.rollback_floor
+            && one.state == StreamState::Attached
+            && (undisturbed || ran())
+        {
+            memory.raise(&one.stream, floor);
+        }
+    }
+    if all {
+        memory.forget_owners(&there);
+    }
+    if let Some(mark) = Reading::take().mark(memory.clock.as_ref()) {
+        memory.clock = Some(mark);
+    }
+}
+
+impl Kept {
+    /// Writes what the node remembers now, if that is something else. What is wrong if it cannot be written.
+    pub fn keep(&self, now: &Memory, paths: &Paths) -> Option<Reason> {
+        if self.newer || (self.memory == *now && self.problem.is_none()) {
+            return None;
+        }
+        read::replace(&paths.memory(), &json::to_bytes(now), self.problem.is_some())
+    }
+}

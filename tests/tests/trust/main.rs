@@ -1,0 +1,10 @@
+//! Trust, from the side of a node: attacks on it, rules that it enforces, what it remembers. Through the loader's own
+//! steps from files to goals; only the kernel is absent.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+mod memory;
+mod node;
+mod rules;
+mod table;
+mod threats;

@@ -1,0 +1,332 @@
+//! What a node remembers, over updates, reverts, failures, moves and reboots.
+
+use std::{fs, os::unix::fs::PermissionsExt};
+
+use nodeplan::{
+    report::{Code, Exit, StreamState},
+    time::Timestamp,
+};
+
+use super::node::{self, Key, Node, document, signed, with_floor};
+
+const ATTACHED: Option<(StreamState, Option<Code>)> = Some((StreamState::Attached, None));
+
+#[test]
+fn a_node_that_slept_walks_five_versions() {
+    let keys: Vec<Key> = (1..=6).map(Key::new).collect();
+    let mut chain = vec![signed(&document(1, &[&keys[0]]), &[&keys[0]])];
+    let mut node = Node::new();
+    node.deliver(&chain);
+    assert_eq!(node.run().version(), Some(1));
+    for at in 1..6 {
+        let version = document(u64::try_from(at).unwrap() + 1, &[&keys[at]]);
+        chain.push(signed(&version, &[&keys[at - 1], &keys[at]]));
+    }
+    node.deliver(&chain);
+    node.ship(&node::plan("netops-a", "netops", 1));
+    let run = node.run();
+    assert_eq!((run.version(), run.exit, run.problems()), (Some(6), Exit::Done, vec![]));
+    // The pin is the delivered file, byte for byte.
+    let read = |path| fs::read(node.path(path)).unwrap();
+    assert_eq!(read("var/lib/nodebpf/trust.json"), read("etc/nodebpf/trust.json"));
+}
+
+#[test]
+fn an_image_is_an_anchor_and_no_override() {
+    let root = Key::new(1);
+    let version = |version| signed(&document(version, &[&root]), &[&root]);
+    let mut node = Node::new();
+    node.bake(&[version(1)]);
+    let run = node.run();
+    assert_eq!((run.version(), run.problems()), (Some(1), vec![]), "an image alone is enough");
+    // A baked version 1 does not hide version 5.
+    node.deliver(&[version(1), version(5)]);
+    let run = node.run();
+    assert_eq!((run.version(), run.problems()), (Some(5), vec![]));
+    // A newer image is newer.
+    node.bake(&[version(1), version(5), version(7)]);
+    let run = node.run();
+    assert_eq!((run.version(), run.problems()), (Some(7), vec![Code::TrustOlder]), "the delivered file is behind");
+    // An image rollback does not bring version 1 back, nor does a file that goes back with it.
+    node.bake(&[version(1)]);
+    node.deliver(&[version(1)]);
+    node.reboot();
+    node.ship(&node::plan("netops-a", "netops", 1));
+    let run = node.run();
+    assert_eq!((run.version(), run.problems(), run.exit), (Some(7), vec![Code::TrustOlder], Exit::Done));
+    assert_eq!(run.of("netops-a"), ATTACHED, "no stream fails by it");
+}
+
+#[test]
+fn a_file_that_does_not_follow_is_refused() {
+    let (root, thief) = (Key::new(1), Key::new(66));
+    let mut fork = document(5, &[&root]);
+    fork.audiences = vec!["fork".try_into().unwrap()];
+    let cases = [
+        ("another version 5", vec![signed(&fork, &[&root])], "version 5 has other content"),
+        (
+            "higher, of a stranger",
+            vec![signed(&document(9, &[&thief]), &[&thief])],
+            "0 valid signatures of the root keys of version 5",
+        ),
+        ("higher, without roots", vec![signed(&document(9, &[]), &[])], "drops the root keys"),
+        ("lower, of a stranger", vec![signed(&document(2, &[&thief]), &[&thief])], "0 valid signatures"),
+    ];
+    for (name, chain, words) in cases {
+        let mut node = Node::new();
+        node.deliver(&[signed(&document(5, &[&root]), &[&root])]);
+        node.ship(&node::plan("netops-a", "netops", 1));
+        node.run();
+        let pin = fs::read(node.path("var/lib/nodebpf/trust.json")).unwrap();
+        // From above and from below: neither a delivered file nor an image may fork.
+        for baked in [false, true] {
+            if baked {
+                node.bake(&chain);
+                node.deliver(&[signed(&document(5, &[&root]), &[&root])]);
+            } else {
+                node.deliver(&chain);
+            }
+            let run = node.run();
+            assert_eq!((run.version(), run.problems()), (Some(5), vec![Code::TrustFork]), "case: {name}, {baked}");
+            assert!(run.report.problems[0].message.contains(words), "case {name}: {:?}", run.report.problems);
+            assert_eq!((run.of("netops-a"), run.exit), (ATTACHED, Exit::Refused), "case: {name}");
+            assert_eq!(fs::read(node.path("var/lib/nodebpf/trust.json")).unwrap(), pin, "case: {name}");
+        }
+    }
+}
+
+#[test]
+fn without_roots_a_version_only_rises() {
+    let mut node = Node::new();
+    let plain = |version| signed(&document(version, &[]), &[]);
+    node.deliver(&[plain(3)]);
+    assert_eq!(node.run().version(), Some(3));
+    node.deliver(&[plain(2)]);
+    let run = node.run();
+    assert_eq!((run.version(), run.problems()), (Some(3), vec![Code::TrustOlder]));
+    node.deliver(&[plain(4)]);
+    assert_eq!(node.run().version(), Some(4));
+}
+
+#[test]
+fn a_damaged_pin_is_reported_and_the_chain_rules() {
+    let root = Key::new(1);
+    let version = |version| signed(&document(version, &[&root]), &[&root]);
+    for (name, damage) in [
+        ("torn", (|bytes: &[u8]| bytes[..bytes.len() / 2].to_vec()) as fn(&[u8]) -> Vec<u8>),
+        ("empty", |_| Vec::new()),
+        ("a bit", |bytes| {
+            let mut bytes = bytes.to_vec();
+            bytes[200] ^= 1;
+            bytes
+        }),
+    ] {
+        let mut node = Node::new();
+        node.deliver(&[version(1), version(2)]);
+        node.ship(&node::plan("netops-a", "netops", 1));
+        node.run();
+        let pin = fs::read(node.path("var/lib/nodebpf/trust.json")).unwrap();
+        node.put("var/lib/nodebpf/trust.json", &damage(&pin));
+        let run = node.run();
+        assert_eq!((run.version(), run.problems()), (Some(2), vec![Code::MemoryDamaged]), "case: {name}");
+        assert_eq!((run.of("netops-a"), run.exit), (ATTACHED, Exit::Done), "case: {name}");
+        assert_eq!(fs::read(node.path("var/lib/nodebpf/trust.json")).unwrap(), pin, "case: {name}");
+        assert!(node.path("var/lib/nodebpf/trust.damaged").exists(), "case: {name}");
+        assert_eq!(node.run().problems(), [], "case: {name}");
+    }
+}
+
+#[test]
+fn a_delivered_file_that_is_gone_or_damaged_takes_no_stream_away() {
+    for (name, damage, code, exit) in [
+        (
+            "gone",
+            (|node: &Node| fs::remove_file(node.path("etc/nodebpf/trust.json")).unwrap()) as fn(&Node),
+            Code::TrustMissing,
+            Exit::Done,
+        ),
+        ("damaged", |node| node.put("etc/nodebpf/trust.json", b"{}"), Code::TrustDamaged, Exit::Refused),
+    ] {
+        let mut node = Node::trusting();
+        node.ship(&node::plan("netops-a", "netops", 1));
+        node.run();
+        damage(&node);
+        node.reboot();
+        let run = node.run();
+        assert_eq!((run.of("netops-a"), run.problems(), run.exit), (ATTACHED, vec![code], exit), "case: {name}");
+    }
+}
+
+/// Runs, reboots and runs again: the stream must be attached with this revision both times.
+fn attaches(node: &mut Node, name: &str, revision: u32) {
+    for reboot in [false, true] {
+        if reboot {
+            node.reboot();
+        }
+        let run = node.run();
+        assert_eq!(run.of("netops-a"), ATTACHED, "case {name}, reboot {reboot}: {}", run.why("netops-a"));
+        assert_eq!(node.runs("netops-a"), Some(revision), "case {name}, reboot {reboot}");
+    }
+}
+
+#[test]
+fn what_is_taken_back_attaches_again() {
+    // A revert in Git, down to the floor.
+    let mut node = Node::trusting();
+    for revision in 2..=4 {
+        node.ship(&with_floor(revision, 2));
+        attaches(&mut node, "update", revision);
+    }
+    node.ship(&with_floor(2, 2));
+    attaches(&mut node, "git revert", 2);
+
+    // A canary that is aborted: the node goes back to its pool's files, trust file included.
+    let root = Key::new(1);
+    let first = || signed(&document(1, &[&root]), &[&root]);
+    let mut node = Node::new();
+    node.deliver(&[first()]);
+    node.ship(&with_floor(1, 1));
+    attaches(&mut node, "before the canary", 1);
+    node.deliver(&[first(), signed(&document(2, &[&root]), &[&root])]);
+    node.ship(&with_floor(2, 1));
+    attaches(&mut node, "canary", 2);
+    node.deliver(&[first()]);
+    node.ship(&with_floor(1, 1));
+    attaches(&mut node, "canary aborted", 1);
+
+    // A node that is moved to a pool without the stream, and back.
+    let mut node = Node::trusting();
+    node.ship(&with_floor(3, 2));
+    attaches(&mut node, "first pool", 3);
+    node.remove("netops-a");
+    assert_eq!(node.run().of("netops-a"), Some((StreamState::Removed, None)));
+    node.reboot();
+    assert_eq!(node.run().of("netops-a"), None);
+    node.ship(&with_floor(2, 2));
+    attaches(&mut node, "moved back", 2);
+}
+
+/// An update of two streams of which one fails: the MCD takes the files of both back. The floor of the one that was
+/// attached must not have been learned, or it would be lost by somebody else's failure.
+#[test]
+fn files_that_the_mcd_takes_back_attach_again() {
+    let mut node = Node::trusting();
+    node.ship(&with_floor(1, 1));
+    node.ship(&node::plan("netops-b", "netops", 1));
+    attaches(&mut node, "before", 1);
+    node.ship(&with_floor(2, 2));
+    node.ship(&node::plan("netops-b", "netops", 2));
+    node.failing = vec!["netops-b"];
+    let run = node.run();
+    assert_eq!((run.of("netops-a"), run.exit), (ATTACHED, Exit::Failed));
+    assert_eq!(node.runs("netops-b"), Some(1), "the failed one runs as before");
+    node.failing.clear();
+    node.ship(&with_floor(1, 1));
+    node.ship(&node::plan("netops-b", "netops", 1));
+    attaches(&mut node, "taken back", 1);
+
+    // Nobody takes them back: by the next run the attachment has stood, whatever else fails.
+    node.ship(&with_floor(2, 2));
+    node.ship(&node::plan("netops-b", "netops", 2));
+    node.failing = vec!["netops-b"];
+    node.run();
+    node.run();
+    node.ship(&with_floor(1, 1));
+    let run = node.run();
+    assert_eq!(run.of("netops-a"), Some((StreamState::Refused, Some(Code::BelowFloor))));
+}
+
+#[test]
+fn floors_are_learned_by_complete_attachment_only() {
+    let mut node = Node::trusting();
+    node.ship(&with_floor(1, 1));
+    attaches(&mut node, "first", 1);
+    node.failing = vec!["netops-a"];
+    node.ship(&with_floor(5, 5));
+    assert_eq!(node.run().exit, Exit::Failed);
+    assert_eq!(node.runs("netops-a"), Some(1), "the old revision runs on");
+    node.ship(&with_floor(2, 1));
+    node.failing.clear();
+    attaches(&mut node, "after a failure", 2);
+}
+
+#[test]
+fn a_lost_or_damaged_memory_is_reported_and_begun_anew() {
+    for (name, bytes) in [("torn", &b"{\"memoryVersion\":\"1.0\",\"flo"[..]), ("empty", b""), ("zeros", &[0; 64])] {
+        let mut node = Node::trusting();
+        node.ship(&with_floor(3, 3));
+        node.run();
+        node.put("var/lib/nodebpf/memory.json", bytes);
+        let run = node.run();
+        assert_eq!((run.problems(), run.of("netops-a")), (vec![Code::MemoryDamaged], ATTACHED), "case: {name}");
+        assert_eq!(run.exit, Exit::Done, "case: {name}");
+        // What runs teaches it again.
+        node.ship(&with_floor(2, 2));
+        let run = node.run();
+        assert_eq!(run.of("netops-a"), Some((StreamState::Refused, Some(Code::BelowFloor))), "case: {name}");
+    }
+}
+
+#[test]
+fn a_newer_loaders_memory_is_left_alone() {
+    let mut node = Node::trusting();
+    let newer = br#"{"memoryVersion":"1.1","floors":{"netops-a":9},"owners":{},"more":1}"#;
+    node.put("var/lib/nodebpf/memory.json", newer);
+    node.ship(&with_floor(3, 3));
+    let run = node.run();
+    assert_eq!((run.problems(), run.of("netops-a")), (vec![Code::MemoryDamaged], ATTACHED));
+    assert_eq!(fs::read(node.path("var/lib/nodebpf/memory.json")).unwrap(), newer);
+}
+
+/// A directory that cannot be written, as on a disk that is full or read-only: a file stands where it should be.
+#[test]
+fn a_node_that_cannot_write_runs_on_and_says_so() {
+    let mut node = Node::trusting();
+    fs::remove_dir(node.path("var/lib/nodebpf")).unwrap();
+    node.put("var/lib/nodebpf", b"");
+    node.ship(&with_floor(3, 3));
+    for _ in 0..2 {
+        let run = node.run();
+        assert_eq!(run.of("netops-a"), ATTACHED);
+        assert_eq!(run.exit, Exit::Done, "{:?}", run.report.problems);
+        assert!(run.problems().contains(&Code::MemoryNotKept), "{:?}", run.report.problems);
+    }
+}
+
+#[test]
+fn a_memory_that_others_could_write_is_not_believed() {
+    let mut node = Node::trusting();
+    node.ship(&with_floor(3, 3));
+    node.run();
+    for file in ["memory.json", "trust.json"] {
+        let path = node.path("var/lib/nodebpf").join(file);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
+        assert_eq!(node.run().problems(), [Code::MemoryDamaged], "{file}");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o644, "{file}");
+    }
+}
+
+#[test]
+fn a_clock_that_nobody_has_set_ends_nothing() {
+    let mut node = Node::trusting();
+    let mut plan = node::plan("netops-a", "netops", 1);
+    plan.expires = Some("2027-03-31T00:00:00Z".try_into().unwrap());
+    node.ship(&plan);
+    assert_eq!(node.run().of("netops-a"), ATTACHED);
+    // The clock jumps to 2040, before it is synchronised; what is certain has not passed the end.
+    node.unverified = Some(Timestamp::from_unix_seconds(2_208_988_800));
+    for reboot in [false, true] {
+        if reboot {
+            node.reboot();
+        }
+        let run = node.run();
+        assert_eq!(run.of("netops-a"), ATTACHED, "reboot {reboot}");
+        assert_eq!((run.problems(), run.exit), (vec![Code::ClockUnverified], Exit::Done));
+    }
+    // A clock back in 1970 changes nothing of what is certain.
+    node.unverified = Some(Timestamp::from_unix_seconds(0));
+    node.now = "2027-03-31T00:00:01Z".try_into().unwrap();
+    let run = node.run();
+    assert_eq!(run.of("netops-a"), Some((StreamState::Expired, Some(Code::Expired))));
+    assert_eq!(node.runs("netops-a"), None);
+}
