@@ -23,6 +23,7 @@ Commands:
            Print all eBPF of the node, where it is attached and whose it is
   map dump STREAM MAP
            Print the entries of a map, by their types; --json for tools
+  selftest Try every hook with a program that does nothing
   version  Print the version
 
 Options of apply:
@@ -44,7 +45,7 @@ refused, 4 the node lacks a feature, 5 the kernel refused something,
 6 a change could not be undone, 7 another run holds the lock
 ";
 
-const COMMANDS: &str = "apply, status, inventory, map dump and version";
+const COMMANDS: &str = "apply, status, inventory, map dump, selftest and version";
 
 #[derive(Debug, PartialEq, Eq)]
 enum Command {
@@ -89,7 +90,7 @@ fn parse(args: impl Iterator<Item = OsString>) -> Result<(Command, PathBuf), Str
         ("apply", [] | ["--update"]) => Command::Apply { boot: false },
         ("apply", ["--boot"]) => Command::Apply { boot: true },
         ("version", []) => Command::Version,
-        ("apply" | "status" | "inventory" | "map" | "version", _) => {
+        ("apply" | "status" | "inventory" | "map" | "selftest" | "version", _) => {
             return Err(format!("{command} does not take {}", text::join(&mut options.iter().copied(), " ")));
         }
         _ => return Err(format!("unknown command `{command}`; there are {COMMANDS}")),
