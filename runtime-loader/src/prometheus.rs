@@ -5,7 +5,7 @@
 
 use nodeplan::report::{Report, StreamReport, StreamState};
 
-use crate::show::quote;
+use crate::show::{digits, quote};
 
 /// All states: of each stream one has the value 1.
 const STATES: [StreamState; 9] = [
@@ -59,6 +59,7 @@ pub fn text(report: &Report) -> String {
     out
 }
 
+#[inline(never)]
 fn each(
     out: &mut String,
     report: &Report,
@@ -74,12 +75,14 @@ fn each(
 }
 
 /// The two lines that stand before the samples of one name.
+#[inline(never)]
 fn family(out: &mut String, name: &str, kind: &str, help: &str) {
     for part in ["# HELP nodebpf_", name, " ", help, "\n# TYPE nodebpf_", name, " ", kind, "\n"] {
         out.push_str(part);
     }
 }
 
+#[inline(never)]
 fn sample(out: &mut String, name: &str, labels: &[(&str, &str)], value: u64) {
     out.push_str("nodebpf_");
     out.push_str(name);
@@ -95,7 +98,7 @@ fn sample(out: &mut String, name: &str, labels: &[(&str, &str)], value: u64) {
         out.push('}');
     }
     out.push(' ');
-    out.push_str(&value.to_string());
+    out.push_str(&digits(value));
     out.push('\n');
 }
 

@@ -8,6 +8,7 @@
 use std::{
     fs,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::Path,
 };
 
 use nodeplan::{
@@ -24,7 +25,7 @@ use crate::{
     object::KernelBtf,
     program,
     select::Interfaces,
-    show::{object, text},
+    show::Row,
     xdp::dispatcher::Dispatcher,
 };
 
@@ -62,6 +63,7 @@ const FACTS: &[(&str, &str)] = &[
 const SECURE_BOOT: &str = "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c";
 
 /// A program that returns `verdict` and does nothing else.
+#[inline(never)]
 fn nothing(kernel: &Kernel, kind: Kind<'_>, verdict: i32) -> Call<OwnedFd> {
     let [a, b, c, d] = verdict.to_ne_bytes();
     // r0 = verdict; exit
@@ -83,6 +85,7 @@ fn nothing(kernel: &Kernel, kind: Kind<'_>, verdict: i32) -> Call<OwnedFd> {
 /// How far a hook got before an error.
 type Tried = Result<(), Reason>;
 
+#[inline(never)]
 fn step(error: &CallError) -> Reason {
     Reason { code: Code::Kernel, message: error.to_string() }
 }
@@ -149,12 +152,11 @@ fn dispatcher(kernel: &Kernel, btf: &KernelBtf) -> Tried {
     Dispatcher::template(kernel, btf).map_err(reason)?.probe_extension(kernel, btf).map_err(reason)
 }
 
-fn facts() -> Vec<(&'static str, Value)> {
-    let mut facts = Vec::new();
+fn facts(facts: &mut Row) {
     for (name, path) in FACTS {
         // A file that is not there is a fact, too.
         let found = fs::read_to_string(path).unwrap_or_else(|error| error.to_string());
-        facts.push((*name, text(found.trim_end_matches(['\n', '\0']))));
+        facts.text(name, found.trim_end_matches(|end: char| end < ' '));
     }
     // Four bytes of attributes, then the value.
     let secure = match fs::read(SECURE_BOOT).ok().and_then(|bytes| bytes.get(4).copied()) {
@@ -162,13 +164,12 @@ fn facts() -> Vec<(&'static str, Value)> {
         Some(_) => "off",
         None => "unknown: no EFI variable",
     };
-    facts.push(("secureBoot", text(secure)));
-    let types = fs::metadata("/sys/kernel/btf/vmlinux").map_or_else(|error| error.to_string(), |_| "present".to_owned());
-    facts.push(("kernelTypes", text(&types)));
+    facts.text("secureBoot", secure);
+    let types = Path::new("/sys/kernel/btf/vmlinux").exists();
+    facts.text("kernelTypes", if types { "present" } else { "absent" });
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let capabilities = status.lines().find_map(|line| line.strip_prefix("CapEff:")).unwrap_or_default();
-    facts.push(("capabilities", text(capabilities.trim())));
-    facts
+    facts.text("capabilities", capabilities.trim());
 }
 
 /// Tries everything.
@@ -177,17 +178,19 @@ pub fn run(kernel: &Kernel) -> (Value, Exit) {
     let mut rows = Vec::new();
     let mut exit = Exit::Done;
     let mut note = |hook: &str, tried: Tried| {
-        let mut row = vec![("hook", text(hook))];
+        let mut row = Row::default();
+        row.text("hook", hook);
         match tried {
-            Ok(()) => row.push(("result", text("works"))),
+            Ok(()) => row.text("result", "works"),
             Err(Reason { code, message }) => {
                 let missing = code == Code::FeatureMissing;
                 exit = exit.max(if missing { Exit::FeatureMissing } else { Exit::Failed });
-                row.push(("result", text(if missing { "missing" } else { "failed" })));
-                row.extend([("code", text(code.as_str())), ("reason", text(&message))]);
+                row.text("result", if missing { "missing" } else { "failed" });
+                row.text("code", code.as_str());
+                row.text("reason", &message);
             }
         }
-        rows.push(object(row));
+        rows.push(row.done());
     };
     note("xdp dispatcher", dispatcher(kernel, &btf));
     let cgroup = links::cgroup_dir(CGROUP);
@@ -208,10 +211,11 @@ pub fn run(kernel: &Kernel) -> (Value, Exit) {
         }
         Err(error) => note("network namespace", Err(step(&error))),
     }
-    let mut page = vec![("loader", text(env!("CARGO_PKG_VERSION")))];
-    page.extend(facts());
-    page.push(("hooks", Value::List(rows)));
-    (object(page), exit)
+    let mut page = Row::default();
+    page.text("loader", env!("CARGO_PKG_VERSION"));
+    facts(&mut page);
+    page.put("hooks", Value::List(rows));
+    (page.done(), exit)
 }
 
 #[cfg(test)]
