@@ -34,6 +34,7 @@ Commands:
            Print all eBPF of the node, where it is attached and whose it is
   map dump STREAM MAP
            Print the entries of a map, by their types; --json for tools
+  selftest Try every hook with a program that does nothing
   version  Print the version
 
 Options of apply:
@@ -63,7 +64,7 @@ refused, 4 the node lacks a feature, 5 the kernel refused something,
 6 a change could not be undone, 7 another run holds the lock
 ";
 
-const COMMANDS: &str = "apply, gate, status, hold, release, detach, inventory, map dump and version";
+const COMMANDS: &str = "apply, gate, status, hold, release, detach, inventory, map dump, selftest and version";
 
 #[derive(Debug, PartialEq, Eq)]
 enum Command {
@@ -167,7 +168,7 @@ fn parse(args: impl Iterator<Item = OsString>) -> Result<(Command, PathBuf), Str
             Command::Hold(Order { streams, what: What::Hold { detach, reason } })
         }
         "release" => Command::Hold(Order { streams: words.streams()?, what: What::Release }),
-        "status" | "inventory" => {
+        "status" | "inventory" | "selftest" => {
             return Err(format!("{name} does not take {}", text::join(&mut words.rest(), " ")));
         }
         "map" => return Err("map dump takes a stream, a map and perhaps --json".to_owned()),

@@ -22,7 +22,7 @@ use crate::{
     maps,
     object::{Loaded, Rehearsal},
     paths,
-    show::{number, object, text},
+    show::Row,
     state::{Program, Version},
     stream::{Goal, Stream},
     verifier,
@@ -78,47 +78,59 @@ impl DryRun {
             };
             let Some((_, plan)) = &stream.shown else { continue };
             for program in &plan.programs {
-                let mut row = vec![("stream", text(name.as_str())), ("program", text(program.name.as_str()))];
-                match self.said(name, &program.name) {
-                    Some(Ok(said)) => {
-                        row.push(("verdict", text("accepted")));
-                        row.extend(verifier::statistics(&said));
-                    }
-                    Some(Err(why)) => row.extend([("verdict", text("refused")), ("why", text(&why))]),
-                    None if version.is_some_and(|version| version.statement.is_some()) => {
-                        row.push(("verdict", text("unchanged")));
-                    }
-                    None => row.push(("verdict", text("notLoaded"))),
+                let mut row = Row::default();
+                row.text("stream", name.as_str());
+                row.text("program", program.name.as_str());
+                let said = self.said(name, &program.name);
+                let verdict = match &said {
+                    Some(Ok(_)) => "accepted",
+                    Some(Err(_)) => "refused",
+                    None if version.is_some_and(|version| version.statement.is_some()) => "unchanged",
+                    None => "notLoaded",
+                };
+                row.text("verdict", verdict);
+                match said {
+                    Some(Ok(said)) => verifier::statistics(&said, &mut row),
+                    Some(Err(why)) => row.text("why", &why),
+                    None => {}
                 }
                 let loaded = version.and_then(|version| version.programs.get(&program.name));
                 if let Some(bytes) = loaded.and_then(|loaded| memory(kernel, loaded.fd.as_fd()).ok()) {
-                    row.push(("mapBytes", number(bytes)));
+                    row.number("mapBytes", bytes);
                 }
-                self.programs.borrow_mut().push(object(row));
+                self.programs.borrow_mut().push(row.done());
             }
         }
     }
 
     /// What is shown.
     pub fn shown(self, report: &Report) -> Value {
+        let reason = |row: &mut Row, reason: &Reason| {
+            row.text("code", reason.code.as_str());
+            row.text("reason", &reason.message);
+        };
         let mut streams = Vec::new();
         for one in &report.streams {
-            let mut row = vec![("stream", text(one.stream.as_str())), ("state", text(one.state.as_str()))];
-            if let Some(reason) = &one.reason {
-                row.extend([("code", text(reason.code.as_str())), ("reason", text(&reason.message))]);
+            let mut row = Row::default();
+            row.text("stream", one.stream.as_str());
+            row.text("state", one.state.as_str());
+            if let Some(why) = &one.reason {
+                reason(&mut row, why);
             }
-            streams.push(object(row));
+            streams.push(row.done());
         }
         let mut problems = Vec::new();
         for problem in report.problems.iter().chain(&report.trust.reason) {
-            problems.push(object(vec![("code", text(problem.code.as_str())), ("message", text(&problem.message))]));
+            let mut row = Row::default();
+            reason(&mut row, problem);
+            problems.push(row.done());
         }
-        object(vec![
-            ("kernel", text(&report.kernel)),
-            ("streams", Value::List(streams)),
-            ("programs", Value::List(self.programs.into_inner())),
-            ("problems", Value::List(problems)),
-        ])
+        let mut page = Row::default();
+        page.text("kernel", &report.kernel);
+        page.put("streams", Value::List(streams));
+        page.put("programs", Value::List(self.programs.into_inner()));
+        page.put("problems", Value::List(problems));
+        page.done()
     }
 }
 

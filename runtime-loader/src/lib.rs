@@ -29,6 +29,7 @@ pub mod prometheus;
 pub mod read;
 pub mod report;
 pub mod select;
+pub mod selftest;
 pub mod show;
 pub mod state;
 pub mod stream;

@@ -39,7 +39,7 @@ fn cgroup_program(attach_type: CgroupAttachType) -> u32 {
 /// The kind of program for one place. Extensions get their target later.
 ///
 /// Source of the numbers: `enum bpf_prog_type` and `enum bpf_attach_type`, linux `include/uapi/linux/bpf.h`.
-fn kind_for(attachment: &Attachment, btf: &KernelBtf) -> Result<Kind<'static>, Reason> {
+pub fn kind_for(attachment: &Attachment, btf: &KernelBtf) -> Result<Kind<'static>, Reason> {
     let kind = |prog_type, attach_type, btf_id| Kind { prog_type, attach_type, btf_id, target: None };
     let function = |name: &str| {
         btf.function(name).map_err(|error| missing(format!("this kernel has no function `{name}` with types: {error}")))
@@ -108,30 +108,33 @@ pub fn kinds<'a>(programs: &[&'a Program], btf: &KernelBtf) -> Result<Vec<(&'a P
 
 /// What the node must have for the hooks of a plan, as far as it can be asked without loading anything.
 pub fn features(kernel: &Kernel, plan: &NodePlan) -> Result<(), Reason> {
-    for attachment in plan.programs.iter().flat_map(|program| &program.attach) {
-        match attachment {
-            Attachment::Tc(_) => {
-                // Interface 1 is `lo`, in every network namespace.
-                match kernel.tcx_list(1, TCX_INGRESS) {
-                    Err(error) if error.errno == libc::EINVAL => {
-                        return Err(missing(format!("this kernel has no TCX: {error}")));
-                    }
-                    Err(error) => return Err(Reason { code: Code::Kernel, message: error.to_string() }),
-                    Ok(_) => {}
+    plan.programs.iter().flat_map(|program| &program.attach).try_for_each(|attachment| feature(kernel, attachment))
+}
+
+/// The same for one hook.
+pub fn feature(kernel: &Kernel, attachment: &Attachment) -> Result<(), Reason> {
+    match attachment {
+        Attachment::Tc(_) => {
+            // Interface 1 is `lo`, in every network namespace.
+            match kernel.tcx_list(1, TCX_INGRESS) {
+                Err(error) if error.errno == libc::EINVAL => {
+                    return Err(missing(format!("this kernel has no TCX: {error}")));
                 }
+                Err(error) => return Err(Reason { code: Code::Kernel, message: error.to_string() }),
+                Ok(_) => {}
             }
-            Attachment::Lsm(_) => {
-                let active = fs::read_to_string("/sys/kernel/security/lsm").unwrap_or_default();
-                if !active.trim().split(',').any(|module| module == "bpf") {
-                    let active = active.trim();
-                    return Err(missing(format!("`bpf` is not among the active security modules: `{active}`")));
-                }
-            }
-            Attachment::Tracepoint(at) => {
-                tracefs_id(at)?;
-            }
-            _ => {}
         }
+        Attachment::Lsm(_) => {
+            let active = fs::read_to_string("/sys/kernel/security/lsm").unwrap_or_default();
+            if !active.trim().split(',').any(|module| module == "bpf") {
+                let active = active.trim();
+                return Err(missing(format!("`bpf` is not among the active security modules: `{active}`")));
+            }
+        }
+        Attachment::Tracepoint(at) => {
+            tracefs_id(at)?;
+        }
+        _ => {}
     }
     Ok(())
 }

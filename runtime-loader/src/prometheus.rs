@@ -5,7 +5,7 @@
 
 use nodeplan::report::{Report, StreamReport, StreamState};
 
-use crate::show::quote;
+use crate::show::{digits, quote};
 
 /// All states: of each stream one has the value 1.
 const STATES: [StreamState; 9] = [
@@ -65,6 +65,7 @@ pub fn text(report: &Report) -> String {
     out
 }
 
+#[inline(never)]
 fn each(out: &mut String, report: &Report, of: (&str, &str, &str), write: fn(&mut String, &StreamReport, &str)) {
     if !report.streams.is_empty() {
         family(out, of.0, of.1, of.2);
@@ -75,12 +76,14 @@ fn each(out: &mut String, report: &Report, of: (&str, &str, &str), write: fn(&mu
 }
 
 /// The two lines that stand before the samples of one name.
+#[inline(never)]
 fn family(out: &mut String, name: &str, kind: &str, help: &str) {
     for part in ["# HELP nodebpf_", name, " ", help, "\n# TYPE nodebpf_", name, " ", kind, "\n"] {
         out.push_str(part);
     }
 }
 
+#[inline(never)]
 fn sample(out: &mut String, name: &str, labels: &[(&str, &str)], value: u64) {
     out.push_str("nodebpf_");
     out.push_str(name);
@@ -96,7 +99,7 @@ fn sample(out: &mut String, name: &str, labels: &[(&str, &str)], value: u64) {
         out.push('}');
     }
     out.push(' ');
-    out.push_str(&value.to_string());
+    out.push_str(&digits(value));
     out.push('\n');
 }
 

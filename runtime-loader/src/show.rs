@@ -1,18 +1,64 @@
 //! Show: one value, as JSON for tools or as a page for people.
 //!
-//! In: a [`Value`], which commands build with [`object`]. Out: text. Cannot fail.
+//! In: a [`Value`], which commands build as a [`Row`]. Out: text. Cannot fail.
 //!
 //! Every diagnostic command prints through these two functions, so that a new one costs no printing code of its own.
 
 use nodeplan::json::Value;
 
-/// An object with these fields, in this order.
-pub fn object(fields: Vec<(&str, Value)>) -> Value {
-    let mut list = Vec::new();
-    for (key, value) in fields {
-        list.push((key.to_owned(), value));
+/// An object while it is built, field by field. Commands are mostly calls of these, so they are never inlined.
+#[derive(Debug, Default)]
+pub struct Row(Vec<(String, Value)>);
+
+impl Row {
+    /// Adds a field.
+    #[inline(never)]
+    pub fn put(&mut self, key: &str, value: Value) {
+        self.0.push((key.to_owned(), value));
     }
-    Value::Object(list)
+
+    /// Adds a text.
+    #[inline(never)]
+    pub fn text(&mut self, key: &str, value: &str) {
+        self.put(key, text(value));
+    }
+
+    /// Adds a number.
+    #[inline(never)]
+    pub fn number(&mut self, key: &str, value: u64) {
+        self.put(key, number(value));
+    }
+
+    /// Adds a list of texts.
+    #[inline(never)]
+    pub fn texts(&mut self, key: &str, list: &[&str]) {
+        let mut values = Vec::new();
+        for one in list {
+            values.push(text(one));
+        }
+        self.put(key, Value::List(values));
+    }
+
+    /// The object.
+    pub fn done(self) -> Value {
+        Value::Object(self.0)
+    }
+}
+
+/// One text of many: what `format!` does, in less code.
+#[inline(never)]
+pub fn cat(parts: &[&str]) -> String {
+    let mut out = String::new();
+    for part in parts {
+        out.push_str(part);
+    }
+    out
+}
+
+/// A number in digits.
+#[inline(never)]
+pub fn digits(number: u64) -> String {
+    number.to_string()
 }
 
 /// A text.
@@ -188,27 +234,38 @@ pub fn align(rows: &[Vec<String>]) -> String {
 mod tests {
     use super::*;
 
-    fn sample() -> Value {
-        let row = |id, name: &str| object(vec![("id", number(id)), ("name", text(name))]);
-        let odd = object(vec![("id", number(u64::MAX)), ("flags", Value::List(vec![text("a"), Value::Bool(true)]))]);
-        object(vec![("kernel", text("6.12")), ("programs", Value::List(vec![row(7, "one\"\\\n\u{1}"), odd]))])
+    fn row(id: u64, name: &str, flags: &[&str]) -> Value {
+        let mut row = Row::default();
+        row.number("id", id);
+        if flags.is_empty() {
+            row.text("name", name);
+        } else {
+            row.texts("flags", flags);
+        }
+        row.done()
+    }
+
+    fn sample(list: Vec<Value>) -> Value {
+        let mut page = Row::default();
+        page.text("kernel", "6.12");
+        page.put("list", Value::List(list));
+        page.done()
     }
 
     #[test]
     fn json_is_what_readers_read() {
         let mut out = String::new();
-        json(&mut out, &sample());
-        assert_eq!(nodeplan::json::parse_value(out.as_bytes(), 1000).unwrap(), sample());
+        let value = || sample(vec![row(7, "one\"\\\n\u{1}", &[]), row(u64::MAX, "", &["a"]), Value::Bool(true)]);
+        json(&mut out, &value());
+        assert_eq!(nodeplan::json::parse_value(out.as_bytes(), 1000).unwrap(), value());
         let want = "\"one\\\"\\\\\\n\\u0001\"";
         assert!(out.contains(want), "{out}");
     }
 
     #[test]
     fn a_page_has_tables_with_all_columns() {
-        let row = |id, name: &str| object(vec![("id", number(id)), ("name", text(name))]);
-        let odd = object(vec![("id", number(123)), ("flags", Value::List(vec![text("a"), text("b")]))]);
         let mut out = String::new();
-        page(&mut out, &object(vec![("kernel", text("6.12")), ("list", Value::List(vec![row(7, "one"), odd]))]));
+        page(&mut out, &sample(vec![row(7, "one", &[]), row(123, "", &["a", "b"])]));
         assert_eq!(out, "kernel: 6.12\n\nlist:\nID   NAME  FLAGS\n7    one\n123  -     a, b\n");
     }
 }

@@ -5,9 +5,7 @@
 //!
 //! Source of the messages: linux `kernel/bpf/verifier.c`.
 
-use nodeplan::json::Value;
-
-use crate::show::{number, text};
+use crate::show::Row;
 
 /// Words of a message, and what to do. The first that is found counts.
 const HINTS: &[(&str, &str)] = &[
@@ -74,17 +72,18 @@ fn last_useful_lines(log: &str) -> String {
 }
 
 /// What the verifier says it did: `stack depth 8+0`, `processed 12 insns … total_states 1 peak_states 1 …`.
-pub fn statistics(said: &str) -> Vec<(&'static str, Value)> {
-    let mut row = Vec::new();
+pub fn statistics(said: &str, row: &mut Row) {
     for (name, before) in
         [("insns", "processed"), ("states", "total_states"), ("peakStates", "peak_states"), ("stack", "depth")]
     {
         let mut words = said.split_ascii_whitespace().skip_while(|word| *word != before);
         if let Some(word) = words.nth(1) {
-            row.push((name, word.parse().map_or_else(|_| text(word), number)));
+            match word.parse() {
+                Ok(count) => row.number(name, count),
+                Err(_) => row.text(name, word),
+            }
         }
     }
-    row
 }
 
 #[cfg(test)]
@@ -123,8 +122,13 @@ mod tests {
     fn statistics_are_read() {
         let said = "verification time 45 usec\nstack depth 8+0\nprocessed 12 insns (limit 1000000) \
                     max_states_per_insn 0 total_states 3 peak_states 2 mark_read 1\n";
-        let want = [("insns", number(12)), ("states", number(3)), ("peakStates", number(2)), ("stack", text("8+0"))];
-        assert_eq!(statistics(said), want);
-        assert_eq!(statistics(""), []);
+        let shown = |said| {
+            let (mut row, mut out) = (Row::default(), String::new());
+            statistics(said, &mut row);
+            crate::show::json(&mut out, &row.done());
+            out
+        };
+        assert_eq!(shown(said), r#"{"insns":12,"states":3,"peakStates":2,"stack":"8+0"}"#);
+        assert_eq!(shown(""), "{}");
     }
 }

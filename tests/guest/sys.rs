@@ -8,7 +8,11 @@
 use std::{
     ffi::CString,
     io,
-    os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
+    os::{
+        fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
+        unix::process::CommandExt as _,
+    },
+    process::Command,
     time::Duration,
 };
 
@@ -62,6 +66,19 @@ pub(crate) fn unshare_network() -> Result<()> {
 pub(crate) fn enter_network(namespace: BorrowedFd) -> Result<()> {
     // SAFETY: no pointers; the descriptor is open.
     checked(unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWNET) }).context("setns").map(drop)
+}
+
+/// Leaves a command no other capabilities than these: what a unit's `CapabilityBoundingSet=` does to root.
+pub(crate) fn limit_capabilities(command: &mut Command, keep: Vec<i32>) {
+    let drop = move || {
+        for capability in (0..=63).filter(|one| !keep.contains(one)) {
+            // SAFETY: no pointers. EINVAL: a capability that the kernel does not know.
+            unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) };
+        }
+        Ok(())
+    };
+    // SAFETY: the closure makes system calls only.
+    unsafe { command.pre_exec(drop) };
 }
 
 /// Mounts a fresh file system of this kind.

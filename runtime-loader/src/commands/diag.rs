@@ -3,7 +3,7 @@
 use nodeplan::report::Exit;
 
 use super::{apply, map, show, status};
-use crate::{inventory, kernel::Kernel, paths::Paths, report};
+use crate::{inventory, kernel::Kernel, paths::Paths, report, selftest};
 
 /// A command that only looks.
 #[derive(Debug, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub enum Look {
     MapDump(String, String),
     /// Everything of everybody.
     Inventory,
+    /// What works here.
+    Selftest,
 }
 
 /// Says why there is nothing to print.
@@ -43,6 +45,7 @@ impl Diag {
             ["status"] => Look::Status,
             ["status", "--prometheus"] if !json => Look::Metrics,
             ["inventory"] => Look::Inventory,
+            ["selftest"] => Look::Selftest,
             ["map", "dump", stream, map] if !map.starts_with('-') => Look::MapDump(stream.to_owned(), map.to_owned()),
             _ => return None,
         };
@@ -59,6 +62,13 @@ impl Diag {
             Look::Inventory => match crate::apply::require_root().map(|()| inventory::take(kernel)) {
                 Ok(Ok(value)) => show(&value, self.json),
                 Ok(Err(error)) => fail(&error),
+                Err(cannot) => fail(&cannot),
+            },
+            Look::Selftest => match crate::apply::require_root() {
+                Ok(()) => {
+                    let (page, exit) = selftest::run(kernel);
+                    exit.max(show(&page, self.json))
+                }
                 Err(cannot) => fail(&cannot),
             },
             Look::MapDump(stream, name) => map::dump(kernel, stream, name, self.json),

@@ -13,7 +13,7 @@ use crate::{
     kernel::{Call, Kernel, MapInfo},
     object::{Btf, hex},
     paths, report,
-    show::{number, object, text},
+    show::{Row, cat, digits},
     state,
 };
 
@@ -28,7 +28,7 @@ pub fn dump(kernel: &Kernel, stream: &str, map: &str, as_json: bool) -> Exit {
     match apply::require_kernel(kernel).map_err(|cannot| cannot.reason).and_then(|()| read(kernel, stream, map)) {
         Ok(value) => show(&value, as_json),
         Err(Reason { code, message }) => {
-            report::log(3, &format!("{} {message}", code.as_str()));
+            report::log(3, &cat(&[code.as_str(), " ", &message]));
             Exit::CannotRun
         }
     }
@@ -38,7 +38,15 @@ fn read(kernel: &Kernel, stream: &str, name: &str) -> Result<Value, Reason> {
     let call = |error: crate::kernel::CallError| Reason { code: Code::Kernel, message: error.to_string() };
     let absent = |what: &str| Reason {
         code: Code::NoSuchMap,
-        message: format!("stream `{stream}` has {what} `{name}`; nodebpf-loader inventory lists what there is"),
+        message: cat(&[
+            "stream `",
+            stream,
+            "` has ",
+            what,
+            " `",
+            name,
+            "`; nodebpf-loader inventory lists what there is",
+        ]),
     };
     let fd = find(kernel, stream, name).map_err(call)?.ok_or_else(|| absent("no map"))?;
     let info = kernel.map_info(fd.as_fd()).map_err(call)?;
@@ -83,27 +91,28 @@ fn entries(kernel: &Kernel, fd: &OwnedFd, info: &MapInfo) -> Call<Value> {
         first = false;
         // A hash that changes meanwhile may begin anew for ever.
         if left == 0 || list.len() >= MAX_ENTRIES as usize {
-            report::log(4, &format!("only the first {} entries are shown", list.len()));
+            report::log(4, &cat(&["only the first ", &digits(list.len() as u64), " entries are shown"]));
             break;
         }
         left -= 1;
-        let mut row = vec![("key", typed(1, &key))];
+        let mut row = Row::default();
+        row.put("key", typed(1, &key));
         match kernel.map_lookup(fd.as_fd(), &key, &mut value) {
             Ok(()) if copies > 1 || info.is_per_cpu() => {
                 let each = value.chunks(stride).take(copies);
                 let each = each.map(|one| typed(2, one.get(..size).unwrap_or_default()));
-                row.push(("values", Value::List(each.collect())));
+                row.put("values", Value::List(each.collect()));
             }
-            Ok(()) => row.push(("value", typed(2, value.get(..size).unwrap_or_default()))),
+            Ok(()) => row.put("value", typed(2, value.get(..size).unwrap_or_default())),
             // An empty slot of an array of programs, or gone meanwhile.
             Err(error) if error.errno == libc::ENOENT => continue,
-            Err(error) => row.push(("error", text(&error.to_string()))),
+            Err(error) => row.text("error", &error.to_string()),
         }
-        list.push(object(row));
+        list.push(row.done());
     }
-    Ok(object(vec![
-        ("type", number(info.map_type.into())),
-        ("maxEntries", number(info.max_entries.into())),
-        ("entries", Value::List(list)),
-    ]))
+    let mut page = Row::default();
+    page.number("type", info.map_type.into());
+    page.number("maxEntries", info.max_entries.into());
+    page.put("entries", Value::List(list));
+    Ok(page.done())
 }

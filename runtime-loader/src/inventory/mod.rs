@@ -13,92 +13,100 @@ mod words;
 
 use std::{
     fs,
-    os::fd::{AsFd, AsRawFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd},
     path::Path,
 };
 
-use nodeplan::{
-    digest::to_hex,
-    json::Value,
-    sorted::{SortedMap, SortedSet},
-};
+use nodeplan::{digest::to_hex, json::Value};
 
-use self::{places::Places, processes::Object};
+use self::{
+    places::Places,
+    processes::{Object, Seen},
+};
 use crate::{
     kernel::{Call, CallError, Kernel, LinkDetail, Listed, MapInfo, ProgInfo},
     object::KernelBtf,
     paths,
-    show::{number, object, text},
+    show::{Row, cat, digits, text},
 };
+
+/// How libxdp's directories begin.
+const DISPATCH: &str = "/xdp/dispatch-";
+const LIBXDP: &str = "libxdp";
 
 /// Slots of a program array that are looked at.
 const MAX_SLOTS: u32 = 4096;
 
-/// Everything of one kind, and the ids that could not be opened.
-fn all<T>(
+/// Everything of one kind; the ids that could not be opened are noted.
+#[inline(never)]
+fn all(
     kernel: &Kernel,
     of: Listed,
     hidden: &mut Vec<String>,
-    describe: impl Fn(u32, std::os::fd::OwnedFd) -> Call<T>,
-) -> Call<Vec<T>> {
-    let (mut list, mut id) = (Vec::new(), 0);
+    describe: &mut dyn FnMut(u32, BorrowedFd<'_>) -> Call<()>,
+) -> Call<()> {
+    let mut id = 0;
     while let Some(next) = kernel.next_id(of, id)? {
         id = next;
-        match kernel.by_id(of, id).and_then(|fd| describe(id, fd)) {
-            Ok(one) => list.push(one),
+        match kernel.by_id(of, id).and_then(|fd| describe(id, fd.as_fd())) {
+            Ok(()) => {}
             // Gone between two calls.
             Err(error) if error.errno == libc::ENOENT => {}
             Err(error) => hidden.push(error.to_string()),
         }
     }
-    Ok(list)
+    Ok(())
 }
 
 /// What the kernel holds.
+#[derive(Default)]
 struct Objects {
     programs: Vec<ProgInfo>,
     maps: Vec<MapInfo>,
     /// With their ids and places.
     links: Vec<(u32, LinkDetail, String)>,
     btf: Vec<(u32, String, bool)>,
-    /// Program, map and index: ends of tail calls.
+    /// Programs, and where tail calls end in them.
     slots: Vec<(u32, String)>,
 }
 
 impl Objects {
     fn list(kernel: &Kernel, hidden: &mut Vec<String>) -> Call<Self> {
-        let programs = all(kernel, Listed::Program, hidden, |_, fd| kernel.prog_info(fd.as_fd()))?;
-        let slots = std::cell::RefCell::new(Vec::new());
-        let maps = all(kernel, Listed::Map, hidden, |id, fd| {
-            let info = kernel.map_info(fd.as_fd())?;
+        let mut found = Self::default();
+        all(kernel, Listed::Program, hidden, &mut |_, fd| {
+            found.programs.push(kernel.prog_info(fd)?);
+            Ok(())
+        })?;
+        all(kernel, Listed::Map, hidden, &mut |id, fd| {
+            let info = kernel.map_info(fd)?;
             // BPF_MAP_TYPE_PROG_ARRAY: a value is the id of a program.
-            if info.map_type == 3 {
-                let mut value = [0; 8];
-                for index in 0..info.max_entries.min(MAX_SLOTS) {
-                    if kernel.map_lookup(fd.as_fd(), &index.to_ne_bytes(), &mut value).is_ok() {
-                        let [a, b, c, d, ..] = value;
-                        let at = format!("slot {index} of map {id}");
-                        slots.borrow_mut().push((u32::from_ne_bytes([a, b, c, d]), at));
-                    }
+            let slots = if info.map_type == 3 { info.max_entries.min(MAX_SLOTS) } else { 0 };
+            found.maps.push(info);
+            for index in 0..slots {
+                let mut value = [0; 4];
+                if kernel.map_lookup(fd, &index.to_ne_bytes(), &mut value).is_ok() {
+                    let at = cat(&["slot ", &digits(index.into()), " of map ", &digits(id.into())]);
+                    found.slots.push((u32::from_ne_bytes(value), at));
                 }
             }
-            Ok(info)
+            Ok(())
         })?;
-        let btf = all(kernel, Listed::Btf, hidden, |id, fd| {
-            let (name, of_kernel) = kernel.btf_name(fd.as_fd())?;
-            Ok((id, name, of_kernel))
+        all(kernel, Listed::Btf, hidden, &mut |id, fd| {
+            let (name, of_kernel) = kernel.btf_name(fd)?;
+            found.btf.push((id, name, of_kernel));
+            Ok(())
         })?;
-        let links = all(kernel, Listed::Link, hidden, |id, fd| Ok((id, kernel.link_detail(fd.as_fd())?)))?;
         // The kernel's types are read only if a link leads to one of its functions.
         let types = KernelBtf::default();
-        let vmlinux = btf.iter().find(|(_, name, _)| name == "vmlinux").map(|(id, ..)| *id);
+        let vmlinux = found.btf.iter().find(|(_, name, _)| name == "vmlinux").map(|(id, ..)| *id);
         let mut function = |btf, id| if Some(btf) == vmlinux { types.name(id) } else { None };
-        let mut named = Vec::new();
-        for (id, detail) in links {
+        all(kernel, Listed::Link, hidden, &mut |id, fd| {
+            let detail = kernel.link_detail(fd)?;
             let place = words::target(&detail, &mut function);
-            named.push((id, detail, place));
-        }
-        Ok(Self { programs, maps, links: named, btf, slots: slots.into_inner() })
+            found.links.push((id, detail, place));
+            Ok(())
+        })?;
+        Ok(found)
     }
 }
 
@@ -109,8 +117,10 @@ fn pins(kernel: &Kernel, dir: &Path, found: &mut Vec<(Object, String)>) {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             pins(kernel, &path, found);
         } else if let Ok(fd) = kernel.open_pin(&path) {
-            let of = processes::object(&format!("/proc/self/fdinfo/{}", fd.as_raw_fd()));
-            found.extend(of.map(|of| (of, path.display().to_string())));
+            let info = cat(&["/proc/self/fdinfo/", &digits(fd.as_raw_fd().unsigned_abs().into())]);
+            if let Some(of) = processes::object(&info) {
+                found.push((of, path.to_string_lossy().into_owned()));
+            }
         }
     }
 }
@@ -119,41 +129,149 @@ fn pins(kernel: &Kernel, dir: &Path, found: &mut Vec<(Object, String)>) {
 fn owner(pin: &str) -> Option<String> {
     let ours = pin.strip_prefix(&*paths::pins().to_string_lossy()).and_then(|rest| rest.strip_prefix('/'));
     match ours {
-        Some(rest) => Some(format!("nodebpf/{}", rest.split('/').next().unwrap_or_default())),
-        None => pin.contains("/xdp/dispatch-").then(|| "libxdp".to_owned()),
+        Some(rest) => Some(cat(&["nodebpf/", rest.split('/').next().unwrap_or_default()])),
+        None => pin.contains(DISPATCH).then(|| LIBXDP.to_owned()),
     }
 }
 
 /// Of `…/xdp/dispatch-<ifindex>-<program>/…` the program.
 fn dispatcher(pin: &str) -> Option<u32> {
-    let (_, rest) = pin.split_once("/xdp/dispatch-")?;
+    let rest = pin.get(pin.find(DISPATCH)? + DISPATCH.len()..)?;
     rest.split('/').next()?.rsplit('-').next()?.parse().ok()
 }
 
-/// Who owns what.
-fn owners(objects: &Objects, pins: &[(Object, String)]) -> SortedMap<Object, String> {
-    let mut owners = SortedMap::new();
-    for (of, pin) in pins {
-        if let Some(dispatcher) = dispatcher(pin) {
-            owners.insert(("prog", dispatcher), "libxdp".to_owned());
-        }
-        // A program of ours is pinned in libxdp's directory, too.
-        if let Some(owner) = owner(pin)
-            && (owner != "libxdp" || !owners.contains_key(of))
-        {
-            owners.insert(*of, owner);
+/// Owners by what they own. The first one counts.
+#[derive(Default)]
+struct Owners(Vec<(Object, String)>);
+
+impl Owners {
+    fn get(&self, of: Object) -> Option<&str> {
+        self.0.iter().find(|(one, _)| *one == of).map(|(_, owner)| owner.as_str())
+    }
+
+    #[inline(never)]
+    fn add(&mut self, of: Object, owner: &str) {
+        if self.get(of).is_none() {
+            self.0.push((of, owner.to_owned()));
         }
     }
-    for program in &objects.programs {
-        let Some(owner) = owners.get(&("prog", program.id)).cloned() else { continue };
-        for id in program.map_ids.iter().filter(|_| owner != "libxdp") {
-            owners.insert(("map", *id), owner.clone());
+
+    fn find(objects: &Objects, pins: &[(Object, String)]) -> Self {
+        let mut owners = Self::default();
+        // A program of ours is pinned in libxdp's directory, too: ours first.
+        for ours in [true, false] {
+            for (of, pin) in pins {
+                if let Some(owner) = owner(pin).filter(|owner| (owner != LIBXDP) == ours) {
+                    owners.add(*of, &owner);
+                }
+            }
         }
-        for (id, ..) in objects.links.iter().filter(|(_, link, _)| link.prog_id == program.id) {
-            owners.insert(("link", *id), owner.clone());
+        for (_, pin) in pins {
+            if let Some(dispatcher) = dispatcher(pin) {
+                owners.add(("prog", dispatcher), LIBXDP);
+            }
+        }
+        for program in &objects.programs {
+            let Some(owner) = owners.get(("prog", program.id)).map(str::to_owned) else { continue };
+            for id in program.map_ids.iter().filter(|_| owner != LIBXDP) {
+                owners.add(("map", *id), &owner);
+            }
+            for (id, ..) in objects.links.iter().filter(|(_, link, _)| link.prog_id == program.id) {
+                owners.add(("link", *id), &owner);
+            }
+        }
+        owners
+    }
+}
+
+/// Everything that rows are made of.
+struct Found {
+    objects: Objects,
+    seen: Seen,
+    pins: Vec<(Object, String)>,
+    owners: Owners,
+    places: Places,
+}
+
+/// Adds those texts that are about one thing.
+#[inline(never)]
+fn about<T: PartialEq>(row: &mut Row, key: &str, list: &[(T, String)], of: &T) {
+    let mut texts: Vec<&str> = Vec::new();
+    for (one, name) in list {
+        if one == of && texts.last() != Some(&name.as_str()) {
+            texts.push(name);
         }
     }
-    owners
+    if !texts.is_empty() {
+        row.texts(key, &texts);
+    }
+}
+
+impl Found {
+    /// The beginning of a row, and its end.
+    #[inline(never)]
+    fn row(&self, of: Object, kind: &str, middle: &[(&str, &str)]) -> Value {
+        let mut row = Row::default();
+        row.number("id", of.1.into());
+        row.text("type", kind);
+        for (key, value) in middle {
+            row.text(key, value);
+        }
+        if of.0 == "prog" {
+            about(&mut row, "places", &self.places.found, &of.1);
+        }
+        row.text("owner", self.owners.get(of).unwrap_or("unknown"));
+        about(&mut row, "pins", &self.pins, &of);
+        about(&mut row, "processes", &self.seen.holders, &of);
+        row.done()
+    }
+
+    fn page(&self, hidden: &[String]) -> Value {
+        let (mut programs, mut links, mut maps, mut btf) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let mut nowhere = Vec::new();
+        for one in &self.objects.programs {
+            let tag = to_hex(&one.tag);
+            let names = [("name", one.name.as_str()), ("tag", &tag)];
+            programs.push(self.row(("prog", one.id), &words::program(one.prog_type), &names));
+            if !self.places.found.iter().any(|(id, _)| *id == one.id) {
+                nowhere.push(Value::Integer(one.id.into()));
+            }
+        }
+        for (id, link, place) in &self.objects.links {
+            let names = [("program", &*digits(link.prog_id.into())), ("place", place.as_str())];
+            links.push(self.row(("link", *id), &words::link(link.link_type), &names));
+        }
+        for one in &self.objects.maps {
+            maps.push(self.row(("map", one.id), &words::map(one.map_type), &[("name", &one.name)]));
+        }
+        for (id, name, of_kernel) in &self.objects.btf {
+            let kind = if *of_kernel { "kernel" } else { "program" };
+            btf.push(self.row(("btf", *id), kind, &[("name", name)]));
+        }
+        let mut searched = Row::default();
+        for (key, count) in [
+            ("processes", self.seen.processes),
+            ("processesClosed", self.seen.closed),
+            ("networkNamespaces", self.places.networks),
+            ("interfaces", self.places.interfaces),
+            ("cgroups", self.places.cgroups),
+            ("bpffs", self.seen.bpffs.len() as u64),
+        ] {
+            searched.number(key, count);
+        }
+        let mut failed = Vec::new();
+        for line in hidden.iter().chain(&self.places.failed) {
+            failed.push(text(line));
+        }
+        let mut page = Row::default();
+        for (key, list) in [("programs", programs), ("links", links), ("maps", maps), ("btf", btf)] {
+            page.put(key, Value::List(list));
+        }
+        page.put("searched", searched.done());
+        page.put("notSearched", Value::List(failed));
+        page.put("withoutPlace", Value::List(nowhere));
+        page.done()
+    }
 }
 
 /// Takes the inventory.
@@ -162,108 +280,42 @@ pub fn take(kernel: &Kernel) -> Result<Value, CallError> {
     let objects = Objects::list(kernel, &mut hidden)?;
     let seen = processes::look().map_err(|_| CallError { call: "readdir", what: "/proc".into(), errno: libc::EIO })?;
     let mut found = Vec::new();
-    for root in seen.bpffs.values() {
-        pins(kernel, root, &mut found);
+    for (_, root) in &seen.bpffs {
+        pins(kernel, Path::new(root), &mut found);
     }
-    let owners = owners(&objects, &found);
-    let mut types = SortedSet::new();
+    let owners = Owners::find(&objects, &found);
+    let mut types = Vec::new();
     for program in &objects.programs {
-        types.insert(program.prog_type);
+        if !types.contains(&program.prog_type) {
+            types.push(program.prog_type);
+        }
     }
     let mut places = Places::default();
     let mut kinds = Vec::new();
     for prog_type in &types {
         kinds.extend_from_slice(words::cgroup_places(*prog_type));
     }
-    for root in seen.cgroups.values() {
-        places.cgroup(kernel, root.as_os_str().len(), root, &kinds);
+    for (_, root) in &seen.cgroups {
+        places.cgroup(kernel, root.len(), Path::new(root), &kinds);
     }
-    let home = fs::File::open("/proc/self/ns/net");
-    for (inode, (name, file)) in &seen.networks {
-        places.network(kernel, name, *inode, file, &types);
+    let home = fs::File::open(Path::new("/proc/self/ns/net"));
+    for one in &seen.networks {
+        places.network(kernel, one, &types);
     }
     if let Ok(home) = home {
         // The process ends soon; nothing is looked at any more.
         let _ = kernel.enter_network(home.as_fd());
     }
-    places.found.extend(objects.slots.iter().cloned());
+    places.found.extend_from_slice(&objects.slots);
     for (_, link, place) in &objects.links {
         // Links to interfaces and cgroups say less than the walk; only where it did not find them they speak.
         let walked = matches!(link.link_type, 3 | 5 | 6 | 11 | 13);
         if !walked || !places.found.iter().any(|(id, _)| *id == link.prog_id) {
             let unfound = if walked { " (not found there)" } else { "" };
-            places.found.push((link.prog_id, format!("{place}{unfound}")));
+            places.found.push((link.prog_id, cat(&[place, unfound])));
         }
     }
-    let about = |of: Object| {
-        let mut row = vec![("owner", text(owners.get(&of).map_or("unknown", String::as_str)))];
-        for (key, list) in [("pins", &found), ("processes", &seen.holders)] {
-            let mut names: Vec<&String> = list.iter().filter(|(one, _)| *one == of).map(|(_, name)| name).collect();
-            names.dedup();
-            if !names.is_empty() {
-                row.push((key, Value::List(names.into_iter().map(|name| text(name)).collect())));
-            }
-        }
-        row
-    };
-    let (mut programs, mut unattributed) = (Vec::new(), Vec::new());
-    for one in &objects.programs {
-        let mut row = vec![
-            ("id", number(one.id.into())),
-            ("type", text(&words::program(one.prog_type))),
-            ("name", text(&one.name)),
-            ("tag", text(&to_hex(&one.tag))),
-        ];
-        let at: Vec<Value> = places.found.iter().filter(|(id, _)| *id == one.id).map(|(_, at)| text(at)).collect();
-        if at.is_empty() {
-            unattributed.push(number(one.id.into()));
-        } else {
-            row.push(("places", Value::List(at)));
-        }
-        row.extend(about(("prog", one.id)));
-        programs.push(object(row));
-    }
-    let mut links = Vec::new();
-    for (id, link, place) in &objects.links {
-        let mut row = vec![
-            ("id", number((*id).into())),
-            ("type", text(&words::link(link.link_type))),
-            ("program", number(link.prog_id.into())),
-            ("place", text(place)),
-        ];
-        row.extend(about(("link", *id)));
-        links.push(object(row));
-    }
-    let mut maps = Vec::new();
-    for one in &objects.maps {
-        let mut row =
-            vec![("id", number(one.id.into())), ("type", text(&words::map(one.map_type))), ("name", text(&one.name))];
-        row.extend(about(("map", one.id)));
-        maps.push(object(row));
-    }
-    let mut btf = Vec::new();
-    for (id, name, of_kernel) in &objects.btf {
-        let row = vec![("id", number((*id).into())), ("name", text(name)), ("kernel", Value::Bool(*of_kernel))];
-        btf.push(object(row));
-    }
-    let searched = object(vec![
-        ("processes", number(seen.processes)),
-        ("processesClosed", number(seen.closed)),
-        ("networkNamespaces", number(places.networks)),
-        ("interfaces", number(places.interfaces)),
-        ("cgroups", number(places.cgroups)),
-        ("bpffs", Value::List(seen.bpffs.values().map(|path| text(&path.to_string_lossy())).collect())),
-    ]);
-    let failed = hidden.iter().chain(&places.failed).map(|line| text(line)).collect();
-    Ok(object(vec![
-        ("programs", Value::List(programs)),
-        ("links", Value::List(links)),
-        ("maps", Value::List(maps)),
-        ("btf", Value::List(btf)),
-        ("searched", searched),
-        ("notSearched", Value::List(failed)),
-        ("withoutPlace", Value::List(unattributed)),
-    ]))
+    Ok(Found { objects, seen, pins: found, owners, places }.page(&hidden))
 }
 
 #[cfg(test)]

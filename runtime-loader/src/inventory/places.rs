@@ -12,10 +12,11 @@ use std::{
     path::Path,
 };
 
-use nodeplan::sorted::SortedSet;
-
-use super::words;
-use crate::kernel::{Kernel, XdpState};
+use super::{processes::Network, words};
+use crate::{
+    kernel::{Kernel, XdpState},
+    show::{cat, digits},
+};
 
 /// What was found, and where it was looked for.
 #[derive(Debug, Default)]
@@ -30,71 +31,77 @@ pub(super) struct Places {
 }
 
 impl Places {
+    #[inline(never)]
     fn note(&mut self, what: &str, error: &dyn std::fmt::Display) {
-        self.failed.push(format!("{what}: {error}"));
+        self.failed.push(cat(&[what, ": ", &error.to_string()]));
+    }
+
+    /// Asks what is attached by one attach type.
+    #[inline(never)]
+    fn query(
+        &mut self,
+        kernel: &Kernel,
+        target: u32,
+        place: u32,
+        before: &str,
+        behind: &str,
+    ) -> crate::kernel::Call<()> {
+        let mut ids = [0; 64];
+        let count = kernel.attached(target, place, &mut ids)?;
+        for &id in &ids[..count] {
+            self.found.push((id, cat(&[before, &words::place(place), " ", behind])));
+        }
+        Ok(())
     }
 
     /// Looks at one network namespace, by going there. `types` are the types of programs that exist at all.
-    pub(super) fn network(&mut self, kernel: &Kernel, name: &str, inode: u64, file: &File, types: &SortedSet<u32>) {
-        if let Err(error) = kernel.enter_network(file.as_fd()) {
-            return self.note(name, &error);
-        }
-        self.networks += 1;
-        let interfaces = match kernel.interfaces() {
+    pub(super) fn network(&mut self, kernel: &Kernel, network: &Network, types: &[u32]) {
+        let whose = cat(&[" in netns ", &digits(network.inode), " (", &network.name, ")"]);
+        let entered = kernel.enter_network(network.file.as_fd());
+        let interfaces = match entered.and_then(|()| kernel.interfaces()) {
             Ok(interfaces) => interfaces,
-            Err(error) => return self.note(name, &error),
+            Err(error) => return self.note(&whose, &error),
         };
-        let whose = |at: &str| format!("{at} in netns {inode} ({name})");
-        let mut ids = [0; 64];
-        let traffic = types.contains(&3) || types.contains(&4);
+        self.networks += 1;
         for one in &interfaces {
             self.interfaces += 1;
+            let at = cat(&[&one.name, &whose]);
             match one.xdp {
                 XdpState::Empty => {}
                 XdpState::One(attached) => {
-                    let at = format!("xdp {} {}", attached.mode.as_str(), one.name);
-                    self.found.push((attached.prog_id, whose(&at)));
+                    self.found.push((attached.prog_id, cat(&["xdp ", attached.mode.as_str(), " ", &at])));
                 }
-                XdpState::Other => self.note(&whose(&one.name), &"XDP is offloaded or in two modes"),
+                XdpState::Other => self.note(&at, &"XDP is offloaded or in two modes"),
             }
             // TCX, and what netkit has in its place. EINVAL and the like: a kernel without it has nothing there.
             let places: &[u32] = if one.kind == "netkit" { &[46, 47, 54, 55] } else { &[46, 47] };
             for &place in places.iter().filter(|_| types.contains(&3)) {
-                let count = kernel.attached(one.ifindex, place, &mut ids).unwrap_or_default();
-                for &id in &ids[..count] {
-                    self.found.push((id, whose(&format!("{} {}", words::place(place), one.name))));
-                }
+                let _ = self.query(kernel, one.ifindex, place, "", &at);
             }
         }
-        if traffic {
+        if types.contains(&3) {
             match kernel.filters() {
                 Ok(filters) => {
                     for filter in filters {
                         let on = interfaces.iter().find(|one| one.ifindex == filter.ifindex);
                         let side = match filter.parent & 0xffff {
-                            0xfff2 => "ingress".to_owned(),
-                            0xfff3 => "egress".to_owned(),
-                            _ => format!("parent {:x}", filter.parent),
+                            0xfff2 => "tc ingress ",
+                            0xfff3 => "tc egress ",
+                            _ => "tc qdisc ",
                         };
-                        let at = format!(
-                            "tc {side} {} priority {} handle {:x}",
-                            on.map_or("?", |one| &one.name),
-                            filter.priority,
-                            filter.handle
-                        );
-                        self.found.push((filter.prog_id, whose(&at)));
+                        let (priority, handle) = (digits(filter.priority.into()), digits(filter.handle.into()));
+                        let name = on.map_or("?", |one| &one.name);
+                        let at = cat(&[side, name, " priority ", &priority, " handle ", &handle, &whose]);
+                        self.found.push((filter.prog_id, at));
                     }
                 }
-                Err(error) => self.note(name, &error),
+                Err(error) => self.note(&whose, &error),
             }
         }
         // What a network namespace has itself.
         for (prog_type, place) in [(22, 17), (30, 36)] {
             if types.contains(&prog_type) {
-                let count = kernel.attached(raw(file), place, &mut ids).unwrap_or_default();
-                for &id in &ids[..count] {
-                    self.found.push((id, whose(&words::place(place))));
-                }
+                let _ = self.query(kernel, raw(&network.file), place, "", &whose);
             }
         }
     }
@@ -105,24 +112,16 @@ impl Places {
         let dir = match dir {
             Ok(dir) => dir,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return, // gone meanwhile
-            Err(error) => return self.note(&path.display().to_string(), &error),
+            Err(error) => return self.note(&path.to_string_lossy(), &error),
         };
         self.cgroups += 1;
-        let mut ids = [0; 64];
+        let full = path.to_string_lossy();
+        let name = full.get(root..).filter(|name| !name.is_empty()).unwrap_or("/");
         for &place in places {
-            let count = match kernel.attached(raw(&dir), place, &mut ids) {
-                Ok(count) => count,
+            match self.query(kernel, raw(&dir), place, "cgroup ", name) {
                 // EINVAL: this kernel has no such place.
-                Err(error) if error.errno == libc::EINVAL => continue,
-                Err(error) => {
-                    self.note(&path.display().to_string(), &error);
-                    continue;
-                }
-            };
-            for &id in &ids[..count] {
-                let name = path.to_string_lossy();
-                let name = name.get(root..).filter(|name| !name.is_empty()).unwrap_or("/");
-                self.found.push((id, format!("cgroup {} {name}", words::place(place))));
+                Err(error) if error.errno != libc::EINVAL => self.note(name, &error),
+                _ => {}
             }
         }
         // A directory has a link for each one in it and two more: most cgroups have none, and need not be read.

@@ -6,15 +6,22 @@ use std::{
     fs::{self, File},
     io,
     os::unix::fs::MetadataExt,
-    path::PathBuf,
+    path::Path,
 };
 
-use nodeplan::sorted::{SortedMap, SortedSet};
-
-use crate::kernel::read_link;
+use crate::{kernel::read_link, show::cat};
 
 /// An object of the kernel: `prog`, `map` or `link`, and its id.
 pub(super) type Object = (&'static str, u32);
+
+/// A network namespace.
+#[derive(Debug)]
+pub(super) struct Network {
+    pub(super) inode: u64,
+    /// Where it was found first.
+    pub(super) name: String,
+    pub(super) file: File,
+}
 
 /// What processes told.
 #[derive(Debug, Default)]
@@ -23,120 +30,146 @@ pub(super) struct Seen {
     pub(super) processes: u64,
     /// Processes whose descriptors could not be read.
     pub(super) closed: u64,
-    /// Network namespaces by inode: how one is called, and its file.
-    pub(super) networks: SortedMap<u64, (String, File)>,
-    /// BPF file systems by device: a path to each.
-    pub(super) bpffs: SortedMap<String, PathBuf>,
-    /// Roots of the unified hierarchy, by device.
-    pub(super) cgroups: SortedMap<String, PathBuf>,
+    /// Network namespaces, each once.
+    pub(super) networks: Vec<Network>,
+    /// BPF file systems: device, and a path.
+    pub(super) bpffs: Vec<(String, String)>,
+    /// Roots of the unified hierarchy: device, and a path.
+    pub(super) cgroups: Vec<(String, String)>,
     /// Holders of objects.
     pub(super) holders: Vec<(Object, String)>,
+    /// Mount namespaces whose tables were read.
+    mount_spaces: Vec<u64>,
 }
 
 /// Looks at all processes.
 pub(super) fn look() -> io::Result<Seen> {
     let mut seen = Seen::default();
-    let mut mount_spaces = SortedSet::new();
     // Ourselves first, so that what we see is called as we see it.
-    process(&mut seen, &mut mount_spaces, "self");
+    seen.process("self");
     let own = std::process::id().to_string();
-    for entry in fs::read_dir("/proc")? {
+    for entry in fs::read_dir(Path::new("/proc"))? {
         let name = entry?.file_name();
-        if let Some(pid) = name.to_str().filter(|name| name.starts_with(|c: char| c.is_ascii_digit()) && *name != own) {
-            process(&mut seen, &mut mount_spaces, pid);
+        if let Some(pid) = name.to_str().filter(|name| name.as_bytes()[0].is_ascii_digit() && *name != own) {
+            seen.process(pid);
         }
     }
     Ok(seen)
 }
 
-fn process(seen: &mut Seen, mount_spaces: &mut SortedSet<u64>, pid: &str) {
-    let base = format!("/proc/{pid}");
-    seen.processes += 1;
-    if let Ok(space) = fs::metadata(format!("{base}/ns/mnt"))
-        && mount_spaces.insert(space.ino())
-    {
-        mounts(seen, &base);
-    }
-    network(seen, || format!("process {pid}"), PathBuf::from(format!("{base}/ns/net")));
-    // A thread may have a network of its own.
-    for entry in fs::read_dir(format!("{base}/task")).into_iter().flatten().flatten() {
-        if entry.file_name().as_encoded_bytes() != pid.as_bytes() {
-            network(seen, || format!("a thread of process {pid}"), entry.path().join("ns/net"));
+#[inline(never)]
+fn inode(path: &str) -> Option<u64> {
+    fs::metadata(Path::new(path)).ok().map(|found| found.ino())
+}
+
+#[inline(never)]
+fn read(path: &str) -> String {
+    fs::read_to_string(Path::new(path)).unwrap_or_default()
+}
+
+impl Seen {
+    fn process(&mut self, pid: &str) {
+        let base = cat(&["/proc/", pid]);
+        self.processes += 1;
+        if let Some(space) = inode(&cat(&[&base, "/ns/mnt"]))
+            && !self.mount_spaces.contains(&space)
+        {
+            self.mount_spaces.push(space);
+            self.mounts(&base);
+        }
+        self.network(&["process ", pid], &cat(&[&base, "/ns/net"]));
+        // A thread may have a network of its own.
+        for entry in fs::read_dir(Path::new(&cat(&[&base, "/task"]))).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            if let Some(task) = name.to_str().filter(|task| *task != pid) {
+                self.network(&["a thread of process ", pid], &cat(&[&base, "/task/", task, "/ns/net"]));
+            }
+        }
+        if pid != "self" {
+            self.descriptors(&base, pid);
         }
     }
-    if pid != "self" {
-        descriptors(seen, &base, pid);
-    }
-}
 
-/// Remembers a network namespace by its inode, if it is new.
-fn network(seen: &mut Seen, name: impl FnOnce() -> String, path: PathBuf) {
-    if let Ok(found) = fs::metadata(&path)
-        && !seen.networks.contains_key(&found.ino())
-        && let Ok(file) = File::open(path)
-    {
-        seen.networks.insert(found.ino(), (name(), file));
+    /// Remembers a network namespace, if it is new.
+    #[inline(never)]
+    fn network(&mut self, name: &[&str], path: &str) {
+        if let Some(inode) = inode(path)
+            && !self.networks.iter().any(|known| known.inode == inode)
+            && let Ok(file) = File::open(Path::new(path))
+        {
+            self.networks.push(Network { inode, name: cat(name), file });
+        }
     }
-}
 
-/// Descriptors that lead to namespaces and BPF objects.
-fn descriptors(seen: &mut Seen, base: &str, pid: &str) {
-    let Ok(entries) = fs::read_dir(format!("{base}/fd")) else {
-        seen.closed += 1;
-        return;
-    };
-    let mut path = format!("{base}/fd/").into_bytes();
-    let len = path.len();
-    let mut holder = String::new();
-    for entry in entries.flatten() {
-        path.truncate(len);
-        path.extend_from_slice(entry.file_name().as_encoded_bytes());
-        let mut buffer = [0; 64];
-        let target = read_link(&mut path, &mut buffer);
-        if target.starts_with(b"net:[") {
-            let name = || format!("descriptor {} of process {pid}", entry.file_name().display());
-            network(seen, name, entry.path());
-        } else if target.starts_with(b"anon_inode:bpf") {
-            if holder.is_empty() {
-                let name = fs::read_to_string(format!("{base}/comm")).unwrap_or_default();
-                holder = format!("{}({pid})", name.trim());
+    /// Descriptors that lead to namespaces and BPF objects.
+    fn descriptors(&mut self, base: &str, pid: &str) {
+        let dir = cat(&[base, "/fd/"]);
+        let Ok(entries) = fs::read_dir(Path::new(&dir)) else {
+            self.closed += 1;
+            return;
+        };
+        let mut path = dir.into_bytes();
+        let len = path.len();
+        let mut holder = String::new();
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            let Some(name) = name.to_str() else { continue };
+            path.truncate(len);
+            path.extend_from_slice(name.as_bytes());
+            let mut buffer = [0; 64];
+            let target = read_link(&mut path, &mut buffer);
+            if target.starts_with(b"net:[") {
+                self.network(&["descriptor ", name, " of process ", pid], &cat(&[base, "/fd/", name]));
+            } else if target.starts_with(b"anon_inode:bpf") {
+                if holder.is_empty() {
+                    holder = cat(&[read(&cat(&[base, "/comm"])).trim(), "(", pid, ")"]);
+                }
+                if let Some(of) = object(&cat(&[base, "/fdinfo/", name])) {
+                    self.holders.push((of, holder.clone()));
+                }
             }
-            let of = object(&format!("{base}/fdinfo/{}", entry.file_name().display()));
-            seen.holders.extend(of.map(|of| (of, holder.clone())));
+        }
+    }
+
+    /// Mounts of a mount namespace: `36 35 0:29 net:[4026532] /run/netns/x rw - nsfs nsfs rw`.
+    fn mounts(&mut self, base: &str) {
+        let table = read(&cat(&[base, "/mountinfo"]));
+        for line in table.lines() {
+            let mut words = line.split(' ').skip(2);
+            let (Some(device), Some(root), Some(at)) = (words.next(), words.next(), words.next()) else { continue };
+            let kind = words.skip_while(|word| *word != "-").nth(1).unwrap_or_default();
+            let path = if base == "/proc/self" { at.to_owned() } else { cat(&[base, "/root", at]) };
+            let list = match kind {
+                "nsfs" if root.starts_with("net:[") => {
+                    self.network(&[at], &path);
+                    continue;
+                }
+                "bpf" => &mut self.bpffs,
+                // Part of a hierarchy that is mounted elsewhere as a whole has another root.
+                "cgroup2" if root == "/" => &mut self.cgroups,
+                _ => continue,
+            };
+            if !list.iter().any(|(known, _)| known == device) {
+                list.push((device.to_owned(), path));
+            }
         }
     }
 }
 
 /// What a descriptor is, by its file below `fdinfo`.
 pub(super) fn object(fdinfo: &str) -> Option<Object> {
-    named(&fs::read_to_string(fdinfo).ok()?)
+    named(&read(fdinfo))
 }
 
 /// A link names its program, too, and behind itself.
 fn named(text: &str) -> Option<Object> {
-    let id = |key: &str| text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':')?.trim().parse().ok());
-    let link = id("link_id").map(|id| ("link", id));
-    link.or_else(|| Some(("map", id("map_id")?))).or_else(|| Some(("prog", id("prog_id")?)))
-}
-
-/// Mounts of a mount namespace: `36 35 0:29 net:[4026532] /run/netns/x rw - nsfs nsfs rw`.
-fn mounts(seen: &mut Seen, base: &str) {
-    let table = fs::read_to_string(format!("{base}/mountinfo")).unwrap_or_default();
-    for line in table.lines() {
-        let Some((mount, kind)) = line.split_once(" - ") else { continue };
-        let mut words = mount.split(' ').skip(2);
-        let (Some(device), Some(root), Some(at)) = (words.next(), words.next(), words.next()) else { continue };
-        let path = || if base == "/proc/self" { PathBuf::from(at) } else { PathBuf::from(format!("{base}/root{at}")) };
-        match kind.split(' ').next() {
-            Some("nsfs") if root.starts_with("net:[") => network(seen, || at.to_owned(), path()),
-            // Part of a file system that is mounted elsewhere as a whole has another root.
-            Some("bpf") if !seen.bpffs.contains_key(device) => drop(seen.bpffs.insert(device.to_owned(), path())),
-            Some("cgroup2") if root == "/" && !seen.cgroups.contains_key(device) => {
-                seen.cgroups.insert(device.to_owned(), path());
-            }
-            _ => {}
+    for (key, kind) in [("link_id:", "link"), ("map_id:", "map"), ("prog_id:", "prog")] {
+        let mut words = text.split_ascii_whitespace().skip_while(|word| *word != key);
+        if let Some(id) = words.nth(1).and_then(|word| word.parse().ok()) {
+            return Some((kind, id));
         }
     }
+    None
 }
 
 #[cfg(test)]

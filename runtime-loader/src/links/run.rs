@@ -6,7 +6,7 @@
 use std::{
     fs::{self, File},
     io,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::{Path, PathBuf},
 };
 
@@ -225,59 +225,15 @@ impl Step<'_, '_> {
     }
 
     fn reason(&self, error: &CallError) -> Reason {
-        let hint = match (&self.wanted.place, error.errno) {
-            (Place::Cgroup(_), libc::EPERM) => "; a program that shares with nobody holds this cgroup or one above it",
-            (Place::Bound(_), libc::EBUSY) => "; something else patches this function (livepatch, ftrace)",
-            (_, libc::E2BIG) => "; no room for another program there",
-            _ => "",
-        };
-        let place = self.wanted.attachment.place();
-        let at = if let Place::Tcx { interface, .. } = self.wanted.place { interface } else { "" };
-        let message = format!("program `{}` at {place} {at}: {error}{hint}", self.wanted.program);
-        Reason { code: Code::Kernel, message }
+        reason(self.wanted, error)
     }
 
     /// `None`: the place is absent, and waited for.
     fn create(&self, program: &Program) -> Result<Option<OwnedFd>, Reason> {
-        let (kernel, prog) = (self.kernel, program.fd.as_fd());
-        let what = self.wanted.attachment.place();
-        let absent = |error: CallError| match error.errno {
-            libc::ENOENT | libc::EADDRNOTAVAIL => missing(format!("this kernel has no {what}: {error}")),
-            _ => self.reason(&error),
-        };
-        let link = match self.wanted.place {
-            Place::Tcx { .. } => return self.create_tcx(program).map(Some),
-            Place::Cgroup(at) => {
-                let dir = match File::open(cgroup_dir(at.path.as_str())) {
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-                    dir => dir.map_err(|error| Reason { code: Code::Kernel, message: format!("{what}: {error}") })?,
-                };
-                kernel.link_cgroup(&what, prog, dir.as_fd(), at.attach_type.number()).map_err(|error| {
-                    if error.errno == libc::EBADF {
-                        missing(format!("{CGROUPS} is not the unified hierarchy (cgroup v2)"))
-                    } else {
-                        self.reason(&error)
-                    }
-                })?
-            }
-            Place::Tracepoint(at) => {
-                let config = tracefs_id(at)?;
-                let event = PerfEvent { source: PERF_TRACEPOINT, config, function: "", offset: 0 };
-                let event = kernel.perf_event(event).map_err(absent)?;
-                kernel.link_perf(&what, prog, event.as_fd()).map_err(|error| self.reason(&error))?
-            }
-            Place::Probe { function, offset, at_return } => {
-                let source = number_in(KPROBE_TYPE).ok_or_else(|| missing("this kernel has no kprobes".to_owned()))?;
-                let source = u32::try_from(source).unwrap_or(u32::MAX);
-                // Bit 0: `/sys/bus/event_source/devices/kprobe/format/retprobe`.
-                let event = PerfEvent { source, config: at_return.into(), function, offset };
-                let event = kernel.perf_event(event).map_err(absent)?;
-                kernel.link_perf(&what, prog, event.as_fd()).map_err(|error| self.reason(&error))?
-            }
-            Place::Raw(name) => kernel.link_raw(&what, prog, Some(name)).map_err(absent)?,
-            Place::Bound(_) => kernel.link_raw(&what, prog, None).map_err(absent)?,
-        };
-        Ok(Some(link))
+        match self.wanted.place {
+            Place::Tcx { .. } => self.create_tcx(program).map(Some),
+            _ => create(self.kernel, self.wanted, program.fd.as_fd()),
+        }
     }
 
     /// The list at this link's place; empty on hooks without one. `None`: it changed while it was looked at.
@@ -333,6 +289,62 @@ impl Step<'_, '_> {
         let message = format!("the programs at {} of `{interface}` keep changing", self.wanted.attachment.place());
         Err(Reason { code: Code::LostRace, message })
     }
+}
+
+/// A failed call at a place, for the report.
+fn reason(wanted: &Wanted<'_>, error: &CallError) -> Reason {
+    let hint = match (&wanted.place, error.errno) {
+        (Place::Cgroup(_), libc::EPERM) => "; a program that shares with nobody holds this cgroup or one above it",
+        (Place::Bound(_), libc::EBUSY) => "; something else patches this function (livepatch, ftrace)",
+        (_, libc::E2BIG) => "; no room for another program there",
+        _ => "",
+    };
+    let place = wanted.attachment.place();
+    let at = if let Place::Tcx { interface, .. } = wanted.place { interface } else { "" };
+    let message = format!("program `{}` at {place} {at}: {error}{hint}", wanted.program);
+    Reason { code: Code::Kernel, message }
+}
+
+/// Attaches a program to a place without order. `None`: the place is absent, and waited for.
+pub fn create(kernel: &Kernel, wanted: &Wanted<'_>, prog: BorrowedFd<'_>) -> Result<Option<OwnedFd>, Reason> {
+    let what = wanted.attachment.place();
+    let absent = |error: CallError| match error.errno {
+        libc::ENOENT | libc::EADDRNOTAVAIL => missing(format!("this kernel has no {what}: {error}")),
+        _ => reason(wanted, &error),
+    };
+    let link = match wanted.place {
+        Place::Tcx { .. } => return Ok(None), // has an order
+        Place::Cgroup(at) => {
+            let dir = match File::open(cgroup_dir(at.path.as_str())) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                dir => dir.map_err(|error| Reason { code: Code::Kernel, message: format!("{what}: {error}") })?,
+            };
+            kernel.link_cgroup(&what, prog, dir.as_fd(), at.attach_type.number()).map_err(|error| {
+                if error.errno == libc::EBADF {
+                    missing(format!("{CGROUPS} is not the unified hierarchy (cgroup v2)"))
+                } else {
+                    reason(wanted, &error)
+                }
+            })?
+        }
+        Place::Tracepoint(at) => {
+            let config = tracefs_id(at)?;
+            let event = PerfEvent { source: PERF_TRACEPOINT, config, function: "", offset: 0 };
+            let event = kernel.perf_event(event).map_err(absent)?;
+            kernel.link_perf(&what, prog, event.as_fd()).map_err(|error| reason(wanted, &error))?
+        }
+        Place::Probe { function, offset, at_return } => {
+            let source = number_in(KPROBE_TYPE).ok_or_else(|| missing("this kernel has no kprobes".to_owned()))?;
+            let source = u32::try_from(source).unwrap_or(u32::MAX);
+            // Bit 0: `/sys/bus/event_source/devices/kprobe/format/retprobe`.
+            let event = PerfEvent { source, config: at_return.into(), function, offset };
+            let event = kernel.perf_event(event).map_err(absent)?;
+            kernel.link_perf(&what, prog, event.as_fd()).map_err(|error| reason(wanted, &error))?
+        }
+        Place::Raw(name) => kernel.link_raw(&what, prog, Some(name)).map_err(absent)?,
+        Place::Bound(_) => kernel.link_raw(&what, prog, None).map_err(absent)?,
+    };
+    Ok(Some(link))
 }
 
 /// Where a cgroup is.

@@ -64,37 +64,47 @@ pub fn wanted<'a>(plan: &'a NodePlan, interfaces: &'a Interfaces) -> Vec<Wanted<
     let mut list = Vec::new();
     for program in &plan.programs {
         for attachment in &program.attach {
-            let mut add = |place| {
-                let pin = pin(attachment, &place, &program.name);
-                list.push(Wanted { pin, program: &program.name, place, attachment });
-            };
-            match attachment {
-                Attachment::Xdp(_) => {}
-                Attachment::Tc(tc) => {
-                    let attach_type = match tc.direction {
-                        Direction::Ingress => TCX_INGRESS,
-                        Direction::Egress => TCX_EGRESS,
-                    };
-                    for one in interfaces.selected(&tc.interfaces) {
-                        add(Place::Tcx { tc, ifindex: one.ifindex, interface: &one.name, attach_type });
-                    }
-                }
-                Attachment::Cgroup(at) => add(Place::Cgroup(at)),
-                Attachment::Tracepoint(at) => add(Place::Tracepoint(at)),
-                Attachment::RawTracepoint(at) => add(Place::Raw(at.name.as_str())),
-                Attachment::Kprobe(at) => {
-                    add(Place::Probe { function: at.function.as_str(), offset: at.offset, at_return: false });
-                }
-                Attachment::Kretprobe(at) => {
-                    add(Place::Probe { function: at.function.as_str(), offset: 0, at_return: true });
-                }
-                Attachment::BtfTracepoint(at) => add(Place::Bound(at.name.as_str())),
-                Attachment::Fentry(at) | Attachment::Fexit(at) => add(Place::Bound(at.function.as_str())),
-                Attachment::Lsm(at) => add(Place::Bound(at.hook.as_str())),
-            }
+            add(&mut list, &program.name, attachment, interfaces);
         }
     }
     list
+}
+
+/// Links of one attachment.
+pub fn add<'a>(
+    list: &mut Vec<Wanted<'a>>,
+    program: &'a ProgramName,
+    attachment: &'a Attachment,
+    interfaces: &'a Interfaces,
+) {
+    let mut add = |place| {
+        let pin = pin(attachment, &place, program);
+        list.push(Wanted { pin, program, place, attachment });
+    };
+    match attachment {
+        Attachment::Xdp(_) => {}
+        Attachment::Tc(tc) => {
+            let attach_type = match tc.direction {
+                Direction::Ingress => TCX_INGRESS,
+                Direction::Egress => TCX_EGRESS,
+            };
+            for one in interfaces.selected(&tc.interfaces) {
+                add(Place::Tcx { tc, ifindex: one.ifindex, interface: &one.name, attach_type });
+            }
+        }
+        Attachment::Cgroup(at) => add(Place::Cgroup(at)),
+        Attachment::Tracepoint(at) => add(Place::Tracepoint(at)),
+        Attachment::RawTracepoint(at) => add(Place::Raw(at.name.as_str())),
+        Attachment::Kprobe(at) => {
+            add(Place::Probe { function: at.function.as_str(), offset: at.offset, at_return: false });
+        }
+        Attachment::Kretprobe(at) => {
+            add(Place::Probe { function: at.function.as_str(), offset: 0, at_return: true });
+        }
+        Attachment::BtfTracepoint(at) => add(Place::Bound(at.name.as_str())),
+        Attachment::Fentry(at) | Attachment::Fexit(at) => add(Place::Bound(at.function.as_str())),
+        Attachment::Lsm(at) => add(Place::Bound(at.hook.as_str())),
+    }
 }
 
 /// The name of a pin: equal for equal places and programs, different for others. The BPF file system refuses dots.
