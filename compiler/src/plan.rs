@@ -37,6 +37,11 @@ pub fn plan(checked: &Checked, diags: &mut Diagnostics) -> Option<NodePlan> {
     (diags.error_count() == before).then_some(plan)
 }
 
+/// The plan of what is left of a broken manifest: to be judged, never to be signed.
+pub(crate) fn of_parts(checked: &Checked) -> NodePlan {
+    build(checked)
+}
+
 fn build(checked: &Checked) -> NodePlan {
     let mut pools: Vec<_> = checked.pools.iter().map(|pool| pool.value.clone()).collect();
     pools.sort();

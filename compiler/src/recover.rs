@@ -14,11 +14,51 @@ mod prune;
 use std::collections::BTreeSet;
 
 use crate::{
+    check,
     diag::{Diagnostic, Diagnostics, Severity},
-    source::{FileId, Span},
+    manifest,
+    resolve::{self, Files, Resolved},
+    source::{FileId, SourceMap, Span},
     yaml::{Key, Node},
 };
 use gaps::Gaps;
+
+/// Most rounds over one manifest. Each phase tells all that it finds, so that there are about as many as phases.
+const MAX_ROUNDS: usize = 8;
+
+/// Takes a manifest to where `phases` ends, in as many rounds as it needs; `phases` gets the files and whether nothing was
+/// taken out, and reports what it finds. `None` if no part of the manifest can be judged to the end.
+pub fn judge<T>(
+    name: &str,
+    bytes: &[u8],
+    files: &dyn Files,
+    sources: &mut SourceMap,
+    diags: &mut Diagnostics,
+    mut phases: impl FnMut(&Resolved, bool, &mut Diagnostics) -> Option<T>,
+) -> Option<(T, Recovery)> {
+    let before = diags.error_count();
+    let (file, node) = manifest::tree(name, bytes, sources, diags);
+    let mut recovery = Recovery::new(file, node?, diags.error_count() == before);
+    for _ in 0..MAX_ROUNDS {
+        let mut found = Diagnostics::default();
+        for orphan in recovery.take_orphans() {
+            let list = manifest::decode_attachments(&orphan, sources, &mut found);
+            list.iter().for_each(|list| check::attachments(list, &mut found));
+        }
+        let resolved = manifest::decode(recovery.node(), file, sources, &mut found)
+            .and_then(|manifest| resolve::resolve(manifest, files, &mut found));
+        let end = resolved.and_then(|resolved| phases(&resolved, recovery.is_whole(), &mut found));
+        let marks = recovery.marks(&found);
+        diags.extend(recovery.fresh(found));
+        if let Some(end) = end {
+            return Some((end, recovery));
+        }
+        if !recovery.prune(&marks) {
+            break;
+        }
+    }
+    None
+}
 
 /// A document that is judged in rounds.
 #[derive(Debug)]
@@ -33,7 +73,7 @@ pub struct Recovery {
 
 impl Recovery {
     /// Starts with the tree of the whole document. `sound` is false if the text itself has problems that were told.
-    pub fn new(file: FileId, mut node: Node, sound: bool) -> Self {
+    fn new(file: FileId, mut node: Node, sound: bool) -> Self {
         if !sound {
             prune::without_duplicates(&mut node);
         }
@@ -41,12 +81,13 @@ impl Recovery {
     }
 
     /// The text that the document is.
-    pub fn file(&self) -> FileId {
+    #[cfg(test)]
+    fn file(&self) -> FileId {
         self.file
     }
 
     /// What is left of the document.
-    pub fn node(&self) -> &Node {
+    fn node(&self) -> &Node {
         &self.node
     }
 
@@ -61,12 +102,12 @@ impl Recovery {
     }
 
     /// Attachments of programs that were taken out, with their keys; each once.
-    pub fn take_orphans(&mut self) -> Vec<(Key, Node)> {
+    fn take_orphans(&mut self) -> Vec<(Key, Node)> {
         std::mem::take(&mut self.orphans)
     }
 
     /// The reports of a round that are neither follow-up errors of a gap nor known.
-    pub fn fresh(&mut self, found: Diagnostics) -> Diagnostics {
+    fn fresh(&mut self, found: Diagnostics) -> Diagnostics {
         let key = |item: &Diagnostic| (item.code.as_str(), item.primary.as_ref().map(|label| label.span));
         let known = |item: &Diagnostic| self.gaps.explain(item) || self.said.contains(&key(item));
         let fresh: Vec<_> = found.into_iter().filter(|item| !known(item)).collect();
@@ -83,14 +124,14 @@ impl Recovery {
     }
 
     /// Where the errors of a round point, rising.
-    pub fn marks(&self, found: &Diagnostics) -> Vec<u32> {
+    fn marks(&self, found: &Diagnostics) -> Vec<u32> {
         let mut marks: Vec<u32> = found.iter().filter_map(|item| self.mark(item)).collect();
         marks.sort_unstable();
         marks
     }
 
     /// Takes out what `marks` point at; `false` if there is nothing to take out.
-    pub fn prune(&mut self, marks: &[u32]) -> bool {
+    fn prune(&mut self, marks: &[u32]) -> bool {
         prune::prune(&mut self.node, marks, self.file, &mut self.gaps, &mut self.orphans)
     }
 
@@ -103,7 +144,7 @@ impl Recovery {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{diag::Code, manifest, source::SourceMap};
+    use crate::diag::Code;
 
     const MANIFEST: &str = "\
 apiVersion: nodebpf.io/v1alpha1
@@ -198,7 +239,7 @@ spec:
             diags
         };
         let at = u32::try_from(MANIFEST.find("OCPBUGS").unwrap()).unwrap();
-        let span = Span { file: recovery.file(), start: gaps::NOWHERE, end: gaps::NOWHERE };
+        let span = Span::nowhere(recovery.file());
         let nowhere = Diagnostic::error(Code::UnknownOwner, "x").at(span, "");
         recovery.prune(&[at]);
         let mut found = found.to_vec();

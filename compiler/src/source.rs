@@ -20,6 +20,18 @@ pub struct Span {
     pub end: u32,
 }
 
+impl Span {
+    /// The place of what stands in for something that is broken: behind the end of every text.
+    pub fn nowhere(file: FileId) -> Self {
+        Self { file, start: u32::MAX, end: u32::MAX }
+    }
+
+    /// Whether it is the place of a stand-in.
+    pub fn is_nowhere(self) -> bool {
+        self.start == u32::MAX
+    }
+}
+
 /// A value and where it was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spanned<T> {

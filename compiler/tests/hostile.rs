@@ -7,7 +7,7 @@ mod support;
 use nodebpf::{
     check,
     diag::{Diagnostics, render_human, render_json},
-    manifest, plan, policy,
+    manifest, plan, policy, recover,
     resolve::{self, Files, ReadError},
     source::SourceMap,
 };
@@ -39,7 +39,20 @@ fn compile(text: &[u8], files: &Fixed) -> bool {
         render_json::render(&diags, &sources),
     ];
     assert_eq!(plan.is_none(), diags.has_errors(), "no plan and no reason, or both:\n{}", rendered[1]);
+    rest(text, files, plan.is_some());
     plan.is_some()
+}
+
+/// What is left behind errors is judged without a panic, and never called whole.
+fn rest(text: &[u8], files: &Fixed, sound: bool) {
+    let (mut sources, mut diags) = (SourceMap::default(), Diagnostics::default());
+    let judged = recover::judge("bpf.yaml", text, files, &mut sources, &mut diags, |resolved, whole, diags| {
+        let checked = check::check(resolved, diags)?;
+        if whole { plan::plan(&checked, diags).map(drop) } else { Some(()) }
+    });
+    let short = render_human::render_short(&diags, &sources);
+    assert_eq!(judged.is_some_and(|(_, recovery)| recovery.is_whole()) && !diags.has_errors(), sound, "{short}");
+    assert!(!short.contains("stand-in"), "{short}");
 }
 
 /// Deterministic mutations: the same on every run.

@@ -11,7 +11,7 @@ use std::{
 use nodebpf::{
     check::{self, Checked},
     diag::{Diagnostics, render_human, render_json},
-    manifest, object, plan, platform, policy,
+    manifest, object, plan, platform, policy, recover,
     resolve::{self, Files, ReadError},
     sign::{self, Signer, key::FileKey},
     source::SourceMap,
@@ -245,7 +245,18 @@ fn compile(input: &[u8], objects: &BTreeMap<String, Vec<u8>>) -> Option<(NodePla
     }
     shown(&diags, &sources);
     assert_eq!(plan.is_none(), errors, "no plan and no reason, or both");
+    rest(input, objects);
     plan.zip(checked)
+}
+
+/// What is left behind errors is judged, too.
+fn rest(input: &[u8], objects: &BTreeMap<String, Vec<u8>>) {
+    let (mut sources, mut diags) = (SourceMap::default(), Diagnostics::default());
+    let files = Disk(objects);
+    recover::judge("bpf.yaml", input, &files, &mut sources, &mut diags, |resolved, _, diags| {
+        check::check(resolved, diags)
+    });
+    shown(&diags, &sources);
 }
 
 /// Renders everything: positions must lie in their texts.

@@ -1,8 +1,8 @@
 //! Check of attachments: what is written under a hook, for itself.
 //!
 //! In:   raw attachments. Out: [`Place`]s.
-//! May fail with: NB0301 (names), NB0302 (numbers), NB0305, NB0306 (lists), NB0323 (selectors), NB0324 (not one hook),
-//! NB0385 (equal anchors), NB0386 (names that the kernel cuts); warns of wide selectors.
+//! May fail with: NB0301 (names, cgroup paths), NB0302 (numbers), NB0305, NB0306 (lists), NB0323 (selectors), NB0324
+//! (not one hook), NB0385 (equal anchors), NB0386 (names that the kernel cuts); warns of wide selectors.
 //!
 //! Not here: whether the program fits the hook ([`super::programs`]), conflicts ([`crate::plan`]).
 

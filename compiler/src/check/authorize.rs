@@ -64,16 +64,29 @@ fn report(
 ) {
     // `authorize` stops at the first refusal; asking about each attachment alone finds all of them.
     let mut refusals: Vec<PolicyRefusal> = Vec::new();
+    let own = as_if_own(plan, trust);
     for part in parts(plan) {
-        if let Err(refusal) = trust.authorize(&part, signers)
-            && !refusals.contains(&refusal)
-        {
-            refusals.push(refusal);
+        let refusal = trust.authorize(&part, signers).err();
+        // A foreign stream comes before everything else; what else there is, its owner wants to know.
+        let more = matches!(refusal, Some(PolicyRefusal::Stream { .. })).then(|| own.authorize(&part, signers).err());
+        for refusal in refusal.into_iter().chain(more.flatten()) {
+            if !refusals.contains(&refusal) {
+                refusals.push(refusal);
+            }
         }
     }
     for refusal in &refusals {
         diags.push(explain(refusal, signers, checked, trust));
     }
+}
+
+/// The rules, if the stream were one of its owner's.
+fn as_if_own(plan: &NodePlan, trust: &TrustDocument) -> TrustDocument {
+    let mut own = trust.clone();
+    if let Some(owner) = own.owners.get_mut(&plan.owner) {
+        owner.streams.extend(StreamGlob::try_from(plan.stream.as_str()));
+    }
+    own
 }
 
 /// `plan` without programs, with programs that are nowhere, and with each attachment on each selector alone: what one

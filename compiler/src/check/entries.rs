@@ -2,7 +2,7 @@
 //!
 //! In:   raw entries and the map. Out: entries in bytes, sorted by key.
 //! May fail with: NB0305 (no entries), NB0318 (takes no entries), NB0319 (does not fit), NB0320 (too many), NB0321 (key
-//! twice), NB0405 (not filled by the loader of this release).
+//! twice).
 
 use std::collections::BTreeMap;
 

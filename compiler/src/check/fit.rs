@@ -31,8 +31,8 @@ const XDP_PROTOTYPE: &str = "int NAME(struct xdp_md *ctx), not static";
 pub(super) struct Wanted<'a> {
     /// Its name.
     pub(super) name: &'a Spanned<ProgramName>,
-    /// Hooks that are named, sound or not.
-    pub(super) hooks: Vec<Hook>,
+    /// Hooks that are named, sound or not, with their keys.
+    pub(super) hooks: Vec<(Hook, Span)>,
     /// Places that are sound.
     pub(super) places: &'a [Option<Place>],
 }
@@ -49,8 +49,9 @@ pub(super) fn check(facts: &ProgramFacts, wanted: &Wanted<'_>, object: &ObjectFi
         Usage::Hook(hook, target) => (*hook, target),
         Usage::Refused(what) => return diags.push(no_hook(facts, what, wanted)),
     };
-    if let Some(other) = wanted.hooks.iter().find(|other| **other != hook) {
-        return diags.push(another_hook(facts, *other, wanted));
+    let mut others = wanted.hooks.iter().filter(|(other, _)| *other != hook).peekable();
+    if others.peek().is_some() {
+        return diags.extend(others.map(|(other, key)| another_hook(facts, *other, *key, wanted)));
     }
     for construct in &facts.constructs {
         diags.push(refused(construct, wanted.name.value.as_str(), wanted.name.span));
@@ -62,7 +63,7 @@ pub(super) fn check(facts: &ProgramFacts, wanted: &Wanted<'_>, object: &ObjectFi
         }
     }
     check_licence(facts, hook, wanted, object, diags);
-    if wanted.hooks.contains(&Hook::Xdp) {
+    if wanted.hooks.iter().any(|(hook, _)| *hook == Hook::Xdp) {
         check_prototype(facts, wanted.name, object, diags);
         if facts.helpers.contains_key(&helpers::TAIL_CALL) {
             diags.push(tail_calls(facts, wanted));
@@ -94,7 +95,7 @@ fn unknown_section(facts: &ProgramFacts, wanted: &Wanted<'_>) -> Diagnostic {
     let head = name.trim_start_matches('?').split(['/', '_']).next().unwrap_or_default();
     let known = || section::all().map(|(name, _)| name);
     let near = known().find(|known| *known == head).or_else(|| nearest(name, known()));
-    match (wanted.hooks.first(), near) {
+    match (wanted.hooks.first().map(|(hook, _)| hook), near) {
         (Some(hook), _) => diagnostic.help(format!("hook `{hook}` takes sections {}", sections(*hook))),
         (None, Some(near)) => diagnostic.help(format!("did you mean SEC(\"{near}\")?")),
         (None, None) => {
@@ -111,11 +112,12 @@ fn no_hook(facts: &ProgramFacts, what: &str, wanted: &Wanted<'_>) -> Diagnostic 
         .help("remove it from `programs`; programs of the object that no manifest names are not shipped")
 }
 
-fn another_hook(facts: &ProgramFacts, hook: Hook, wanted: &Wanted<'_>) -> Diagnostic {
+fn another_hook(facts: &ProgramFacts, hook: Hook, key: Span, wanted: &Wanted<'_>) -> Diagnostic {
     let message = format!("program `{}` is in section `{}`", wanted.name.value, shown(&facts.section));
     let first = section::names(hook).next().unwrap_or_default();
     Diagnostic::error(Code::SectionMismatch, message)
-        .at(wanted.name.span, format_args!("hook `{hook}` takes sections {}", sections(hook)))
+        .at(key, format_args!("hook `{hook}` takes sections {}", sections(hook)))
+        .also(wanted.name.span, "this program")
         .help(match &facts.kind {
             Ok(section::Section { usage: Usage::Hook(own, _), .. }) => {
                 format!("attach it under `{own}`, or change the C source to SEC(\"{first}\")")

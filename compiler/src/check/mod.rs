@@ -208,6 +208,10 @@ fn suggestion<T: for<'a> TryFrom<&'a str>>(text: &str) -> Option<String> {
 
 /// Reports an empty list at its key.
 pub(crate) fn not_empty<T>(list: &Spanned<Vec<T>>, key: &str, diags: &mut Diagnostics) -> bool {
+    // What stands in for a broken list is nobody's mistake.
+    if list.span.is_nowhere() {
+        return true;
+    }
     if list.value.is_empty() {
         diags.push(
             Diagnostic::error(Code::EmptyList, format!("`{key}` is empty"))

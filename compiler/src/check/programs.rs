@@ -90,7 +90,11 @@ fn check_program(raw: &raw::Program, object: &ObjectFile, diags: &mut Diagnostic
     };
     if let (Some(name), Some(facts)) = (&name, facts) {
         let hooks = raw.attach.iter().flat_map(|list| &list.value).flat_map(raw::Attach::named);
-        let wanted = fit::Wanted { name, hooks: hooks.map(|attach| attach.value.hook()).collect(), places: &attach };
+        let wanted = fit::Wanted {
+            name,
+            hooks: hooks.map(|attach| (attach.value.hook(), attach.key)).collect(),
+            places: &attach,
+        };
         fit::check(facts, &wanted, object, diags);
     }
     let attach = all(attach);

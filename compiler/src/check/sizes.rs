@@ -2,7 +2,8 @@
 //! who reads it.
 //!
 //! In:   maps of the objects, and what the manifest says about them. Out: reports only.
-//! May fail with: NB0302 (0), NB0345 (size), NB0346 (memory), NB0349 (consumer), NB0380 (cannot be made).
+//! May fail with: NB0302 (0), NB0345 (size), NB0346 (memory), NB0349 (consumer), NB0362 (pinning), NB0380
+//! (cannot be made).
 
 use nodeplan::limits;
 

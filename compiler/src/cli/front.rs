@@ -29,13 +29,12 @@ use crate::{
         kernels,
     },
     diag::{Code, Diagnostic, Diagnostics, shown},
-    manifest, plan, platform,
+    plan, platform,
     policy::{self, Policy},
-    recover::Recovery,
+    recover::{self, Recovery},
     relocate::Kernel,
-    resolve,
+    resolve::Resolved,
     set::{self, Member, Set},
-    source::SourceMap,
 };
 
 /// A manifest that is sound for itself.
@@ -129,9 +128,6 @@ pub(super) fn read_trust(path: &Path, session: &mut Session) -> anyhow::Result<O
     }
 }
 
-/// Most rounds over one manifest. Each phase tells all that it finds, so that there are about as many as phases.
-const MAX_ROUNDS: usize = 8;
-
 /// A manifest that went through all phases, perhaps without its broken parts.
 struct Judged {
     front: Front,
@@ -166,42 +162,17 @@ fn load_one(path: &Path, judge: &Judge<'_>, session: &mut Session) -> anyhow::Re
     let input = io::read_input(path)?;
     let files = DiskFiles::below(&input.directory);
     let Session { sources, diags, .. } = session;
-    let before = diags.error_count();
-    let (file, node) = manifest::tree(&input.name, &input.bytes, sources, diags);
-    let Some(node) = node else { return Ok(None) };
-    let mut recovery = Recovery::new(file, node, diags.error_count() == before);
-    for _ in 0..MAX_ROUNDS {
-        let mut found = Diagnostics::default();
-        for orphan in recovery.take_orphans() {
-            let list = manifest::decode_attachments(&orphan, sources, &mut found);
-            list.iter().for_each(|list| check::attachments(list, &mut found));
-        }
-        let front = phases(path, &recovery, (&files, sources), judge, &mut found);
-        let marks = recovery.marks(&found);
-        diags.extend(recovery.fresh(found));
-        if let Some(front) = front {
-            return Ok(Some(Judged { front, recovery }));
-        }
-        if !recovery.prune(&marks) {
-            break;
-        }
-    }
-    Ok(None)
+    let phases =
+        |resolved: &Resolved, whole: bool, diags: &mut Diagnostics| phases(path, resolved, whole, judge, diags);
+    let judged = recover::judge(&input.name, &input.bytes, &files, sources, diags, phases);
+    Ok(judged.map(|(front, recovery)| Judged { front, recovery }))
 }
 
-/// One round over one manifest.
-fn phases(
-    path: &Path,
-    recovery: &Recovery,
-    (files, sources): (&DiskFiles, &SourceMap),
-    judge: &Judge<'_>,
-    diags: &mut Diagnostics,
-) -> Option<Front> {
-    let manifest = manifest::decode(recovery.node(), recovery.file(), sources, diags)?;
-    let resolved = resolve::resolve(manifest, files, diags)?;
-    let checked = check::check(&resolved, diags)?;
-    let rows = kernels::check(&resolved, &checked, judge.kernels, diags);
-    let plan = plan::plan(&checked, diags)?;
+/// What follows once files are read.
+fn phases(path: &Path, resolved: &Resolved, whole: bool, judge: &Judge<'_>, diags: &mut Diagnostics) -> Option<Front> {
+    let checked = check::check(resolved, diags)?;
+    let rows = kernels::check(resolved, &checked, judge.kernels, diags);
+    let plan = if whole { plan::plan(&checked, diags)? } else { plan::of_parts(&checked) };
     let front = Front { checked, plan, path: path.to_path_buf(), rows };
     if let Some(rules) = judge.rules {
         authorize::authorize(&front.plan, &front.checked, &rules.trust, diags);

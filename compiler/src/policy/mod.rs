@@ -28,7 +28,7 @@ use crate::{
     check::{all, metadata_names as names, metadata_revision as revision, name, not_empty, program_priority, unique},
     diag::{Code, Diagnostic, Diagnostics, shown},
     manifest::decode_document,
-    resolve::{Files, explain},
+    resolve::{Files, ReadError, explain},
     sign::key,
     source::{SourceMap, Spanned},
     yaml::types::{List, Number, Text},
@@ -277,7 +277,11 @@ fn key_set(
 fn read_key(path: &Text, files: &dyn Files, diags: &mut Diagnostics) -> Option<PublicKey> {
     let bytes = files
         .read(&path.value, KEY_FILE_MAX_BYTES)
-        .map_err(|error| diags.push(explain(&error, path, "key file")))
+        .map_err(|error| {
+            let missing = matches!(error, ReadError::Missing);
+            let help = missing.then_some("correct the path, or make a key pair: `nodebpf keygen -o keys`");
+            diags.push(explain(&error, path, "key file").maybe_help(help));
+        })
         .ok()?;
     key::public_from_pem(&bytes)
         .map_err(|error| {

@@ -4,16 +4,10 @@
 
 use std::collections::BTreeSet;
 
-use crate::{
-    diag::{AnyCode, Code, Diagnostic},
-    source::Span,
-};
+use crate::diag::{AnyCode, Code, Diagnostic};
 
 /// Text of stand-ins. A report that quotes it is about a gap.
 pub(super) const STAND_IN: &str = "nodebpf-stand-in";
-
-/// Where stand-ins stand: behind the end of every text.
-pub(super) const NOWHERE: u32 = u32::MAX;
 
 /// Something that is missing now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,10 +51,9 @@ impl Gaps {
 
     /// Whether a report is about a stand-in, or may be there only because something is missing.
     pub(super) fn explain(&self, item: &Diagnostic) -> bool {
-        let nowhere = |span: Span| span.start == NOWHERE;
         let quoted = |text: &String| text.contains(STAND_IN);
         let mut labels = item.primary.iter().chain(&item.secondary);
-        if labels.any(|label| nowhere(label.span) || quoted(&label.text)) {
+        if labels.any(|label| label.span.is_nowhere() || quoted(&label.text)) {
             return true;
         }
         if quoted(&item.message) || item.notes.iter().chain(&item.helps).any(quoted) {

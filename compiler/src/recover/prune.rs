@@ -5,7 +5,7 @@
 //! A part is what can be judged for itself: a key of `spec`, an item of a list, an attachment, a variable, a map. A
 //! program goes as a whole only with its name or its object.
 
-use super::gaps::{Gap, Gaps, NOWHERE, STAND_IN};
+use super::gaps::{Gap, Gaps, STAND_IN};
 use crate::{
     source::{FileId, Span},
     suggest::nearest,
@@ -188,7 +188,7 @@ impl Pruner<'_> {
     }
 
     fn node(&self, value: Value) -> Node {
-        Node { span: Span { file: self.file, start: NOWHERE, end: NOWHERE }, value }
+        Node { span: Span::nowhere(self.file), value }
     }
 
     fn touched(&self, key: &Key, value: &Node) -> bool {
