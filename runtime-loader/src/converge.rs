@@ -28,6 +28,7 @@ use crate::{
     kernel::{Call, CallError, Interface, Kernel, SwapError},
     links,
     object::{KernelBtf, ObjectError},
+    report,
     select::Interfaces,
     state::{self, Version},
     stream::{Goal, Stream},
@@ -173,10 +174,15 @@ fn round(kernel: &Kernel, kernel_btf: &KernelBtf, streams: &Streams, trash: &mut
         return Ok(Round::Blame(name, reason));
     }
     let outcome = commit(kernel, streams, &steps, staged, trash);
-    if matches!(outcome, Round::Done)
-        && let Err((name, reason)) = links::retire(kernel, &interfaces, streams)
-    {
-        return Ok(Round::Blame(name, reason));
+    if matches!(outcome, Round::Done) {
+        if let Err((name, reason)) = links::retire(kernel, &interfaces, streams) {
+            return Ok(Round::Blame(name, reason));
+        }
+        let ours: SortedSet<u32> = streams.values().flat_map(Stream::program_ids).collect();
+        // What stays costs memory and holds no packet; the next run tries again.
+        if let Err(error) = xdp::stale::sweep(kernel, &interfaces.all, &|id| ours.contains(&id)) {
+            report::log(4, &format!("{} left behind: {error}", Code::Undo.as_str()));
+        }
     }
     Ok(outcome)
 }

@@ -1,6 +1,8 @@
 //! The tests, by subject. Each file has its `TESTS`; `ALL` in `main.rs` names the files.
 
 pub(crate) mod chain;
+pub(crate) mod crash;
+pub(crate) mod events;
 pub(crate) mod example;
 pub(crate) mod freplace;
 pub(crate) mod held;
@@ -8,6 +10,8 @@ pub(crate) mod hooks;
 pub(crate) mod hostile;
 pub(crate) mod kernel;
 pub(crate) mod life;
+pub(crate) mod moves;
+pub(crate) mod never_neither;
 pub(crate) mod objects;
 pub(crate) mod packets;
 pub(crate) mod tcx;

@@ -23,6 +23,7 @@ pub(super) const LINK_GET_FD_BY_ID: libc::c_int = 30;
 pub(super) const LINK_GET_NEXT_ID: libc::c_int = 31;
 
 /// `enum bpf_link_type`.
+pub(super) const LINK_TYPE_TRACING: u32 = 2;
 pub(super) const LINK_TYPE_CGROUP: u32 = 3;
 pub(super) const LINK_TYPE_XDP: u32 = 6;
 pub(super) const LINK_TYPE_TCX: u32 = 11;

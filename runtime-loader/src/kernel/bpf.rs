@@ -165,6 +165,15 @@ fn c_path(path: &Path) -> Call<CString> {
     })
 }
 
+/// Links that have to do with an XDP program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct XdpLinks {
+    /// Id of the `bpf_link` by which it is attached, if it is by one.
+    pub holder: Option<u32>,
+    /// Whether some program extends it.
+    pub extended: bool,
+}
+
 impl Kernel {
     pub(super) fn bpf<T>(&self, command: (libc::c_int, &'static str), what: &str, attr: &mut T) -> Call<i64> {
         let (number, name) = command;
@@ -385,15 +394,16 @@ impl Kernel {
         Ok(info.target_obj_id)
     }
 
-    /// Id of the `bpf_link` that holds XDP on an interface with program `prog_id`, if one does.
-    pub fn xdp_link_on(&self, ifindex: u32, prog_id: u32) -> Call<Option<u32>> {
+    /// What links have to do with the XDP program `prog_id` of an interface.
+    pub fn xdp_links(&self, ifindex: u32, prog_id: u32) -> Call<XdpLinks> {
         use std::os::fd::AsFd;
+        let mut found = XdpLinks { holder: None, extended: false };
         let mut id = 0;
         loop {
             let mut next = attr::ById { id, ..Default::default() };
             match self.bpf((attr::LINK_GET_NEXT_ID, "BPF_LINK_GET_NEXT_ID"), "", &mut next) {
                 Ok(_) => id = next.next_id,
-                Err(error) if error.errno == libc::ENOENT => return Ok(None),
+                Err(error) if error.errno == libc::ENOENT => return Ok(found),
                 Err(error) => return Err(error),
             }
             let mut attr = attr::ById { id, ..Default::default() };
@@ -403,8 +413,13 @@ impl Kernel {
             };
             let mut info = attr::LinkInfo::default();
             self.info(fd.as_fd(), &mut info)?;
-            if info.link_type == attr::LINK_TYPE_XDP && info.word0 == ifindex && info.prog_id == prog_id {
-                return Ok(Some(info.id));
+            match info.link_type {
+                attr::LINK_TYPE_XDP if info.word0 == ifindex && info.prog_id == prog_id => {
+                    found.holder = Some(info.id);
+                    return Ok(found);
+                }
+                attr::LINK_TYPE_TRACING => found.extended |= info.target_obj_id == prog_id,
+                _ => {}
             }
         }
     }

@@ -42,7 +42,8 @@ pub fn observe(kernel: &Kernel, interface: &Interface, programs: &mut Programs) 
     let fd = kernel.prog_by_id(attached.prog_id)?;
     let info = kernel.prog_info(fd.as_fd())?;
     let holder = format!("program `{}` (id {}, tag {})", info.name, info.id, to_hex(&info.tag));
-    if let Some(link) = kernel.xdp_link_on(interface.ifindex, attached.prog_id)? {
+    let links = kernel.xdp_links(interface.ifindex, attached.prog_id)?;
+    if let Some(link) = links.holder {
         let message = format!(
             "{holder} holds `{}` by bpf_link {link}, which excludes everybody else (Ingress Node Firewall, bpfman and \
              Cilium attach so)",
@@ -70,6 +71,11 @@ pub fn observe(kernel: &Kernel, interface: &Interface, programs: &mut Programs) 
     };
     match read_members(kernel, interface.ifindex, attached, &config, programs)? {
         Some(attached) => Ok(Observed::Dispatcher(attached)),
+        // Nothing runs in it and nothing says what did: its interface was in another network for a while.
+        None if !links.extended => {
+            let XdpAttached { mode, prog_id } = attached;
+            Ok(Observed::Dispatcher(Attached { mode, prog_id, members: Vec::new(), linked: false }))
+        }
         None => legacy("is a dispatcher whose pins below /sys/fs/bpf/xdp are gone"),
     }
 }

@@ -21,12 +21,12 @@ use crate::{
 };
 
 pub(crate) const TESTS: &[Test] = &[
-    Test { name: "hold-freezes-a-stream", needs: &[Feature::Freplace], run: freezes },
-    Test { name: "detach-stays-detached", needs: &[Feature::Freplace], run: detaches },
-    Test { name: "hold-all-and-release", needs: &[Feature::Freplace], run: all },
-    Test { name: "kernel-argument-off-holds", needs: &[Feature::Freplace], run: argument },
-    Test { name: "early-leaves-the-rest", needs: &[Feature::Freplace], run: early },
-    Test { name: "gate-waits-for-required", needs: &[Feature::Freplace], run: gate },
+    Test { name: "asked-hold-freezes", needs: &[Feature::Freplace], run: freezes },
+    Test { name: "asked-detach-stays", needs: &[Feature::Freplace], run: detaches },
+    Test { name: "asked-hold-all", needs: &[Feature::Freplace], run: all },
+    Test { name: "asked-kernel-argument-off", needs: &[Feature::Freplace], run: argument },
+    Test { name: "asked-early-leaves-the-rest", needs: &[Feature::Freplace], run: early },
+    Test { name: "asked-gate-waits", needs: &[Feature::Freplace], run: gate },
 ];
 
 fn ids(report: &Report, name: &str) -> Result<Vec<u32>> {
