@@ -322,15 +322,16 @@ fn agree_on_mode(place: &Place) -> Result<XdpMode, Round> {
 
 /// Who fails because of an interface: of the streams that would change it, the one that comes last.
 fn blame(place: &Place, streams: &Streams, reason: Reason) -> Round {
-    let there: Vec<&Member> = match &place.observed {
-        Observed::Dispatcher(attached) => attached.members.iter().collect(),
-        Observed::Empty | Observed::Held(_) => Vec::new(),
+    let there = place.observed.programs();
+    let settled = |wanted: &&Wanted| match &place.observed {
+        Observed::Dispatcher(attached) => attached.members.contains(&wanted.member),
+        Observed::Empty | Observed::Lost(_) | Observed::Held(_) => false,
     };
-    let new = place.wanted.iter().rev().find(|wanted| !there.contains(&&wanted.member));
+    let new = place.wanted.iter().rev().find(|wanted| !settled(wanted));
     let leaving = || {
         let leaves = |stream: &&Stream| {
             let ids = stream.program_ids();
-            !matches!(stream.goal, Goal::Keep) && there.iter().any(|member| ids.contains(&member.prog_id))
+            !matches!(stream.goal, Goal::Keep) && there.iter().any(|id| ids.contains(id))
         };
         streams.iter().rev().find(|(_, stream)| leaves(stream)).map(|(name, _)| name)
     };

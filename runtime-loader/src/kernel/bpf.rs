@@ -166,12 +166,12 @@ fn c_path(path: &Path) -> Call<CString> {
 }
 
 /// Links that have to do with an XDP program.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct XdpLinks {
     /// Id of the `bpf_link` by which it is attached, if it is by one.
     pub holder: Option<u32>,
-    /// Whether some program extends it.
-    pub extended: bool,
+    /// Ids of the programs that extend it.
+    pub extensions: Vec<u32>,
 }
 
 impl Kernel {
@@ -397,7 +397,7 @@ impl Kernel {
     /// What links have to do with the XDP program `prog_id` of an interface.
     pub fn xdp_links(&self, ifindex: u32, prog_id: u32) -> Call<XdpLinks> {
         use std::os::fd::AsFd;
-        let mut found = XdpLinks { holder: None, extended: false };
+        let mut found = XdpLinks { holder: None, extensions: Vec::new() };
         let mut id = 0;
         loop {
             let mut next = attr::ById { id, ..Default::default() };
@@ -418,7 +418,10 @@ impl Kernel {
                     found.holder = Some(info.id);
                     return Ok(found);
                 }
-                attr::LINK_TYPE_TRACING => found.extended |= info.target_obj_id == prog_id,
+                // Links to functions of the kernel (BPF_TRACE_RAW_TP to BPF_LSM_MAC) name a BTF object there.
+                attr::LINK_TYPE_TRACING if info.target_obj_id == prog_id && !(23..=27).contains(&info.word0) => {
+                    found.extensions.push(info.prog_id);
+                }
                 _ => {}
             }
         }

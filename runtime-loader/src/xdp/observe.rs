@@ -12,7 +12,7 @@ use std::{
 use nodeplan::{digest::to_hex, report::Code};
 
 use super::{
-    chain::{Attached, Member, Observed, Refused},
+    chain::{Attached, Lost, Member, Observed, Refused},
     config::{self, Config, ConfigError},
     dispatch_dir,
     names::full_name,
@@ -71,12 +71,15 @@ pub fn observe(kernel: &Kernel, interface: &Interface, programs: &mut Programs) 
     };
     match read_members(kernel, interface.ifindex, attached, &config, programs)? {
         Some(attached) => Ok(Observed::Dispatcher(attached)),
-        // Nothing runs in it and nothing says what did: its interface was in another network for a while.
-        None if !links.extended => {
+        None => {
+            let message = format!(
+                "{holder} holds `{}` and is a dispatcher whose pins below /sys/fs/bpf/xdp are gone",
+                interface.name
+            );
+            let refused = Refused { code: Code::HeldByLegacy, message };
             let XdpAttached { mode, prog_id } = attached;
-            Ok(Observed::Dispatcher(Attached { mode, prog_id, members: Vec::new(), linked: false }))
+            Ok(Observed::Lost(Lost { mode, prog_id, runs: links.extensions, refused }))
         }
-        None => legacy("is a dispatcher whose pins below /sys/fs/bpf/xdp are gone"),
     }
 }
 

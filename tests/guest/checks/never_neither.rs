@@ -41,7 +41,7 @@ fn flood(socket: &FrameSocket, frames: &[Vec<u8>], stop: &AtomicBool) -> Result<
                 }
             }
         }
-        thread::sleep(Duration::from_micros(300));
+        thread::sleep(Duration::from_millis(1));
     }
     Ok(sent)
 }
