@@ -36,6 +36,7 @@ pub struct Mark {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Memory {
+    #[expect(clippy::struct_field_names, reason = "the key in the file, as in the other formats")]
     memory_version: FormatVersion,
     /// Lowest revision that may still run, by stream.
     pub floors: SortedMap<StreamName, Revision>,

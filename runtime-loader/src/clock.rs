@@ -103,7 +103,7 @@ fn synchronised() -> bool {
     let mut timex: libc::timex = unsafe { std::mem::zeroed() };
     // SAFETY: the pointer is to a whole `timex` of ours.
     let answer = unsafe { libc::adjtimex(&raw mut timex) };
-    answer >= 0 && i64::from(timex.maxerror) < MAX_ERROR_MICROSECONDS
+    answer >= 0 && timex.maxerror < MAX_ERROR_MICROSECONDS
 }
 
 #[cfg(test)]

@@ -28,6 +28,7 @@ use crate::{
     kernel::{Call, CallError, Interface, Kernel, SwapError},
     links,
     object::{KernelBtf, ObjectError},
+    report,
     select::Interfaces,
     state::{self, Version},
     stream::{Goal, Stream},
@@ -160,10 +161,15 @@ fn round(kernel: &Kernel, kernel_btf: &KernelBtf, streams: &Streams, trash: &mut
         return Ok(Round::Blame(name, reason));
     }
     let outcome = commit(kernel, streams, &steps, staged, trash);
-    if matches!(outcome, Round::Done)
-        && let Err((name, reason)) = links::retire(kernel, &interfaces, streams)
-    {
-        return Ok(Round::Blame(name, reason));
+    if matches!(outcome, Round::Done) {
+        if let Err((name, reason)) = links::retire(kernel, &interfaces, streams) {
+            return Ok(Round::Blame(name, reason));
+        }
+        let ours: SortedSet<u32> = streams.values().flat_map(Stream::program_ids).collect();
+        // What stays costs memory and holds no packet; the next run tries again.
+        if let Err(error) = xdp::stale::sweep(kernel, &interfaces.all, &|id| ours.contains(&id)) {
+            report::log(4, &format!("{} left behind: {error}", Code::Undo.as_str()));
+        }
     }
     Ok(outcome)
 }
@@ -340,15 +346,16 @@ fn agree_on_mode(place: &Place) -> Result<XdpMode, Round> {
 
 /// Who fails because of an interface: of the streams that would change it, the one that comes last.
 fn blame(place: &Place, streams: &Streams, reason: Reason) -> Round {
-    let there: Vec<&Member> = match &place.observed {
-        Observed::Dispatcher(attached) => attached.members.iter().collect(),
-        Observed::Empty | Observed::Held(_) => Vec::new(),
+    let there = place.observed.programs();
+    let settled = |wanted: &&Wanted| match &place.observed {
+        Observed::Dispatcher(attached) => attached.members.contains(&wanted.member),
+        Observed::Empty | Observed::Lost(_) | Observed::Held(_) => false,
     };
-    let new = place.wanted.iter().rev().find(|wanted| !there.contains(&&wanted.member));
+    let new = place.wanted.iter().rev().find(|wanted| !settled(wanted));
     let leaving = || {
         let leaves = |stream: &&Stream| {
             let ids = stream.program_ids();
-            !matches!(stream.goal, Goal::Keep) && there.iter().any(|member| ids.contains(&member.prog_id))
+            !matches!(stream.goal, Goal::Keep) && there.iter().any(|id| ids.contains(id))
         };
         streams.iter().rev().find(|(_, stream)| leaves(stream)).map(|(name, _)| name)
     };

@@ -74,12 +74,7 @@ impl Snapshot {
                     if !self.interfaces.selects(&xdp.interfaces, interface) {
                         continue;
                     }
-                    let attached = match observed {
-                        Observed::Dispatcher(there) => {
-                            there.members.iter().any(|member| Some(member.prog_id) == id(&program.name))
-                        }
-                        Observed::Empty | Observed::Held(_) => false,
-                    };
+                    let attached = id(&program.name).is_some_and(|id| observed.programs().contains(&id));
                     reports.push(AttachmentReport {
                         interface: IfName::try_from(interface.name.as_str()).ok(),
                         ifindex: Some(interface.ifindex),

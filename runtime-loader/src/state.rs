@@ -168,7 +168,12 @@ pub fn forget(kernel: &Kernel, paths: &Paths, stream: &StreamName) -> Call<()> {
 
 /// The second pin of a link.
 pub fn link_pin(dir: &std::path::Path, ifindex: u32, program: &ProgramName) -> PathBuf {
-    dir.join("links").join(format!("{ifindex}_{program}"))
+    dir.join("links").join(link_pin_name(ifindex, program))
+}
+
+/// Its name. Places of other hooks do not begin with a number.
+pub fn link_pin_name(ifindex: u32, program: &ProgramName) -> String {
+    format!("{ifindex}_{program}")
 }
 
 /// Writes the statement of a stream that runs.

@@ -100,3 +100,97 @@ fn a_missing_feature_is_a_refusal() {
     stream.fail(reason(Code::FeatureMissing));
     assert_eq!(stream.state.exit(stream.reason.map(|reason| reason.code)).code(), 4);
 }
+
+/// Each row of the event table that says what becomes of what runs.
+#[test]
+fn the_table_decides() {
+    for event in Event::ALL {
+        for keep in [false, true] {
+            let (on_removal, on_expiry) = if keep { ("keep", Ending::Keep) } else { ("detach", Ending::Detach) };
+            let before = vec![version(Some("a"), 1, Some(plan(1, on_removal, "detach")))];
+            let run = run_of(version(None, 2, None));
+            let stream = row(*event, None, before, on_expiry, Some(run));
+            let want = match event.running() {
+                Running::Replaced => "run",
+                Running::Keeps | Running::KeepsTheRest | Running::AsBefore | Running::Unknown => "keep",
+                Running::ByOnRemoval | Running::ByOnExpiry if keep => "keep",
+                Running::ByOnRemoval | Running::ByOnExpiry | Running::Detached => "end",
+            };
+            assert_eq!((stream.state, goal(&stream)), (event.state(), want), "row: {}", event.words());
+            assert_eq!(stream.state.exit(None).max(event.exit()), event.exit(), "row: {}", event.words());
+        }
+    }
+}
+
+#[test]
+fn a_failure_comes_to_the_state_of_its_row() {
+    for code in [Code::Kernel, Code::Verifier, Code::LostRace, Code::FeatureMissing, Code::Policy] {
+        let mut stream = Stream::new(run_of(version(None, 2, None)), StreamState::Attached, None, vec![]);
+        stream.fail(reason(code));
+        assert_eq!(stream.state, Event::of_failure(code).state(), "{}", code.as_str());
+    }
+}
+
+#[test]
+fn a_held_stream_stays_as_it_is() {
+    let name = StreamName::try_from("s").unwrap();
+    let running = || SortedMap::from([(name.clone(), vec![version(Some("a"), 1, Some(plan(1, "detach", "detach")))])]);
+    let bundles = |verdict: Option<Verdict>| Bundles {
+        verdicts: verdict.into_iter().map(|verdict| (name.clone(), verdict)).collect(),
+        directory_read: true,
+        strangers: Vec::new(),
+    };
+    let mut off = Holds::default();
+    off.off = true;
+    let refused = || Verdict::Refused(reason(Code::BundleDamaged));
+    for (case, bundles, holds, state, want) in [
+        ("gone", bundles(None), &off, StreamState::Held, "keep"),
+        ("gone and not held", bundles(None), &Holds::default(), StreamState::Removed, "end"),
+        ("damaged", bundles(Some(refused())), &off, StreamState::Held, "keep"),
+        ("revoked", bundles(Some(Verdict::Forbidden(reason(Code::Revoked)))), &off, StreamState::Refused, "end"),
+    ] {
+        let streams = decide(bundles, running(), holds);
+        let stream = streams.get(&name).unwrap();
+        assert_eq!((stream.state, goal(stream)), (state, want), "case: {case}");
+        if state == StreamState::Held {
+            let held = stream.reason.as_ref().unwrap();
+            assert_eq!(held.message.contains("NB1101"), case == "damaged", "{}", held.message);
+        }
+    }
+    let detached = held(
+        Stream::new(Goal::Keep, StreamState::Attached, None, vec![]),
+        &Hold { detach: true, words: String::new() },
+    );
+    assert_eq!(goal(&detached), "end");
+}
+
+#[test]
+fn a_run_is_about_the_streams_of_its_scope() {
+    let name = StreamName::try_from("s").unwrap();
+    let normal = Stream::new(
+        Goal::Keep,
+        StreamState::Attached,
+        None,
+        vec![version(Some("a"), 1, Some(plan(1, "detach", "detach")))],
+    );
+    let unknown = Stream::new(Goal::Keep, StreamState::Refused, None, vec![]);
+    let only = |text: &str| Scope::Only([StreamName::try_from(text).unwrap()].into());
+    for (case, scope, stream, want) in [
+        ("all", Scope::All, &unknown, true),
+        ("early", Scope::Early, &normal, false),
+        ("early, no plan known", Scope::Early, &unknown, false),
+        ("by name", only("s"), &normal, true),
+        ("another name", only("t"), &normal, false),
+    ] {
+        assert_eq!(scope.has(&name, stream), want, "case: {case}");
+    }
+}
+
+#[test]
+fn staged_versions_do_not_share_a_directory() {
+    let name = StreamName::try_from("s").unwrap();
+    let first = crate::state::staged_dir(&name, &[]);
+    let mut left = version(None, 1, None);
+    left.dir.clone_from(&first);
+    assert_ne!(crate::state::staged_dir(&name, &[left]), first);
+}

@@ -1,7 +1,9 @@
 //! The tests, by subject. Each file has its `TESTS`; `ALL` in `main.rs` names the files.
 
 pub(crate) mod chain;
+pub(crate) mod crash;
 pub(crate) mod diag;
+pub(crate) mod events;
 pub(crate) mod example;
 pub(crate) mod freplace;
 pub(crate) mod held;
@@ -11,6 +13,8 @@ pub(crate) mod kernel;
 pub(crate) mod life;
 pub(crate) mod maps;
 pub(crate) mod memory;
+pub(crate) mod moves;
+pub(crate) mod never_neither;
 pub(crate) mod objects;
 pub(crate) mod packets;
 pub(crate) mod tcx;

@@ -65,7 +65,9 @@ const STATUS_REFUSED: u8 = 3;
 /// Runs all tests that the options name, and reports.
 pub(crate) fn run_all<'a>(tests: impl Iterator<Item = &'a Test>, options: &Options) -> ExitCode {
     let (mut passed, mut failed, mut refused) = (0, 0, 0);
-    let wanted = |test: &&Test| options.filter.as_ref().is_none_or(|text| test.name.contains(text.as_str()));
+    let wanted = |test: &&Test| {
+        options.filter.as_ref().is_none_or(|texts| texts.split(',').any(|text| test.name.contains(text)))
+    };
     for test in tests.filter(wanted) {
         let started = Instant::now();
         let outcome =

@@ -40,6 +40,10 @@ const ALL: &[&[Test]] = &[
     checks::hostile::TESTS,
     checks::hooks::TESTS,
     checks::diag::TESTS,
+    checks::events::TESTS,
+    checks::crash::TESTS,
+    checks::never_neither::TESTS,
+    checks::moves::TESTS,
 ];
 
 const USAGE: &str = "usage: nodebpf-guest [--list] [--filter TEXT] [--lacks FEATURE]...";
@@ -47,6 +51,10 @@ const USAGE: &str = "usage: nodebpf-guest [--list] [--filter TEXT] [--lacks FEAT
 fn main() -> ExitCode {
     let mut options = Options::default();
     let mut words = std::env::args().skip(1);
+    // How a test starts a loader that it can kill.
+    if std::env::args().nth(1).as_deref() == Some(node::LOADER) {
+        return ExitCode::from(nodebpf_loader::cli::run(std::env::args_os().skip(2)).code());
+    }
     while let Some(word) = words.next() {
         match (word.as_str(), words.next()) {
             ("--list", None) => return list(),

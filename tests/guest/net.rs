@@ -60,7 +60,7 @@ impl Namespace {
     }
 
     /// A path by which `ip` finds it.
-    fn path(&self) -> String {
+    pub(crate) fn path(&self) -> String {
         format!("/proc/{}/fd/{}", std::process::id(), self.file.as_raw_fd())
     }
 }
@@ -156,6 +156,19 @@ impl FrameSocket {
     /// Sends one frame.
     pub(crate) fn send(&self, frame: &[u8]) -> Result<()> {
         sys::send(self.socket.as_fd(), frame)
+    }
+
+    /// Frames that arrive in this time.
+    pub(crate) fn receive_for(&self, time: Duration) -> Result<Vec<Vec<u8>>> {
+        let (mut frames, deadline) = (Vec::new(), Instant::now() + time);
+        while Instant::now() < deadline {
+            match sys::receive(self.socket.as_fd(), deadline.saturating_duration_since(Instant::now()))? {
+                None => break,
+                Some((frame, Direction::In)) => frames.push(frame),
+                Some((_, Direction::Out)) => {}
+            }
+        }
+        Ok(frames)
     }
 
     /// Waits for `count` arriving frames and a moment longer for one too many; returns what came.

@@ -10,7 +10,7 @@ use std::{
     collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Child, Command, Output, Stdio},
     sync::atomic::{AtomicU64, Ordering},
 };
 
@@ -90,9 +90,11 @@ impl Stream {
         let interfaces = interfaces.join(",");
         // What the first version of plans cannot say.
         let version = if more.contains("stage") || more.contains("failurePolicy") { "1.1" } else { "1.0" };
+        let applies = if more.contains("appliesTo") { "" } else { r#""appliesTo":{},"# };
+        let on_expiry = if more.contains("onExpiry") { "" } else { r#""onExpiry":"detach","# };
         let text = format!(
             r#"{{"planVersion":"{version}","stream":"{name}","owner":"tests","revision":{revision},"intent":"feature",
-            "pools":["worker"],"appliesTo":{{}},"onExpiry":"detach","onRemoval":"{on_removal}","programs":[{{
+            "pools":["worker"],{applies}{on_expiry}"onRemoval":"{on_removal}","programs":[{{
             "name":"{program}","object":{{"sha256":"{sha256}","sourceSha256":"{sha256}"}},"attach":[{{"xdp":{{
             "interfaces":[{interfaces}],"mode":"{mode}","priority":{priority},"proceedOn":["pass"]}}}}]}}]{more}}}"#
         );
@@ -217,10 +219,20 @@ impl Node {
     }
 }
 
+/// First word that makes the program of the guest tests a loader.
+pub(crate) const LOADER: &str = "--loader";
+
+/// Starts a run of the loader in a process of its own.
+pub(crate) fn spawn_apply() -> Result<Child> {
+    let mut command = Command::new("/proc/self/exe");
+    command.args([LOADER, "--root", ROOT, "apply"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.spawn().context("starting a loader")
+}
+
 /// Runs a command of the loader on the node, in this process, by the clock of the machine.
-pub(crate) fn loader(words: &str) -> Result<Exit> {
+pub(crate) fn loader(words: &str) -> Exit {
     let words = ["--root", ROOT].into_iter().chain(words.split_whitespace());
-    Ok(nodebpf_loader::cli::run(words.map(Into::into)))
+    nodebpf_loader::cli::run(words.map(Into::into))
 }
 
 /// The part of a report about one stream.
@@ -313,6 +325,12 @@ impl Snapshot {
         bail!("the kernel holds other things than before: {:?}, before {self:?}", Self::take()?)
     }
 
+    /// What a run comes to, whatever ids the kernel gave: places, and how many there are of everything.
+    pub(crate) fn shape(&self) -> Shape {
+        let plain = self.without_dispatchers();
+        Shape { pins: plain.pins, xdp: plain.xdp, programs: self.programs.len(), links: self.links.len() }
+    }
+
     /// Number of programs in the kernel.
     pub(crate) fn programs(&self) -> usize {
         self.programs.len()
@@ -326,6 +344,28 @@ impl Snapshot {
     /// Whether no pin is there.
     pub(crate) fn has_pins(&self) -> bool {
         self.pins.iter().any(|pin| !pin.ends_with('/'))
+    }
+}
+
+/// A [`Snapshot`] without ids.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Shape {
+    pins: BTreeSet<String>,
+    xdp: Vec<(String, Option<u32>)>,
+    programs: usize,
+    links: usize,
+}
+
+impl Shape {
+    /// Waits until the kernel has this shape.
+    pub(crate) fn expect(&self) -> Result<()> {
+        for _ in 0..500 {
+            if Snapshot::take()?.shape() == *self {
+                return Ok(());
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        bail!("the kernel holds {:?}, not {self:?}", Snapshot::take()?.shape())
     }
 }
 

@@ -45,6 +45,7 @@ const OBJECTS: &[Object] = &[
     Object { source: "bpf/programs/hooks.bpf.c", defines: &[], output: "bpf/prebuilt/hooks.bpf.o" },
     Object { source: "bpf/programs/lsm_deny_ext.bpf.c", defines: &[], output: "bpf/prebuilt/lsm_deny_ext.bpf.o" },
     Object { source: "bpf/programs/tail.bpf.c", defines: &[], output: "bpf/prebuilt/tail.bpf.o" },
+    Object { source: "bpf/programs/timer.bpf.c", defines: &[], output: "bpf/prebuilt/timer.bpf.o" },
     Object { source: "bpf/programs/xdp_bad.bpf.c", defines: &[], output: "bpf/prebuilt/xdp_bad.bpf.o" },
     Object { source: "bpf/programs/xdp_drop_net.bpf.c", defines: &[], output: "bpf/prebuilt/xdp_drop_net.bpf.o" },
     Object {

@@ -44,13 +44,18 @@ pub(crate) struct Args {
     /// kernel-modules of one release together
     #[arg(long = "kernel-rpm", value_name = "FILE")]
     rpms: Vec<PathBuf>,
-    /// Run only the tests with this text in their name
+    /// Run only the tests with this text in their name, or one of several
+    /// with commas between them
     #[arg(long, value_name = "TEXT")]
     filter: Option<String>,
     /// Expect these kernels to lack this feature as well, beyond what
     /// tests/guest/features.rs says
     #[arg(long = "lacks", value_name = "FEATURE")]
     lacks: Vec<String>,
+    /// Leave out the binaries that ship and the example laid with them, which
+    /// take minutes to build; tests of the example fail then
+    #[arg(long)]
+    lean: bool,
     /// List the tests, boot nothing
     #[arg(long)]
     list: bool,
@@ -76,7 +81,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         return run::check(Command::new(guest).arg("--list"));
     }
     tools(!args.rpms.is_empty())?;
-    let overlay = suite_overlay(&guest)?;
+    let overlay = suite_overlay(&guest, args.lean)?;
     let script = script(args)?;
     let mut runs = Vec::new();
     for kernel in kernels(&choices(args)?, args.refresh)? {
@@ -145,7 +150,7 @@ pub(crate) fn build_guest() -> Result<PathBuf> {
 /// what Ignition lays from the configs in `tests/guest/nodes/<name>/`.
 ///
 /// More is added here: `.with(HOST_PATH, GUEST_PATH)` takes files and whole folders.
-fn suite_overlay(guest: &Path) -> Result<Overlay> {
+fn suite_overlay(guest: &Path, lean: bool) -> Result<Overlay> {
     let _lock = files::lock("nodes")?;
     let mut overlay = Overlay::new().with(guest, GUEST_PATH);
     for folder in [vec![run::root().join("bpf/prebuilt")], setup::children(&run::root().join("examples"))].concat() {
@@ -166,6 +171,9 @@ fn suite_overlay(guest: &Path) -> Result<Overlay> {
         ignition::lay(&configs, &root).with_context(|| format!("laying `{}`", node.display()))?;
         overlay = overlay.with(root, &format!("/nodes/{name}"));
     }
+    if lean {
+        return Ok(overlay);
+    }
     // With the binaries that ship, by the commands that a user types.
     let example = run::root().join("target/vm/nodes/example");
     example::lay(&example::compile(&dist::build()?, &|_| ())?, &example)?;
@@ -184,8 +192,8 @@ fn script(args: &Args) -> Result<String> {
     let options =
         args.filter.iter().map(|text| ("--filter", text)).chain(args.lacks.iter().map(|text| ("--lacks", text)));
     for (option, text) in options {
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-        ensure!(text.bytes().all(plain), "{option} `{text}`: only letters, digits, `-`, `_` and `.`");
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.,".contains(&byte);
+        ensure!(text.bytes().all(plain), "{option} `{text}`: only letters, digits, `-`, `_`, `.` and `,`");
         words.extend([option.to_owned(), text.clone()]);
     }
     Ok(words.join(" "))

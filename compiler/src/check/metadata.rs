@@ -114,8 +114,6 @@ fn places(spec: &Spec) -> MetadataPlaces {
         reference: spec.reference.as_ref().map_or(intent, |text| text.span),
         expires: spec.expires.as_ref().map_or(intent, |text| text.span),
         failure_policy: spec.failure_policy.as_ref().map_or(intent, |word| word.0.span),
-        stage: spec.stage.as_ref().map_or(intent, |word| word.0.span),
-        rollback_floor: spec.rollback_floor.as_ref().map_or(intent, |number| number.span),
     }
 }
 

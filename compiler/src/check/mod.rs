@@ -89,8 +89,6 @@ pub(crate) struct MetadataPlaces {
     pub(crate) reference: Span,
     pub(crate) expires: Span,
     pub(crate) failure_policy: Span,
-    pub(crate) stage: Span,
-    pub(crate) rollback_floor: Span,
 }
 
 /// A program that exists in its object and fits its hooks.

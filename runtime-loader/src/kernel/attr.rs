@@ -22,6 +22,7 @@ pub(super) const LINK_CREATE: libc::c_int = 28;
 pub(super) const LINK_UPDATE: libc::c_int = 29;
 
 /// `enum bpf_link_type`.
+pub(super) const LINK_TYPE_TRACING: u32 = 2;
 pub(super) const LINK_TYPE_CGROUP: u32 = 3;
 pub(super) const LINK_TYPE_XDP: u32 = 6;
 pub(super) const LINK_TYPE_TCX: u32 = 11;

@@ -185,6 +185,15 @@ fn c_path(path: &Path) -> Call<CString> {
     })
 }
 
+/// Links that have to do with an XDP program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct XdpLinks {
+    /// Id of the `bpf_link` by which it is attached, if it is by one.
+    pub holder: Option<u32>,
+    /// Ids of the programs that extend it.
+    pub extensions: Vec<u32>,
+}
+
 impl Kernel {
     pub(super) fn bpf<T>(&self, command: (libc::c_int, &'static str), what: &str, attr: &mut T) -> Call<i64> {
         let (number, name) = command;

@@ -16,7 +16,7 @@ mod process;
 
 use std::{fmt, io};
 
-pub use bpf::{Kind, LoadError, MapInfo, MapSpec, ProgInfo, ProgSpec};
+pub use bpf::{Kind, LoadError, MapInfo, MapSpec, ProgInfo, ProgSpec, XdpLinks};
 pub use bpffs::{BPFFS, DirLock};
 pub use links::{LinkInfo, List, Neighbour, PerfEvent, Position};
 pub use netlink::{DefaultRoute, Filter, Interface, SwapError, XdpAttached, XdpState};
@@ -81,23 +81,28 @@ impl Kernel {
 
 #[cfg(feature = "faults")]
 pub mod faults {
-    //! Fault injection: one call of a run fails.
+    //! Fault injection: one call of a run fails, or two.
 
     use std::cell::Cell;
 
     use super::{Call, CallError, Kernel};
 
-    /// Counts calls and fails one of them.
+    /// Counts calls and fails some of them.
     #[derive(Debug, Default)]
     pub(super) struct Faults {
         calls: Cell<usize>,
-        fail_at: Option<usize>,
+        fail_at: [Option<usize>; 2],
     }
 
     impl Kernel {
         /// The running kernel, but call number `n` (from 0) fails with EIO and does nothing.
         pub fn failing_at(n: usize) -> Self {
-            Self { faults: Faults { calls: Cell::new(0), fail_at: Some(n) } }
+            Self { faults: Faults { calls: Cell::new(0), fail_at: [Some(n), None] } }
+        }
+
+        /// The same, and the call `k` calls later fails as well: a fault in the undo of a fault.
+        pub fn failing_twice(n: usize, k: usize) -> Self {
+            Self { faults: Faults { calls: Cell::new(0), fail_at: [Some(n), Some(n + k)] } }
         }
 
         /// Calls made so far.
@@ -107,7 +112,7 @@ pub mod faults {
 
         pub(super) fn enter(&self, call: &'static str) -> Call<()> {
             let n = self.faults.calls.replace(self.faults.calls.get() + 1);
-            if self.faults.fail_at == Some(n) {
+            if self.faults.fail_at.contains(&Some(n)) {
                 return Err(CallError { call, what: format!("(injected at call {n})"), errno: libc::EIO });
             }
             Ok(())

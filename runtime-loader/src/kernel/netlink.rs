@@ -328,6 +328,7 @@ fn talk(request: &[u8], mut each: impl FnMut(u16, &[u8])) -> io::Result<()> {
         return Err(io::Error::last_os_error());
     }
     // On the stack: memory is never freed, and an inventory talks to many namespaces. Dumps come in 32 KiB at most.
+    #[expect(clippy::large_stack_arrays, reason = "see above; the stack has 8 MiB")]
     let mut buffer = [0u8; 64 * 1024];
     loop {
         // SAFETY: the kernel writes at most `buffer.len()` bytes to `buffer`.

@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use super::{Call, Kernel, attr};
+use super::{Call, Kernel, XdpLinks, attr};
 
 /// What has ids of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,9 +96,10 @@ impl Kernel {
         if let Some(at) = place {
             let address = name.as_mut_ptr() as u64;
             let mut named = RawLink::default();
-            let [a, b, c, d, e, f, g, h] = address.to_ne_bytes();
-            named.words[at] = u32::from_ne_bytes([a, b, c, d]);
-            named.words[at + 1] = u32::from_ne_bytes([e, f, g, h]);
+            let bytes = address.to_ne_bytes();
+            let (words, _) = bytes.as_chunks::<4>();
+            named.words[at] = u32::from_ne_bytes(words[0]);
+            named.words[at + 1] = u32::from_ne_bytes(words[1]);
             named.words[at + 2] = 127;
             // A kernel that does not tell names leaves the buffer alone.
             let _ = self.info(link, &mut named);
@@ -125,8 +126,9 @@ impl Kernel {
         Ok((attr.count as usize).min(64))
     }
 
-    /// Id of the `bpf_link` that holds XDP on an interface with program `prog_id`, if one does.
-    pub fn xdp_link_on(&self, ifindex: u32, prog_id: u32) -> Call<Option<u32>> {
+    /// What links have to do with the XDP program `prog_id` of an interface.
+    pub fn xdp_links(&self, ifindex: u32, prog_id: u32) -> Call<XdpLinks> {
+        let mut found = XdpLinks { holder: None, extensions: Vec::new() };
         let mut id = 0;
         while let Some(next) = self.next_id(Listed::Link, id)? {
             id = next;
@@ -135,10 +137,18 @@ impl Kernel {
             };
             let mut info = attr::LinkInfo::default();
             self.info(fd.as_fd(), &mut info)?;
-            if info.link_type == attr::LINK_TYPE_XDP && info.word0 == ifindex && info.prog_id == prog_id {
-                return Ok(Some(info.id));
+            match info.link_type {
+                attr::LINK_TYPE_XDP if info.word0 == ifindex && info.prog_id == prog_id => {
+                    found.holder = Some(info.id);
+                    break;
+                }
+                // Links to functions of the kernel (BPF_TRACE_RAW_TP to BPF_LSM_MAC) name a BTF object there.
+                attr::LINK_TYPE_TRACING if info.target_obj_id == prog_id && !(23..=27).contains(&info.word0) => {
+                    found.extensions.push(info.prog_id);
+                }
+                _ => {}
             }
         }
-        Ok(None)
+        Ok(found)
     }
 }

@@ -23,11 +23,11 @@ use super::{
     wanted,
 };
 use crate::{
-    converge::Streams,
+    converge::{self, Streams},
     kernel::{Call, CallError, Kernel, LinkInfo, PerfEvent},
     program::missing,
     select::Interfaces,
-    state::Program,
+    state::{self, Program},
     stream::{Goal, Stream, Target},
 };
 
@@ -134,14 +134,14 @@ pub fn retire(kernel: &Kernel, interfaces: &Interfaces, streams: &Streams) -> Bl
     for (stream_name, stream) in streams {
         let Goal::Run(target) = &stream.goal else { continue };
         let dir = target.version.dir.join("links");
-        let wanted = wanted(&target.plan, interfaces);
+        let mut wanted: Vec<String> = wanted(&target.plan, interfaces).into_iter().map(|wanted| wanted.pin).collect();
+        // Second pins of XDP: where the program is not wanted any more they would only keep it loaded.
+        for (program, xdp) in converge::attachments(&target.plan) {
+            let on = interfaces.selected(&xdp.interfaces);
+            wanted.extend(on.map(|one| state::link_pin_name(one.ifindex, program)));
+        }
         for name in kernel.names(&dir).map_err(|error| blame(stream_name, &error))? {
-            // Second pins of XDP links begin with the index of their interface.
-            let stays = match name.split_once('_').and_then(|(ifindex, _)| ifindex.parse::<u32>().ok()) {
-                Some(ifindex) => interfaces.all.iter().any(|one| one.ifindex == ifindex),
-                None => wanted.iter().any(|wanted| wanted.pin == name),
-            };
-            if !stays {
+            if !wanted.contains(&name) {
                 kernel.unpin(&dir.join(&name)).map_err(|error| blame(stream_name, &error))?;
             }
         }

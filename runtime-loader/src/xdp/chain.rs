@@ -50,8 +50,44 @@ pub enum Observed {
     Empty,
     /// A dispatcher to be shared.
     Dispatcher(Attached),
+    /// A dispatcher whose pins are gone.
+    Lost(Lost),
     /// Something that cannot be shared, and why.
     Held(Refused),
+}
+
+/// A dispatcher whose pins are gone, so that nobody knows what its slots were told. Somebody removed libxdp's
+/// directory, or its interface was in another network for a while.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lost {
+    /// Mode it is attached in.
+    pub mode: XdpMode,
+    /// Id of the dispatcher.
+    pub prog_id: u32,
+    /// Ids of the programs that still run in it.
+    pub runs: Vec<u32>,
+    /// What to say if some of them are not ours.
+    pub refused: Refused,
+}
+
+impl Observed {
+    /// The dispatcher that is attached: its mode and id.
+    pub fn dispatcher(&self) -> Option<(XdpMode, u32)> {
+        match self {
+            Self::Dispatcher(there) => Some((there.mode, there.prog_id)),
+            Self::Lost(there) => Some((there.mode, there.prog_id)),
+            Self::Empty | Self::Held(_) => None,
+        }
+    }
+
+    /// Ids of the programs that run in it.
+    pub fn programs(&self) -> Vec<u32> {
+        match self {
+            Self::Dispatcher(there) => there.members.iter().map(|member| member.prog_id).collect(),
+            Self::Lost(there) => there.runs.clone(),
+            Self::Empty | Self::Held(_) => Vec::new(),
+        }
+    }
 }
 
 /// Why a chain cannot be had.
@@ -93,6 +129,7 @@ pub fn decide(observed: &Observed, drop: &SortedSet<u32>, wanted: &[Member], mod
         Observed::Empty | Observed::Held(_) if wanted.is_empty() => return Ok(Step::Nothing),
         Observed::Held(refused) => return Err(refused.clone()),
         Observed::Empty => return build(wanted.to_vec(), mode),
+        Observed::Lost(lost) => return decide_lost(lost, drop, wanted, mode),
         Observed::Dispatcher(attached) => attached,
     };
     let is_wanted = |member: &Member| wanted.iter().any(|wanted| wanted.prog_id == member.prog_id);
@@ -101,16 +138,8 @@ pub fn decide(observed: &Observed, drop: &SortedSet<u32>, wanted: &[Member], mod
     if wanted.is_empty() && members.len() == attached.members.len() {
         return Ok(Step::Nothing);
     }
-    if !wanted.is_empty() && mode != attached.mode {
-        return Err(Refused {
-            code: Code::ModeConflict,
-            message: format!(
-                "a dispatcher runs there in {} mode (id {}); the plan wants {}, and the two exclude each other",
-                attached.mode.as_str(),
-                attached.prog_id,
-                mode.as_str()
-            ),
-        });
+    if !wanted.is_empty() {
+        same_mode(mode, attached.mode, attached.prog_id)?;
     }
     members.extend_from_slice(wanted);
     members.sort_unstable_by(order);
@@ -121,6 +150,33 @@ pub fn decide(observed: &Observed, drop: &SortedSet<u32>, wanted: &[Member], mod
         return Ok(Step::Nothing);
     }
     build(members, attached.mode)
+}
+
+/// A dispatcher whose pins are gone is ours to replace if nothing but our programs runs in it.
+fn decide_lost(lost: &Lost, drop: &SortedSet<u32>, wanted: &[Member], mode: XdpMode) -> Result<Step, Refused> {
+    let ours = |id: &u32| drop.contains(id) || wanted.iter().any(|wanted| wanted.prog_id == *id);
+    let all = lost.runs.iter().all(ours);
+    match (wanted.is_empty(), all) {
+        (true, true) if !lost.runs.is_empty() => Ok(Step::Detach),
+        (true, _) => Ok(Step::Nothing),
+        (false, false) => Err(lost.refused.clone()),
+        (false, true) => {
+            same_mode(mode, lost.mode, lost.prog_id)?;
+            build(wanted.to_vec(), mode)
+        }
+    }
+}
+
+fn same_mode(wanted: XdpMode, there: XdpMode, id: u32) -> Result<(), Refused> {
+    if wanted == there {
+        return Ok(());
+    }
+    let message = format!(
+        "a dispatcher runs there in {} mode (id {id}); the plan wants {}, and the two exclude each other",
+        there.as_str(),
+        wanted.as_str()
+    );
+    Err(Refused { code: Code::ModeConflict, message })
 }
 
 fn build(mut members: Vec<Member>, mode: XdpMode) -> Result<Step, Refused> {
@@ -201,6 +257,29 @@ mod tests {
             linked: false,
         });
         assert_eq!(run(&broken, &[], &[&a]), built(&[&a]));
+    }
+
+    #[test]
+    fn a_dispatcher_without_pins_is_replaced_if_all_in_it_is_ours() {
+        let a = member(1, "a", 10);
+        let refused = Refused { code: Code::HeldByLegacy, message: String::new() };
+        let lost = |runs: &[u32]| {
+            let (mode, runs, refused) = (XdpMode::Native, runs.to_vec(), refused.clone());
+            Observed::Lost(Lost { mode, prog_id: 99, runs, refused })
+        };
+        for (name, got, want) in [
+            ("ours", run(&lost(&[1]), &[1], &[&a]), built(&[&a])),
+            ("an old version of ours", run(&lost(&[7]), &[7, 1], &[&a]), built(&[&a])),
+            ("nothing runs in it", run(&lost(&[]), &[], &[&a]), built(&[&a])),
+            ("beside others", run(&lost(&[1, 8]), &[1], &[&a]), Err(Code::HeldByLegacy)),
+            ("ours is to go", run(&lost(&[1]), &[1], &[]), Ok(Step::Detach)),
+            ("others only", run(&lost(&[8]), &[1], &[]), Ok(Step::Nothing)),
+            ("nothing runs in it, nothing wanted", run(&lost(&[]), &[1], &[]), Ok(Step::Nothing)),
+        ] {
+            assert_eq!(got, want, "case: {name}");
+        }
+        let other = decide(&lost(&[]), &SortedSet::new(), &[a], XdpMode::Skb).unwrap_err();
+        assert_eq!(other.code, Code::ModeConflict);
     }
 
     #[test]

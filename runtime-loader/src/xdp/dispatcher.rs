@@ -58,12 +58,9 @@ struct Expected {
 
 impl Expected {
     fn of(kernel: &Kernel, ifindex: u32, observed: &Observed) -> Result<Self, CallError> {
-        Ok(match observed {
-            Observed::Dispatcher(attached) => Self {
-                fd: Some(kernel.prog_by_id(attached.prog_id)?),
-                dir: Some(dispatch_dir(ifindex, attached.prog_id)),
-            },
-            Observed::Empty | Observed::Held(_) => Self { fd: None, dir: None },
+        Ok(match observed.dispatcher() {
+            Some((_, id)) => Self { fd: Some(kernel.prog_by_id(id)?), dir: Some(dispatch_dir(ifindex, id)) },
+            None => Self { fd: None, dir: None },
         })
     }
 }
@@ -209,8 +206,8 @@ impl Committed {
 /// Takes the attached dispatcher off an interface, if it is still the one that was observed.
 pub fn detach(kernel: &Kernel, ifindex: u32, observed: &Observed) -> Result<Committed, SwapError> {
     let expected = Expected::of(kernel, ifindex, observed).map_err(SwapError::Call)?;
-    if let Observed::Dispatcher(attached) = observed {
-        kernel.xdp_swap(ifindex, attached.mode, None, expected.fd.as_ref().map(AsFd::as_fd))?;
+    if let Some((mode, _)) = observed.dispatcher() {
+        kernel.xdp_swap(ifindex, mode, None, expected.fd.as_ref().map(AsFd::as_fd))?;
     }
     Ok(Committed { links: Vec::new(), old: expected.dir })
 }

@@ -5,13 +5,14 @@
 //! do is tested by the guest tests.
 //!
 //! [`config`] codes the dispatcher's configuration, [`chain`] decides (pure), [`observe`] reads what is attached,
-//! [`dispatcher`] loads our dispatcher and swaps it in.
+//! [`dispatcher`] loads our dispatcher and swaps it in, [`stale`] finds what crashes left.
 
 pub mod chain;
 pub mod config;
 pub mod dispatcher;
 pub mod names;
 pub mod observe;
+pub mod stale;
 
 use std::path::PathBuf;
 

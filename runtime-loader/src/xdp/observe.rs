@@ -12,7 +12,7 @@ use std::{
 use nodeplan::{digest::to_hex, report::Code};
 
 use super::{
-    chain::{Attached, Member, Observed, Refused},
+    chain::{Attached, Lost, Member, Observed, Refused},
     config::{self, Config, ConfigError},
     dispatch_dir,
     names::full_name,
@@ -42,7 +42,8 @@ pub fn observe(kernel: &Kernel, interface: &Interface, programs: &mut Programs) 
     let fd = kernel.prog_by_id(attached.prog_id)?;
     let info = kernel.prog_info(fd.as_fd())?;
     let holder = format!("program `{}` (id {}, tag {})", info.name, info.id, to_hex(&info.tag));
-    if let Some(link) = kernel.xdp_link_on(interface.ifindex, attached.prog_id)? {
+    let links = kernel.xdp_links(interface.ifindex, attached.prog_id)?;
+    if let Some(link) = links.holder {
         let message = format!(
             "{holder} holds `{}` by bpf_link {link}, which excludes everybody else (Ingress Node Firewall, bpfman and \
              Cilium attach so)",
@@ -68,10 +69,14 @@ pub fn observe(kernel: &Kernel, interface: &Interface, programs: &mut Programs) 
         Some(Err(ConfigError::Damaged)) => return legacy("is a dispatcher with an impossible configuration"),
         None => return legacy("is not a libxdp dispatcher, so the interface cannot be shared"),
     };
-    match read_members(kernel, interface.ifindex, attached, &config, programs)? {
-        Some(attached) => Ok(Observed::Dispatcher(attached)),
-        None => legacy("is a dispatcher whose pins below /sys/fs/bpf/xdp are gone"),
+    if let Some(attached) = read_members(kernel, interface.ifindex, attached, &config, programs)? {
+        return Ok(Observed::Dispatcher(attached));
     }
+    let message =
+        format!("{holder} holds `{}` and is a dispatcher whose pins below /sys/fs/bpf/xdp are gone", interface.name);
+    let refused = Refused { code: Code::HeldByLegacy, message };
+    let XdpAttached { mode, prog_id } = attached;
+    Ok(Observed::Lost(Lost { mode, prog_id, runs: links.extensions, refused }))
 }
 
 /// The configuration of a dispatcher; `None` if the program is none. The rules are libxdp's own

@@ -161,6 +161,13 @@ fn survives_clean(_: &mut Ctx) -> Result<()> {
     }
     let arrived = near.receive(1)?;
     ensure!(arrived.len() == 1, "the second pins do not hold the program: {} frames arrived", arrived.len());
+    // Nobody but ours runs in it: the next run makes it whole again.
+    let report = node.apply_expecting(Exit::Done)?;
+    ensure!(stream(&report, "drop")?.attachments.iter().all(|place| place.attached), "{report:?}");
+    ensure!(named(&chain(pair.near_name)?) == [DROP], "not made whole: {:?}", chain(pair.near_name)?);
+    Node::remove("drop")?;
+    node.apply_expecting(Exit::Done)?;
+    ensure!(!Snapshot::take()?.has_pins(), "pins are left: {:?}", Snapshot::take()?);
     Ok(())
 }
 

@@ -27,7 +27,7 @@ use crate::{
     features::{Feature, smallest},
     harness::{Ctx, Test},
     net::{Pair, ip, udp_frame},
-    node::{Node, Snapshot, stream},
+    node::{Node, Snapshot, spawn_apply, stream},
     sys,
 };
 
@@ -42,6 +42,7 @@ pub(crate) const TESTS: &[Test] = &[
     Test { name: "hook-missing-is-named", needs: &[], run: missing },
     Test { name: "hook-tail-call-outlives-the-loader", needs: &[Feature::Freplace], run: tail_call },
     Test { name: "hook-state-maps-are-kept", needs: &[], run: state_maps },
+    Test { name: "hook-timer-outlives-the-loader", needs: &[], run: timer },
     Test { name: "hook-selectors", needs: &[Feature::Freplace], run: selectors },
     Test { name: "fault-in-hooks-first", needs: &[Feature::Freplace], run: fault_in_first },
     Test { name: "fault-in-hooks-update", needs: &[Feature::Freplace], run: fault_in_update },
@@ -49,17 +50,17 @@ pub(crate) const TESTS: &[Test] = &[
     Test { name: "fault-in-bound-update", needs: &[], run: fault_in_bound },
 ];
 
-const OBJECT: &str = "hooks.bpf.o";
+pub(super) const OBJECT: &str = "hooks.bpf.o";
 const CGROUP: &str = "/sys/fs/cgroup/nb-test";
 
 /// A node whose owner may use every hook.
-fn node() -> Result<Node> {
+pub(super) fn node() -> Result<Node> {
     let node = Node::new()?;
     node.trust(every_hook)?;
     Ok(node)
 }
 
-fn every_hook(trust: &mut TrustDocument) {
+pub(super) fn every_hook(trust: &mut TrustDocument) {
     trust.format = nodeplan::trust::TRUST_FORMAT;
     for owner in trust.owners.values_mut() {
         let band = owner.hooks.get(&Hook::Xdp).and_then(|rule| rule.band);
@@ -69,10 +70,10 @@ fn every_hook(trust: &mut TrustDocument) {
 }
 
 /// A program of a plan: its name, attachments as JSON, and more fields with a leading comma.
-type Program<'a> = (&'a str, String, &'a str);
+pub(super) type Program<'a> = (&'a str, String, &'a str);
 
 /// Ships a stream with these programs; `more` goes to the plan.
-fn ship(
+pub(super) fn ship(
     node: &Node,
     name: &str,
     revision: u32,
@@ -100,14 +101,14 @@ fn ship(
     node.ship_plan(&plan, vec![bytes])
 }
 
-fn tc_on(interface: &str, direction: &str, priority: u16, more: &str) -> String {
+pub(super) fn tc_on(interface: &str, direction: &str, priority: u16, more: &str) -> String {
     format!(
         r#"{{"tc":{{"interfaces":[{{"name":"{interface}"}}],"direction":"{direction}","priority":{priority},"verdicts":["next","drop"]{more}}}}}"#
     )
 }
 
 /// A map of a stream that runs.
-fn map(name: &str, map: &str) -> Result<OwnedFd> {
+pub(super) fn map(name: &str, map: &str) -> Result<OwnedFd> {
     let mut versions = fs::read_dir(format!("/sys/fs/bpf/nodebpf/{name}"))?;
     let version = versions.next().context("a version")??.path();
     ensure!(versions.next().is_none(), "more than one version is pinned");
@@ -116,7 +117,7 @@ fn map(name: &str, map: &str) -> Result<OwnedFd> {
 
 /// A call of the loader that did not succeed.
 #[derive(Debug)]
-struct Failed(String);
+pub(super) struct Failed(String);
 
 impl std::fmt::Display for Failed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -133,7 +134,7 @@ impl From<nodebpf_loader::kernel::CallError> for Failed {
 }
 
 /// How often the program with this place in `hits` ran.
-fn hits(name: &str, place: u32) -> Result<u64> {
+pub(super) fn hits(name: &str, place: u32) -> Result<u64> {
     let mut value = [0; 8];
     Kernel::new().map_lookup(map(name, "hits")?.as_fd(), &place.to_ne_bytes(), &mut value).map_err(Failed::from)?;
     Ok(u64::from_ne_bytes(value))
@@ -144,12 +145,12 @@ fn attached(one: &StreamReport) -> Result<Vec<u32>> {
     Ok(one.attachments.iter().filter_map(|place| place.program_id).collect())
 }
 
-fn apply_attached(node: &Node, name: &str) -> Result<Vec<u32>> {
+pub(super) fn apply_attached(node: &Node, name: &str) -> Result<Vec<u32>> {
     attached(stream(&node.apply_expecting(Exit::Done)?, name)?)
 }
 
 /// Waits until something is so: the kernel lets go of a link a moment after its last pin.
-fn soon(what: &str, is: impl Fn() -> Result<bool>) -> Result<()> {
+pub(super) fn soon(what: &str, is: impl Fn() -> Result<bool>) -> Result<()> {
     for _ in 0..500 {
         if is()? {
             return Ok(());
@@ -160,7 +161,7 @@ fn soon(what: &str, is: impl Fn() -> Result<bool>) -> Result<()> {
 }
 
 /// Whether a frame goes from the near end to the far one. The sender is told of a drop: `ENOBUFS`.
-fn leaves(pair: &Pair) -> Result<bool> {
+pub(super) fn leaves(pair: &Pair) -> Result<bool> {
     let frame = udp_frame([192, 0, 2, 1], [192, 0, 2, 2], 7, b"payload")?;
     let (near, far) = (pair.near_socket()?, pair.far_socket()?);
     let sent = near.send(&frame);
@@ -173,14 +174,14 @@ fn leaves(pair: &Pair) -> Result<bool> {
 }
 
 /// Ids of programs at a place of an interface, in running order, and of their links.
-fn tcx(interface: &str, attach_type: u32) -> Result<Vec<(u32, u32)>> {
+pub(super) fn tcx(interface: &str, attach_type: u32) -> Result<Vec<(u32, u32)>> {
     let list = Kernel::new().tcx_list(sys::interface_index(interface)?, attach_type).map_err(Failed::from)?;
     Ok(list.entries.iter().map(|entry| (entry.prog_id, entry.link_id)).collect())
 }
 
-const INGRESS: u32 = 46;
-const EGRESS: u32 = 47;
-const DENY: &str = r#","globals":{"deny":"01000000"}"#;
+pub(super) const INGRESS: u32 = 46;
+pub(super) const EGRESS: u32 = 47;
+pub(super) const DENY: &str = r#","globals":{"deny":"01000000"}"#;
 
 /// Both directions; an update takes the link over; a program of others is left alone.
 fn tc(_: &mut Ctx) -> Result<()> {
@@ -277,10 +278,10 @@ fn tc_probe(ctx: &mut Ctx) -> Result<()> {
 }
 
 /// Moves this process into the cgroup of the tests, and back when dropped.
-struct Inside;
+pub(super) struct Inside;
 
 impl Inside {
-    fn new() -> Result<Self> {
+    pub(super) fn new() -> Result<Self> {
         fs::create_dir_all(CGROUP)?;
         fs::write(format!("{CGROUP}/cgroup.procs"), "0").context("entering the cgroup")?;
         Ok(Self)
@@ -493,7 +494,7 @@ fn missing(_: &mut Ctx) -> Result<()> {
     Ok(())
 }
 
-fn xdp_on(selector: &str) -> String {
+pub(super) fn xdp_on(selector: &str) -> String {
     format!(r#"{{"xdp":{{"interfaces":[{selector}],"mode":"native","priority":510,"proceedOn":["pass"]}}}}"#)
 }
 
@@ -522,6 +523,28 @@ fn tail_call(_: &mut Ctx) -> Result<()> {
     node.apply_expecting(Exit::Done)?;
     ensure!(enters(&pair)?, "detached");
     empty.expect_again()
+}
+
+/// A timer goes on when the loader is gone, and is gone with its program.
+fn timer(ctx: &mut Ctx) -> Result<()> {
+    let _inside = Inside::new()?;
+    let node = node()?;
+    ship(&node, "drop", 1, "timer.bpf.o", &[("start_timer", cgroup_at("connect4"), "")], "")?;
+    let ran = spawn_apply()?.wait().context("waiting for the loader")?;
+    ensure!(ran.success(), "the loader ended with {ran}");
+    let fired = || -> Result<u64> {
+        let mut value = [0; 8];
+        Kernel::new().map_lookup(map("drop", "fired")?.as_fd(), &[0; 4], &mut value).map_err(Failed::from)?;
+        Ok(u64::from_ne_bytes(value))
+    };
+    ensure!(fired()? == 0, "it fires before it was started");
+    udp_to(1)?;
+    soon("it fires", || Ok(fired()? > 3))?;
+    apply_attached(&node, "drop")?;
+    let before = fired()?;
+    soon("it still fires after another run", || Ok(fired()? > before + 3))?;
+    ctx.say(&format!("it fired {} times", fired()?));
+    Ok(())
 }
 
 /// State survives ten updates while its shape is equal, and not a change of it; scratch does not survive.
@@ -633,7 +656,7 @@ fn selectors(ctx: &mut Ctx) -> Result<()> {
 }
 
 /// One stream on a hook of every way of attaching: dispatcher, list, cgroup, perf event, raw tracepoint.
-fn ship_all(node: &Node, revision: u32, priority: u16) -> Result<usize> {
+pub(super) fn ship_all(node: &Node, revision: u32, priority: u16) -> Result<usize> {
     let bytes = [fs::read(format!("/objects/{OBJECT}"))?, fs::read("/objects/xdp_pass.bpf.o")?];
     let [hooks, xdp] = [Sha256Digest::of(&bytes[0]), Sha256Digest::of(&bytes[1])];
     let program = |name: &str, sha256: Sha256Digest, attach: &str| {
@@ -661,7 +684,7 @@ fn ship_all(node: &Node, revision: u32, priority: u16) -> Result<usize> {
 }
 
 /// Waits until all programs of former rounds are gone.
-fn quiet(programs: usize) -> Result<()> {
+pub(super) fn quiet(programs: usize) -> Result<()> {
     soon("former programs left", || Ok(Snapshot::take()?.programs() == programs))
 }
 

@@ -9,7 +9,9 @@ use std::{
 };
 
 use nodebpf_loader::{
-    apply, clock, memory,
+    apply, clock,
+    held::Holds,
+    memory,
     paths::Paths,
     state::Version,
     stream::{self, Goal, Stream, Target},
@@ -279,7 +281,7 @@ impl Node {
         problems.extend(known.trust.as_ref().err().filter(|reason| reason.code != Code::TrustMissing).cloned());
         problems.extend(known.problems.iter().chain(&kept.problem).cloned());
         problems.extend(known.keep(&paths));
-        let mut streams = stream::decide(bundles, self.running.clone());
+        let mut streams = stream::decide(bundles, self.running.clone(), &Holds::default());
         problems.extend(clock::doubt(&identity, &streams));
         for (name, stream) in &mut streams {
             self.attach(name.as_str(), stream);

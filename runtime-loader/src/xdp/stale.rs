@@ -1,0 +1,82 @@
+//! Stale: directories of dispatchers that no interface runs, left by a run that was killed or by an interface that is gone.
+//! Each keeps its programs in the kernel.
+//!
+//! In: the interfaces now, which programs are ours. Out: nothing. Call it with the protocol's lock held: a directory
+//! that is not attached yet is somebody's at work otherwise.
+//!
+//! The BPF file system may be shared with other network namespaces, whose dispatchers this one does not see. So only
+//! what is dead or provably ours is removed: the dispatcher is gone; all its programs are ours; or some are, and its
+//! interface is here and runs another one.
+
+use std::os::fd::AsFd;
+
+use super::{dispatch_dir, root};
+use crate::kernel::{Call, Interface, Kernel, XdpState};
+
+/// Interface and dispatcher that a directory is named after.
+fn parse(name: &str) -> Option<(u32, u32)> {
+    let (ifindex, id) = name.strip_prefix("dispatch-")?.split_once('-')?;
+    Some((ifindex.parse().ok()?, id.parse().ok()?))
+}
+
+fn runs(interfaces: &[Interface], (ifindex, id): (u32, u32)) -> bool {
+    interfaces.iter().find(|one| one.ifindex == ifindex).is_some_and(|one| match one.xdp {
+        XdpState::One(attached) => attached.prog_id == id,
+        XdpState::Empty => false,
+        // In several modes, and nobody knows which.
+        XdpState::Other => true,
+    })
+}
+
+/// Removes what is stale.
+pub fn sweep(kernel: &Kernel, before: &[Interface], ours: &dyn Fn(u32) -> bool) -> Call<()> {
+    let mut dirs: Vec<(u32, u32)> = kernel.names(&root())?.iter().filter_map(|name| parse(name)).collect();
+    dirs.retain(|dir| !runs(before, *dir));
+    if dirs.is_empty() {
+        return Ok(());
+    }
+    // What was swapped in since is not stale.
+    let now = kernel.interfaces()?;
+    dirs.retain(|dir| !runs(&now, *dir));
+    for (ifindex, id) in dirs {
+        let here = now.iter().any(|one| one.ifindex == ifindex);
+        if is_stale(kernel, (ifindex, id), here, ours)? {
+            kernel.remove_dir(&dispatch_dir(ifindex, id))?;
+        }
+    }
+    Ok(())
+}
+
+fn is_stale(kernel: &Kernel, (ifindex, id): (u32, u32), here: bool, ours: &dyn Fn(u32) -> bool) -> Call<bool> {
+    match kernel.prog_by_id(id) {
+        Err(error) if error.errno == libc::ENOENT => return Ok(true),
+        dispatcher => drop(dispatcher?),
+    }
+    let dir = dispatch_dir(ifindex, id);
+    let (mut all, mut any) = (true, false);
+    for name in kernel.names(&dir)?.iter().filter(|name| name.ends_with("-prog")) {
+        let program = kernel.open_pin(&dir.join(name))?;
+        let is_ours = ours(kernel.prog_info(program.as_fd())?.id);
+        all &= is_ours;
+        any |= is_ours;
+    }
+    Ok(any && (all || here))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_is_known_by_its_name() {
+        for (name, want) in [
+            ("dispatch-3-77", Some((3, 77))),
+            ("dispatch-3-77-1", None),
+            ("dispatch-3", None),
+            ("dispatch--3-7", None),
+            ("other", None),
+        ] {
+            assert_eq!(parse(name), want, "{name}");
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! A loader that is killed leaves nothing that the next run does not mend: `kill -9` at random moments.
+
+use std::{thread, time::Duration};
+
+use anyhow::{Context as _, Result, ensure};
+use nodeplan::report::Exit;
+
+use super::{
+    hooks::{self, Inside, every_hook, ship_all},
+    life::clear,
+};
+use crate::{
+    features::Feature,
+    harness::{Ctx, Test},
+    net::Pair,
+    node::{Node, Shape, Snapshot, spawn_apply},
+};
+
+pub(crate) const TESTS: &[Test] = &[
+    Test { name: "killed-at-random-moments", needs: &[Feature::Freplace], run: killed },
+    Test { name: "killed-twice-and-reverted", needs: &[Feature::Freplace], run: reverted },
+];
+
+/// Kills of the first test.
+const ROUNDS: u64 = 100;
+
+/// What the node is told to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Plan {
+    First,
+    Second,
+    Nothing,
+}
+
+const PLANS: [Plan; 3] = [Plan::First, Plan::Second, Plan::Nothing];
+
+fn tell(node: &Node, plan: Plan) -> Result<()> {
+    match plan {
+        Plan::First => ship_all(node, 1, 510).map(drop),
+        Plan::Second => ship_all(node, 2, 20).map(drop),
+        Plan::Nothing => {
+            let _ = std::fs::remove_file(Node::bundle("drop"));
+            Ok(())
+        }
+    }
+}
+
+/// Numbers that look random and are the same in every run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % limit.max(1)
+    }
+}
+
+/// Starts a loader, and kills it after a random part of `longest`. Whether it was still at work.
+fn kill(random: &mut Random, longest: Duration) -> Result<bool> {
+    let mut child = spawn_apply()?;
+    let micros = u64::try_from(longest.as_micros()).unwrap_or(u64::MAX);
+    thread::sleep(Duration::from_micros(random.below(micros)));
+    let at_work = child.try_wait().context("waiting for the loader")?.is_none();
+    child.kill().context("killing the loader")?;
+    child.wait().context("waiting for the loader")?;
+    Ok(at_work)
+}
+
+/// What undisturbed runs come to, and the longest that one took.
+fn clean(node: &Node) -> Result<(Vec<Shape>, Duration)> {
+    let (mut shapes, mut longest) = (Vec::new(), Duration::ZERO);
+    for plan in PLANS {
+        tell(node, plan)?;
+        let started = std::time::Instant::now();
+        ensure!(spawn_apply()?.wait()?.success(), "an undisturbed run failed");
+        longest = longest.max(started.elapsed());
+        shapes.push(Snapshot::take_settled()?.shape());
+    }
+    Ok((shapes, longest))
+}
+
+fn shape(shapes: &[Shape], plan: Plan) -> &Shape {
+    let at = PLANS.iter().position(|one| *one == plan).unwrap_or_default();
+    &shapes[at]
+}
+
+fn killed(ctx: &mut Ctx) -> Result<()> {
+    let _inside = Inside::new()?;
+    let _pair = Pair::new("near0", "far0")?;
+    let node = hooks::node()?;
+    let (shapes, longest) = clean(&node)?;
+    ctx.say(&format!("an undisturbed run takes up to {longest:?}"));
+    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let mut at_work = 0;
+    for round in 0..ROUNDS {
+        let plan = PLANS[usize::try_from(round % 3)?];
+        tell(&node, plan)?;
+        at_work += u32::from(kill(&mut random, longest)?);
+        let report = node.apply_expecting(Exit::Done).with_context(|| format!("kill {round}, to {plan:?}"))?;
+        shape(&shapes, plan).expect().with_context(|| format!("kill {round}, to {plan:?}: {report:?}"))?;
+    }
+    ctx.say(&format!("{at_work} of {ROUNDS} loaders were killed at work"));
+    ensure!(at_work > 30, "only {at_work} loaders were killed at work");
+    node.trust(every_hook)?;
+    clear(&node)
+}
+
+/// Killed on the way to one version and on the way back, several times, without a whole run in between.
+fn reverted(ctx: &mut Ctx) -> Result<()> {
+    let _inside = Inside::new()?;
+    let _pair = Pair::new("near0", "far0")?;
+    let node = hooks::node()?;
+    let (shapes, longest) = clean(&node)?;
+    let mut random = Random(0x2545_f491_4f6c_dd1d);
+    for round in 0..12 {
+        for step in 0..3 {
+            tell(&node, PLANS[(round + step) % 3])?;
+            kill(&mut random, longest)?;
+        }
+        let plan = PLANS[usize::try_from(random.below(3))?];
+        tell(&node, plan)?;
+        node.apply_expecting(Exit::Done).with_context(|| format!("round {round}, to {plan:?}"))?;
+        shape(&shapes, plan).expect().with_context(|| format!("round {round}, to {plan:?}"))?;
+    }
+    ctx.say("12 rounds of three kills");
+    clear(&node)
+}

@@ -1,0 +1,138 @@
+//! Interfaces that are renamed, moved to another network and back, deleted and made anew; members that join a bond:
+//! attached where the selectors say, once, and no pin that leads nowhere.
+
+use std::fs;
+
+use anyhow::{Context as _, Result, ensure};
+use nodeplan::report::{Exit, StreamState};
+
+use super::hooks::{INGRESS, OBJECT, node, ship, tcx};
+use crate::{
+    features::Feature,
+    harness::{Ctx, Test},
+    net::{Namespace, ip},
+    node::{Node, Snapshot, stream, xdp_loader},
+};
+
+pub(crate) const TESTS: &[Test] = &[
+    Test { name: "moves-of-an-xdp-interface", needs: &[Feature::Freplace], run: xdp },
+    Test { name: "moves-of-a-tc-interface", needs: &[Feature::Tcx], run: tc },
+];
+
+/// How a hook is asked for and looked at.
+struct Hook {
+    object: &'static str,
+    program: &'static str,
+    attach: fn(&str) -> String,
+    /// Programs on an interface, as others see them.
+    on: fn(&str) -> Result<usize>,
+}
+
+fn xdp(ctx: &mut Ctx) -> Result<()> {
+    let attach = |selector: &str| {
+        format!(r#"{{"xdp":{{"interfaces":[{selector}],"mode":"skb","priority":510,"proceedOn":["pass"]}}}}"#)
+    };
+    let on = |interface: &str| -> Result<usize> {
+        let status = xdp_loader("status")?;
+        let mut lines = status.lines().skip_while(|line| line.split_whitespace().next() != Some(interface));
+        lines.next();
+        Ok(lines.take_while(|line| line.trim_start().starts_with("=>")).count())
+    };
+    moves(ctx, &Hook { object: "xdp_pass.bpf.o", program: "xdp_pass_a", attach, on })
+}
+
+fn tc(ctx: &mut Ctx) -> Result<()> {
+    let attach = |selector: &str| {
+        format!(
+            r#"{{"tc":{{"interfaces":[{selector}],"direction":"ingress","priority":510,"verdicts":["next","drop"]}}}}"#
+        )
+    };
+    let on = |interface: &str| Ok(tcx(interface, INGRESS)?.len());
+    moves(ctx, &Hook { object: OBJECT, program: "tc_hook", attach, on })
+}
+
+/// Pins of links of the stream, and directories of dispatchers.
+fn pinned() -> Result<(usize, usize)> {
+    let dirs = |path: &str| -> Result<Vec<std::path::PathBuf>> {
+        let Ok(entries) = fs::read_dir(path) else { return Ok(Vec::new()) };
+        entries.map(|entry| Ok(entry?.path())).collect()
+    };
+    let mut links = 0;
+    for version in dirs("/sys/fs/bpf/nodebpf/drop")? {
+        links += dirs(&version.join("links").display().to_string())?.len();
+    }
+    Ok((links, dirs("/sys/fs/bpf/xdp")?.len()))
+}
+
+/// Runs the loader, and demands one program on each of these interfaces, and pins for no other.
+fn settled(node: &Node, hook: &Hook, on: &[&str], pending: bool) -> Result<Vec<u32>> {
+    let report = node.apply_expecting(Exit::Done)?;
+    let one = stream(&report, "drop")?;
+    let state = if pending { StreamState::Pending } else { StreamState::Attached };
+    ensure!(one.state == state, "{one:?}");
+    let mut shown: Vec<&str> =
+        one.attachments.iter().filter_map(|at| at.interface.as_ref().map(nodeplan::name::IfName::as_str)).collect();
+    shown.sort_unstable();
+    ensure!(shown == on && one.attachments.iter().all(|at| at.attached), "on {on:?}: {one:?}");
+    for interface in on {
+        ensure!((hook.on)(interface)? == 1, "{} programs on {interface}", (hook.on)(interface)?);
+    }
+    let dispatchers = if hook.object == OBJECT { 0 } else { on.len() };
+    ensure!(pinned()? == (on.len(), dispatchers), "pins: {:?} for {on:?}: {:?}", pinned()?, Snapshot::take()?.pins());
+    let before = Snapshot::take_settled()?;
+    node.apply_expecting(Exit::Done)?;
+    before.expect_again().context("a second run")?;
+    Ok(one.attachments.iter().filter_map(|at| at.program_id).collect())
+}
+
+fn moves(ctx: &mut Ctx, hook: &Hook) -> Result<()> {
+    let node = node()?;
+    let elsewhere = Namespace::new()?;
+    let attach = format!("{},", (hook.attach)(r#"{"name":"up*"},{"membersOf":"bond0"}"#));
+    let attach = attach.trim_end_matches(',').to_owned();
+    ship(&node, "drop", 1, hook.object, &[(hook.program, attach, "")], "")?;
+    for line in ["link add bond0 type bond mode active-backup", "link add up0 type veth peer name peer0"] {
+        ip(line)?;
+    }
+    ctx.say("there");
+    // No member of the bond yet.
+    let first = settled(&node, hook, &["up0"], true)?;
+    ctx.say("renamed to a name that is selected");
+    ip("link set up0 down")?;
+    ip("link set up0 name up9")?;
+    ensure!(settled(&node, hook, &["up9"], true)? == first, "the program was loaded anew");
+    ctx.say("renamed to a name that is not");
+    ip("link set up9 name other0")?;
+    settled(&node, hook, &[], true)?;
+    ensure!((hook.on)("other0")? == 0, "it still runs on the renamed interface");
+    ip("link set other0 name up0")?;
+    settled(&node, hook, &["up0"], true)?;
+    ctx.say("moved to another network and back, with a run in between");
+    ip(&format!("link set up0 netns {}", elsewhere.path()))?;
+    settled(&node, hook, &[], true)?;
+    elsewhere.run(|| ip(&format!("link set up0 netns {}", std::process::id())))?;
+    settled(&node, hook, &["up0"], true)?;
+    ctx.say("the same without a run in between");
+    ip(&format!("link set up0 netns {}", elsewhere.path()))?;
+    elsewhere.run(|| ip(&format!("link set up0 netns {}", std::process::id())))?;
+    settled(&node, hook, &["up0"], true)?;
+    ctx.say("deleted, and made anew");
+    ip("link del up0")?;
+    settled(&node, hook, &[], true)?;
+    ip("link add up0 type veth peer name peer0")?;
+    settled(&node, hook, &["up0"], true)?;
+    ip("link del up0")?;
+    ip("link add up0 type veth peer name peer0")?;
+    settled(&node, hook, &["up0"], true)?;
+    ctx.say("members join a bond and leave it");
+    ip("link add slave0 type veth peer name peer1")?;
+    ip("link add slave1 type veth peer name peer2")?;
+    ip("link set slave0 master bond0")?;
+    settled(&node, hook, &["slave0", "up0"], false)?;
+    ip("link set slave1 master bond0")?;
+    settled(&node, hook, &["slave0", "slave1", "up0"], false)?;
+    ip("link set slave0 nomaster")?;
+    settled(&node, hook, &["slave1", "up0"], false)?;
+    ensure!((hook.on)("slave0")? == 0, "it still runs on what left the bond");
+    Ok(())
+}
