@@ -294,7 +294,13 @@ impl Load<'_> {
             Ok(None)
         };
         let called = template.map(|_| Kind { attach_type: 0, ..Kind::XDP });
-        let request = Request { programs: &kinds, maps: &verified.plan().maps, kept: &kept, called, rehearsal: self.dry.map(|dry| dry.begin(name)) };
+        let request = Request {
+            programs: &kinds,
+            maps: &verified.plan().maps,
+            kept: &kept,
+            called,
+            rehearsal: self.dry.map(|dry| dry.begin(name)),
+        };
         let image = Image::parse(verified.object(digest), &globals);
         let result = image.and_then(|image| image.load(kernel, btf, &request));
         result.map_err(|error| load_reason(kernel, btf, self.paths, template, name, &error))

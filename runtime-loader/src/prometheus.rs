@@ -31,12 +31,17 @@ pub fn text(report: &Report) -> String {
     }
     family(&mut out, "problems", "gauge", "What is wrong with the node's own files.");
     sample(&mut out, "problems", &[], report.problems.len() as u64);
-    each(&mut out, report, ("stream_state", "gauge", "State of a stream: 1 for the one it is in."), |out, one, name| {
-        for state in STATES {
-            let is = u64::from(one.state == state);
-            sample(out, name, &[("stream", one.stream.as_str()), ("state", state.as_str())], is);
-        }
-    });
+    each(
+        &mut out,
+        report,
+        ("stream_state", "gauge", "State of a stream: 1 for the one it is in."),
+        |out, one, name| {
+            for state in STATES {
+                let is = u64::from(one.state == state);
+                sample(out, name, &[("stream", one.stream.as_str()), ("state", state.as_str())], is);
+            }
+        },
+    );
     each(&mut out, report, ("stream_revision", "gauge", "Revision that runs, or would run."), |out, one, name| {
         if let Some(revision) = one.revision {
             sample(out, name, &[("stream", one.stream.as_str())], revision.get().into());
@@ -47,7 +52,8 @@ pub fn text(report: &Report) -> String {
             let at = place.place.as_deref().unwrap_or(place.hook.as_str());
             let interface = place.interface.as_ref().map_or("", |interface| interface.as_str());
             let program = place.program.as_str();
-            let labels = [("stream", one.stream.as_str()), ("program", program), ("place", at), ("interface", interface)];
+            let labels =
+                [("stream", one.stream.as_str()), ("program", program), ("place", at), ("interface", interface)];
             sample(out, name, &labels, place.attached.into());
         }
     });
@@ -60,12 +66,7 @@ pub fn text(report: &Report) -> String {
 }
 
 #[inline(never)]
-fn each(
-    out: &mut String,
-    report: &Report,
-    of: (&str, &str, &str),
-    write: fn(&mut String, &StreamReport, &str),
-) {
+fn each(out: &mut String, report: &Report, of: (&str, &str, &str), write: fn(&mut String, &StreamReport, &str)) {
     if !report.streams.is_empty() {
         family(out, of.0, of.1, of.2);
     }
@@ -137,7 +138,7 @@ mod tests {
         }
     }
 
-    /// The grammar of Prometheus, docs/instrumenting/exposition_formats.md: HELP and TYPE once for each name and before
+    /// The grammar of `docs/instrumenting/exposition_formats.md` of Prometheus: HELP and TYPE once for each name, before
     /// its samples, which stand together; names, labels and values well-formed; no sample twice; ends with a line feed.
     #[test]
     fn the_text_is_in_the_exposition_format() {

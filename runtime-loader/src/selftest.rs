@@ -105,7 +105,10 @@ fn link(kernel: &Kernel, btf: &KernelBtf, attachment: &Attachment) -> Tried {
     for wanted in &list {
         let first = links::create(kernel, wanted, old.as_fd())?;
         let Some(first) = first else {
-            return Err(Reason { code: Code::CgroupAbsent, message: format!("there is no {}", wanted.attachment.place()) });
+            return Err(Reason {
+                code: Code::CgroupAbsent,
+                message: format!("there is no {}", wanted.attachment.place()),
+            });
         };
         if attachment.hook().updates_atomically() {
             let updated = kernel.link_update("", first.as_fd(), new.as_fd(), old.as_fd());
@@ -232,7 +235,7 @@ mod tests {
             .chain([Hook::Tc, Hook::Xdp])
             .collect();
         for hook in Hook::ALL {
-            assert!(hooks.contains(hook), "{hook}");
+            assert!(hooks.contains(&hook), "{hook}");
         }
     }
 }

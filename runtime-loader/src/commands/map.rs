@@ -38,7 +38,15 @@ fn read(kernel: &Kernel, stream: &str, name: &str) -> Result<Value, Reason> {
     let call = |error: crate::kernel::CallError| Reason { code: Code::Kernel, message: error.to_string() };
     let absent = |what: &str| Reason {
         code: Code::NoSuchMap,
-        message: cat(&["stream `", stream, "` has ", what, " `", name, "`; nodebpf-loader inventory lists what there is"]),
+        message: cat(&[
+            "stream `",
+            stream,
+            "` has ",
+            what,
+            " `",
+            name,
+            "`; nodebpf-loader inventory lists what there is",
+        ]),
     };
     let fd = find(kernel, stream, name).map_err(call)?.ok_or_else(|| absent("no map"))?;
     let info = kernel.map_info(fd.as_fd()).map_err(call)?;

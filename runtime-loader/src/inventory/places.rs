@@ -38,7 +38,14 @@ impl Places {
 
     /// Asks what is attached by one attach type.
     #[inline(never)]
-    fn query(&mut self, kernel: &Kernel, target: u32, place: u32, before: &str, behind: &str) -> crate::kernel::Call<()> {
+    fn query(
+        &mut self,
+        kernel: &Kernel,
+        target: u32,
+        place: u32,
+        before: &str,
+        behind: &str,
+    ) -> crate::kernel::Call<()> {
         let mut ids = [0; 64];
         let count = kernel.attached(target, place, &mut ids)?;
         for &id in &ids[..count] {

@@ -275,7 +275,13 @@ fn parse_filter(body: &[u8]) -> Option<Filter> {
     }
     let filter = |prog_id| {
         let priority = u32_at(body, 16)? >> 16;
-        Some(Filter { ifindex: u32_at(body, 4)?, parent: u32_at(body, 12)?, priority, handle: u32_at(body, 8)?, prog_id })
+        Some(Filter {
+            ifindex: u32_at(body, 4)?,
+            parent: u32_at(body, 12)?,
+            priority,
+            handle: u32_at(body, 8)?,
+            prog_id,
+        })
     };
     filter(prog_id.filter(|_| is_bpf)?)
 }
@@ -307,6 +313,7 @@ fn io_call(call: &'static str) -> impl Fn(io::Error) -> CallError {
 }
 
 /// Sends one request and hands every answering message to `each`, until the kernel says it is done.
+#[expect(clippy::large_stack_arrays, reason = "memory is never freed, and an inventory talks to many namespaces")]
 fn talk(request: &[u8], mut each: impl FnMut(u16, &[u8])) -> io::Result<()> {
     // SAFETY: plain system calls; the descriptor is owned from here on.
     let socket = unsafe {
@@ -321,7 +328,7 @@ fn talk(request: &[u8], mut each: impl FnMut(u16, &[u8])) -> io::Result<()> {
     if sent < 0 {
         return Err(io::Error::last_os_error());
     }
-    // On the stack: memory is never freed, and an inventory talks to many namespaces. Dumps come in 32 KiB at most.
+    // Dumps come in 32 KiB at most.
     let mut buffer = [0u8; 64 * 1024];
     loop {
         // SAFETY: the kernel writes at most `buffer.len()` bytes to `buffer`.
@@ -377,7 +384,8 @@ impl Kernel {
         self.enter("RTM_GETQDISC")?;
         let mut parents = Vec::new();
         let qdiscs = Message::traffic(RTM_GETQDISC, 0, 0);
-        talk(&qdiscs, |_, body| parents.extend(parse_qdisc(body).into_iter().flatten())).map_err(io_call("RTM_GETQDISC"))?;
+        talk(&qdiscs, |_, body| parents.extend(parse_qdisc(body).into_iter().flatten()))
+            .map_err(io_call("RTM_GETQDISC"))?;
         let mut filters = Vec::new();
         for (ifindex, parent) in parents {
             self.enter("RTM_GETTFILTER")?;

@@ -96,9 +96,9 @@ impl Kernel {
         if let Some(at) = place {
             let address = name.as_mut_ptr() as u64;
             let mut named = RawLink::default();
-            let [a, b, c, d, e, f, g, h] = address.to_ne_bytes();
-            named.words[at] = u32::from_ne_bytes([a, b, c, d]);
-            named.words[at + 1] = u32::from_ne_bytes([e, f, g, h]);
+            // Little-endian machines only, as all of the loader: the low half first.
+            named.words[at] = u32::try_from(address & 0xffff_ffff).unwrap_or_default();
+            named.words[at + 1] = u32::try_from(address >> 32).unwrap_or_default();
             named.words[at + 2] = 127;
             // A kernel that does not tell names leaves the buffer alone.
             let _ = self.info(link, &mut named);
@@ -119,13 +119,8 @@ impl Kernel {
 
     /// Ids of programs attached to a place: a descriptor or an interface, by attach type. Returns how many there are.
     pub fn attached(&self, target: u32, attach_type: u32, ids: &mut [u32; 64]) -> Call<usize> {
-        let mut attr = attr::ProgQuery {
-            target,
-            attach_type,
-            prog_ids: ids.as_mut_ptr() as u64,
-            count: 64,
-            ..Default::default()
-        };
+        let mut attr =
+            attr::ProgQuery { target, attach_type, prog_ids: ids.as_mut_ptr() as u64, count: 64, ..Default::default() };
         self.bpf((attr::PROG_QUERY, "BPF_PROG_QUERY"), "", &mut attr)?;
         Ok((attr.count as usize).min(64))
     }

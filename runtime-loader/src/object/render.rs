@@ -30,7 +30,9 @@ impl Btf {
         let size = one.size_or_type() as usize;
         match one.kind() {
             // Word 3: encoding (1 signed, 2 char, 4 bool), offset and bits.
-            INT if one.word(3) & 0xffff == one.size_or_type() * 8 => integer(bytes.get(..size)?, one.word(3) >> 24 & 1 != 0),
+            INT if one.word(3) & 0xffff == one.size_or_type() * 8 => {
+                integer(bytes.get(..size)?, one.word(3) >> 24 & 1 != 0)
+            }
             ENUM | ENUM64 => {
                 let words = if one.kind() == ENUM { 2 } else { 3 };
                 let value = integer(bytes.get(..size)?, one.flag())?;
@@ -133,7 +135,8 @@ mod tests {
             show::json(&mut out, &btf.render(id, bytes));
             out
         };
-        let whole = [&7u32.to_le_bytes()[..], &1u32.to_le_bytes(), &2u32.to_le_bytes(), &[0xff, 0, 0, 0], &[1, 0, 0, 0]];
+        let whole =
+            [&7u32.to_le_bytes()[..], &1u32.to_le_bytes(), &2u32.to_le_bytes(), &[0xff, 0, 0, 0], &[1, 0, 0, 0]];
         for (id, bytes, want) in [
             (1, &[1, 2, 0, 0][..], "513"),
             (2, &[0xfe], "-2"),

@@ -79,8 +79,13 @@ impl Dispatcher {
             slots.push(image.function(&format!("prog{i}"))?);
         }
         let main = ProgramName::try_from("xdp_dispatcher").expect("invariant: a constant name");
-        let request =
-            Request { programs: &[(&main, Kind::XDP)], maps: &SortedMap::new(), kept: &|_| Ok(None), called: None, rehearsal: None };
+        let request = Request {
+            programs: &[(&main, Kind::XDP)],
+            maps: &SortedMap::new(),
+            kept: &|_| Ok(None),
+            called: None,
+            rehearsal: None,
+        };
         let mut loaded = image.load(kernel, kernel_btf, &request)?;
         let fd = loaded.programs.remove(&main).expect("invariant: load returns what was wanted");
         let id = kernel.prog_info(fd.as_fd())?.id;
@@ -103,8 +108,13 @@ impl Dispatcher {
     pub fn probe_extension(&self, kernel: &Kernel, kernel_btf: &KernelBtf) -> Result<(), ObjectError> {
         let image = Image::parse(PLAIN, &[])?;
         let name = ProgramName::try_from("xdp_pass").expect("invariant: a constant name");
-        let request =
-            Request { programs: &[(&name, self.target())], maps: &SortedMap::new(), kept: &|_| Ok(None), called: None, rehearsal: None };
+        let request = Request {
+            programs: &[(&name, self.target())],
+            maps: &SortedMap::new(),
+            kept: &|_| Ok(None),
+            called: None,
+            rehearsal: None,
+        };
         image.load(kernel, kernel_btf, &request).map(drop)
     }
 }

@@ -11,8 +11,8 @@ use anyhow::{Context as _, Result, anyhow, ensure};
 use aya::{
     Btf, EbpfLoader,
     programs::{
-        CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, CgroupSock, CgroupSockAddr, CgroupSockopt, CgroupSysctl, FEntry,
-        KProbe, RawTracePoint, SchedClassifier, SockOps, TcAttachType, TracePoint,
+        CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, CgroupSock, CgroupSockAddr, CgroupSockopt, CgroupSysctl,
+        FEntry, KProbe, RawTracePoint, SchedClassifier, SockOps, TcAttachType, TracePoint,
         tc::{self, NlOptions, TcAttachOptions},
     },
 };
@@ -113,7 +113,9 @@ fn refusal(_: &mut Ctx) -> Result<()> {
     node.ship(&bad)?;
     let report = node.apply_expecting(Exit::Failed)?;
     let reason = stream(&report, "drop")?.reason.clone().context("a reason")?;
-    for words in ["invalid access to packet", "data[0] ? XDP_PASS", "data_end", "/run/nodebpf/verifier/drop-xdp_bad.log"] {
+    for words in
+        ["invalid access to packet", "data[0] ? XDP_PASS", "data_end", "/run/nodebpf/verifier/drop-xdp_bad.log"]
+    {
         ensure!(reason.message.contains(words), "`{words}` is not in {reason:?}");
     }
     Ok(())
@@ -187,24 +189,42 @@ fn inventory(ctx: &mut Ctx) -> Result<()> {
         }};
     }
     let single = CgroupAttachMode::Single;
-    plant!(CgroupSockAddr, "cg_connect4", "cgroup connect4 /nb-test", |one| { one.load()?; one.attach(&group, single)? });
+    plant!(CgroupSockAddr, "cg_connect4", "cgroup connect4 /nb-test", |one| {
+        one.load()?;
+        one.attach(&group, single)?
+    });
     plant!(CgroupSkb, "cg_egress", "cgroup egress /nb-test", |one| {
         one.load()?;
         one.attach(&group, CgroupSkbAttachType::Egress, single)?
     });
-    plant!(CgroupSock, "cg_sock", "cgroup sock_create /nb-test", |one| { one.load()?; one.attach(&group, single)? });
-    plant!(CgroupSysctl, "cg_sysctl", "cgroup sysctl /nb-test", |one| { one.load()?; one.attach(&group, single)? });
+    plant!(CgroupSock, "cg_sock", "cgroup sock_create /nb-test", |one| {
+        one.load()?;
+        one.attach(&group, single)?
+    });
+    plant!(CgroupSysctl, "cg_sysctl", "cgroup sysctl /nb-test", |one| {
+        one.load()?;
+        one.attach(&group, single)?
+    });
     plant!(CgroupSockopt, "cg_setsockopt", "cgroup setsockopt /nb-test", |one| {
         one.load()?;
         one.attach(&group, single)?
     });
-    plant!(SockOps, "cg_sockops", "cgroup sock_ops /nb-test", |one| { one.load()?; one.attach(&group, single)? });
-    plant!(TracePoint, "tp_exec", "tracepoint", |one| { one.load()?; one.attach("sched", "sched_process_exec")? });
+    plant!(SockOps, "cg_sockops", "cgroup sock_ops /nb-test", |one| {
+        one.load()?;
+        one.attach(&group, single)?
+    });
+    plant!(TracePoint, "tp_exec", "tracepoint", |one| {
+        one.load()?;
+        one.attach("sched", "sched_process_exec")?
+    });
     plant!(RawTracePoint, "raw_exec", "raw_tracepoint sched_process_exec", |one| {
         one.load()?;
         one.attach("sched_process_exec")?
     });
-    plant!(KProbe, "kp_sleep", "kprobe", |one| { one.load()?; one.attach("hrtimer_nanosleep", 0)? });
+    plant!(KProbe, "kp_sleep", "kprobe", |one| {
+        one.load()?;
+        one.attach("hrtimer_nanosleep", 0)?
+    });
     plant!(FEntry, "fe_sleep", "fentry hrtimer_nanosleep", |one| {
         one.load("hrtimer_nanosleep", &btf)?;
         one.attach()?
@@ -227,7 +247,10 @@ fn inventory(ctx: &mut Ctx) -> Result<()> {
         let programs = shown["programs"].as_array().context("programs")?;
         let one = programs.iter().find(|one| one["id"] == *id).with_context(|| format!("no program {id}: {shown}"))?;
         ensure!(one["places"].to_string().contains(place), "`{place}` is not in {one}");
-        ensure!(one["owner"] == "unknown" && one["processes"].to_string().contains(&format!("({})", std::process::id())), "{one}");
+        ensure!(
+            one["owner"] == "unknown" && one["processes"].to_string().contains(&format!("({})", std::process::id())),
+            "{one}"
+        );
     }
     let hidden = rows(&shown, "programs", &[("name", "hidden")]);
     ensure!(hidden.len() == 1, "{} programs are called hidden: {shown}", hidden.len());
