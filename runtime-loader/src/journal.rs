@@ -3,8 +3,8 @@
 //! In: a [`Report`]. Out: one entry of the journal by its native protocol, or one line on standard error where there is
 //! no journal or it takes no datagram. Cannot fail.
 //!
-//! Source of the protocol: systemd, "Native Journal Protocol" (`docs/JOURNAL_NATIVE_PROTOCOL.md`): a datagram of
-//! `FIELD=value` lines; a value without line feed needs no length.
+//! Source of the protocol: systemd, "Native Journal Protocol" (`docs/JOURNAL_NATIVE_PROTOCOL.md`): a datagram
+//! of `FIELD=value` lines; a value without line feed needs no length.
 
 use std::{env, os::unix::net::UnixDatagram, path::Path};
 

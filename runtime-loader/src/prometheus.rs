@@ -138,7 +138,7 @@ mod tests {
         }
     }
 
-    /// The grammar of Prometheus, `docs/instrumenting/exposition_formats.md`: HELP and TYPE once for each name and before
+    /// The grammar of `docs/instrumenting/exposition_formats.md` of Prometheus: HELP and TYPE once for each name, before
     /// its samples, which stand together; names, labels and values well-formed; no sample twice; ends with a line feed.
     #[test]
     fn the_text_is_in_the_exposition_format() {

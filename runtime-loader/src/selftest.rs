@@ -235,7 +235,7 @@ mod tests {
             .chain([Hook::Tc, Hook::Xdp])
             .collect();
         for hook in Hook::ALL {
-            assert!(hooks.contains(hook), "{hook}");
+            assert!(hooks.contains(&hook), "{hook}");
         }
     }
 }

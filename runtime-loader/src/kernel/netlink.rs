@@ -313,6 +313,7 @@ fn io_call(call: &'static str) -> impl Fn(io::Error) -> CallError {
 }
 
 /// Sends one request and hands every answering message to `each`, until the kernel says it is done.
+#[expect(clippy::large_stack_arrays, reason = "memory is never freed, and an inventory talks to many namespaces")]
 fn talk(request: &[u8], mut each: impl FnMut(u16, &[u8])) -> io::Result<()> {
     // SAFETY: plain system calls; the descriptor is owned from here on.
     let socket = unsafe {
@@ -327,8 +328,7 @@ fn talk(request: &[u8], mut each: impl FnMut(u16, &[u8])) -> io::Result<()> {
     if sent < 0 {
         return Err(io::Error::last_os_error());
     }
-    // On the stack: memory is never freed, and an inventory talks to many namespaces. Dumps come in 32 KiB at most.
-    #[expect(clippy::large_stack_arrays, reason = "see above; the stack has 8 MiB")]
+    // Dumps come in 32 KiB at most.
     let mut buffer = [0u8; 64 * 1024];
     loop {
         // SAFETY: the kernel writes at most `buffer.len()` bytes to `buffer`.

@@ -96,10 +96,9 @@ impl Kernel {
         if let Some(at) = place {
             let address = name.as_mut_ptr() as u64;
             let mut named = RawLink::default();
-            let bytes = address.to_ne_bytes();
-            let (words, _) = bytes.as_chunks::<4>();
-            named.words[at] = u32::from_ne_bytes(words[0]);
-            named.words[at + 1] = u32::from_ne_bytes(words[1]);
+            // Little-endian machines only, as all of the loader: the low half first.
+            named.words[at] = u32::try_from(address & 0xffff_ffff).unwrap_or_default();
+            named.words[at + 1] = u32::try_from(address >> 32).unwrap_or_default();
             named.words[at + 2] = 127;
             // A kernel that does not tell names leaves the buffer alone.
             let _ = self.info(link, &mut named);
