@@ -21,7 +21,9 @@ pub(super) fn without_duplicates(node: &mut Node) {
         Value::Map(entries) => {
             let mut seen = std::collections::BTreeSet::new();
             entries.retain(|(key, _)| seen.insert(key.text.clone()));
-            entries.iter_mut().for_each(|(_, value)| without_duplicates(value));
+            for (_, value) in entries {
+                without_duplicates(value);
+            }
         }
         Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float | Value::Text(_) => {}
     }
