@@ -43,8 +43,8 @@ pub fn judge<T>(
         let mut found = Diagnostics::default();
         for orphan in recovery.take_orphans() {
             let list = manifest::decode_attachments(&orphan, sources, &mut found);
-            if let Some(list) = &list {
-                check::attachments(list, &mut found);
+            if let Some(list) = list {
+                check::attachments(&list, &mut found);
             }
         }
         let resolved = manifest::decode(recovery.node(), file, sources, &mut found)

@@ -211,11 +211,7 @@ fn missing_help(path: &str, files: &dyn Files) -> String {
     let names = files.beside(path);
     // `filter.o` and `filter.bpf.o` are far apart by letters.
     let stem = |name: &str| name.split('.').next().unwrap_or_default().to_owned();
-    let same_stem = || {
-        names.iter().find(|other| {
-            std::path::Path::new(other.as_str()).extension().is_some_and(|end| end == "o") && stem(other) == stem(name)
-        })
-    };
+    let same_stem = || names.iter().find(|other| other.rsplit('.').next() == Some("o") && stem(other) == stem(name));
     let near = nearest(name, names.iter().map(String::as_str));
     if let Some(near) = near.or_else(|| same_stem().map(String::as_str)) {
         let slash = if directory.is_empty() { "" } else { "/" };

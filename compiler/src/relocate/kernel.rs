@@ -8,7 +8,7 @@ use nodeplan::applies::Architecture;
 
 use crate::object::{
     btf::{BtfError, TypeId},
-    types::{Types, kind},
+    types::{Type, Types, kind},
 };
 
 /// A kernel's types.
@@ -64,11 +64,8 @@ impl<'a> Kernel<'a> {
     /// The architecture that it was built for, by a register that only `struct pt_regs` of that one has: linux
     /// `arch/x86/include/asm/ptrace.h` and `arch/arm64/include/asm/ptrace.h`. `None` if its types do not tell.
     pub fn architecture(&self) -> Option<Architecture> {
-        let registers = self
-            .named("pt_regs")
-            .iter()
-            .map(|id| self.types.get(*id))
-            .find(crate::object::types::Type::is_composite)?;
+        let mut structures = self.named("pt_regs").iter().map(|id| self.types.get(*id));
+        let registers = structures.find(Type::is_composite)?;
         registers.members().find_map(|member| match self.types.string(member.name) {
             "orig_ax" => Some(Architecture::Amd64),
             "orig_x0" => Some(Architecture::Arm64),

@@ -114,7 +114,7 @@ mod tests {
             ("a:\n   b: 1\n  c: 2\n", "indented"),
             ("a: [1, 2\n", "bracket"),
             ("a: 1]\nb: [}\n", "bracket"),
-            ("a: {b: 1 c: 2}\n", ":"),
+            ("a: {b: 1 c: 2}\n", "item between"),
             ("a: b: c\n", ":"),
             ("a: @b\n", "character"),
             ("a: *b\n", "anchor"),
