@@ -85,10 +85,10 @@ events! {
     /// A sound bundle for this node.
     Valid = "bundle valid, new or changed", Replaced, "attached", Attached, Done;
     /// A bundle that is not believed.
-    NotBelieved = "bundle damaged, signature bad, plan too new, rights exceeded, trust file missing or damaged",
+    NotBelieved = "bundle damaged, signature bad, plan too new, rights exceeded, stream of another owner, no usable trust file at all",
         Keeps, "refused", Refused, Refused;
     /// A decision of the security team.
-    Forbidden = "bundle revoked, below the floor, other audience", ByOnRemoval, "refused", Refused, Refused;
+    Forbidden = "key or bundle revoked, below the floor (of the trust file, or remembered), other audience", ByOnRemoval, "refused", Refused, Refused;
     /// No bundle in a readable directory.
     BundleGone = "bundle gone from the directory", ByOnRemoval, "–", Removed, Done;
     /// Nobody said that there is no bundle.
@@ -96,7 +96,7 @@ events! {
     /// Outside `appliesTo`.
     NotApplicable = "not applicable", ByOnExpiry, "not attached", NotApplicable, Done;
     /// Past `expires`.
-    Expired = "expired", ByOnExpiry, "not attached", Expired, Done;
+    Expired = "certainly expired", ByOnExpiry, "not attached", Expired, Done;
     /// An interface or cgroup is absent.
     PlaceAbsent = "interface or cgroup absent", KeepsTheRest, "pending", Pending, Done;
     /// The node lacks something.
