@@ -216,8 +216,10 @@ fn parse_link(body: &[u8]) -> Option<Interface> {
             IFLA_MASTER => interface.master = u32_at(value, 0)?,
             IFLA_LINK => interface.lower = u32_at(value, 0)?,
             IFLA_LINKINFO => {
+                // Hardware that is a port of something has the kind of its master alone.
                 let mut info = attributes(value);
-                interface.kind = info.find(|(kind, _)| *kind == IFLA_INFO_KIND).map(|(_, kind)| text(kind))?;
+                let kind = info.find(|(kind, _)| *kind == IFLA_INFO_KIND);
+                interface.kind = kind.map_or_else(String::new, |(_, kind)| text(kind));
             }
             _ => {}
         }
@@ -491,6 +493,20 @@ mod tests {
             kind: "vlan".to_owned(),
         };
         assert_eq!(parse_link(&message.finish()[HEADER_BYTES..]), Some(want));
+    }
+
+    /// As a network card in a bond, a bridge or Open vSwitch: seen with `virtio_net` behind `br-ex`.
+    #[test]
+    fn hardware_that_is_a_port_is_read() {
+        const IFLA_INFO_SLAVE_KIND: u16 = 4;
+        let mut message = Message::new(RTM_NEWLINK, 0, 2);
+        message.attribute(IFLA_IFNAME, b"ens3\0");
+        let mut info = Message(Vec::new());
+        info.attribute(IFLA_INFO_SLAVE_KIND, b"openvswitch\0");
+        message.attribute(IFLA_LINKINFO, &info.0);
+        message.attribute(IFLA_MASTER, &3u32.to_ne_bytes());
+        let read = parse_link(&message.finish()[HEADER_BYTES..]).unwrap();
+        assert_eq!((read.name.as_str(), read.kind.as_str(), read.master), ("ens3", "", 3));
     }
 
     #[test]

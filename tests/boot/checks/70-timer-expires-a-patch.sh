@@ -5,6 +5,8 @@ systemctl is-active --quiet nodebpf-apply.timer || fail "the timer is not active
 before=$(runs)
 # A clock that was set past the date: the timer's next moment has come.
 date -u -s '2031-01-01 00:00:00' > /dev/null
+# As a time server would say it: a loader does not believe a clock that nobody vouches for.
+adjtimex --status 0 --maxerror 1000 --esterror 1000
 for _ in $(seq 400); do [ "$(state bt-patch)" = expired ] && break; sleep 0.25; done
 expect bt-patch expired
 [ "$(runs)" -gt "$before" ] || fail "nobody started a run"
