@@ -73,6 +73,12 @@ fn exit_codes_of_diff() {
     fs::create_dir(dir.join("empty")).unwrap();
     compile(dir, 3, "worker", "old");
     compile(dir, 4, "worker", "new");
+    succeed(dir, "compile bpf.yaml --unsigned --pool worker -o unsigned");
+    let unsigned = stdout(&succeed(dir, "diff new unsigned"));
+    assert!(
+        unsigned.contains("signatures only") && unsigned.contains("! signed by nobody: nodes refuse it"),
+        "{unsigned}"
+    );
     for (args, exit) in [
         ("diff old old", 0),
         ("diff old old --exit-code", 0),
@@ -147,6 +153,7 @@ fn a_canary_is_promoted_and_aborted() {
     assert_eq!(stdout(&succeed(dir, "diff promoted after")), "");
 
     let abort = json(dir, "diff canary before --json");
+    assert!(abort["streams"][0]["warnings"][0].as_str().unwrap().contains("lower than 4"), "{abort}");
     assert_eq!(abort["streams"][0]["pools"], serde_json::json!(["canary"]));
     assert_eq!(abort["streams"][0]["new"]["revision"], 3, "canary nodes get what workers have");
     assert_eq!((verdict(&abort, "canary").as_deref(), verdict(&abort, "worker")), (Some("act"), None));

@@ -84,7 +84,7 @@ impl Rendered {
         for mut file in list(ignition, "/storage/files") {
             // "" wins over an inherited "gzip", which a missing one would not: `ignitionMergeSetFilesDefaultCompression`.
             if let Some(contents) = file.get_mut("contents").and_then(Value::as_object_mut) {
-                contents.entry("compression").and_modify(|value| null_to_empty(value)).or_insert_with(|| json!(""));
+                contents.entry("compression").and_modify(null_to_empty).or_insert_with(|| json!(""));
             }
             merge_named(&mut self.files, "path", file);
         }
