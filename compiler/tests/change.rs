@@ -67,6 +67,16 @@ fn a_new_revision_in_table_json_and_markdown() {
 }
 
 #[test]
+fn help_fits_a_terminal_and_says_what_exit_codes_mean() {
+    let directory = project();
+    for command in ["diff", "fleet"] {
+        let text = stdout(&succeed(directory.path(), &format!("{command} --help")));
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{command}: {text}");
+        assert!(text.contains("Exit codes: 0 ") && text.ends_with("2 wrong usage, 3 I/O\n"), "{command}: {text}");
+    }
+}
+
+#[test]
 fn exit_codes_of_diff() {
     let directory = project();
     let dir = directory.path();
