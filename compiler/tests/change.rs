@@ -67,12 +67,28 @@ fn a_new_revision_in_table_json_and_markdown() {
 }
 
 #[test]
+fn help_fits_a_terminal_and_says_what_exit_codes_mean() {
+    let directory = project();
+    for command in ["diff", "fleet"] {
+        let text = stdout(&succeed(directory.path(), &format!("{command} --help")));
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{command}: {text}");
+        assert!(text.contains("Exit codes: 0 ") && text.ends_with("2 wrong usage, 3 I/O\n"), "{command}: {text}");
+    }
+}
+
+#[test]
 fn exit_codes_of_diff() {
     let directory = project();
     let dir = directory.path();
     fs::create_dir(dir.join("empty")).unwrap();
     compile(dir, 3, "worker", "old");
     compile(dir, 4, "worker", "new");
+    succeed(dir, "compile bpf.yaml --unsigned --pool worker -o unsigned");
+    let unsigned = stdout(&succeed(dir, "diff new unsigned"));
+    assert!(
+        unsigned.contains("signatures only") && unsigned.contains("! signed by nobody: nodes refuse it"),
+        "{unsigned}"
+    );
     for (args, exit) in [
         ("diff old old", 0),
         ("diff old old --exit-code", 0),
@@ -147,6 +163,7 @@ fn a_canary_is_promoted_and_aborted() {
     assert_eq!(stdout(&succeed(dir, "diff promoted after")), "");
 
     let abort = json(dir, "diff canary before --json");
+    assert!(abort["streams"][0]["warnings"][0].as_str().unwrap().contains("lower than 4"), "{abort}");
     assert_eq!(abort["streams"][0]["pools"], serde_json::json!(["canary"]));
     assert_eq!(abort["streams"][0]["new"]["revision"], 3, "canary nodes get what workers have");
     assert_eq!((verdict(&abort, "canary").as_deref(), verdict(&abort, "worker")), (Some("act"), None));

@@ -74,7 +74,9 @@ pub(super) fn compare(
     if options.releases.is_empty() {
         add(None);
     }
-    options.releases.iter().for_each(|release| add(Some(*release)));
+    for release in &options.releases {
+        add(Some(*release));
+    }
     Some(PoolDiff { pool: pool.to_owned(), outcomes })
 }
 

@@ -91,6 +91,9 @@ pub struct StreamDiff {
     pub attachments: Vec<Step>,
     /// Everything else that the two plans say differently; none for streams that come or go.
     pub changes: Vec<Line>,
+    /// What to mind.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 impl StreamDiff {
@@ -161,7 +164,24 @@ fn stream(pool: &str, name: &str, old: Option<&Version>, new: Option<&Version>) 
         new: new.map(shown),
         attachments,
         changes,
+        warnings: warnings(kind, old, new),
     })
+}
+
+fn warnings(kind: Kind, old: Option<&Version>, new: Option<&Version>) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if let (Kind::Changed, Some(was), Some(is)) = (kind, old, new) {
+        let (from, to) = (was.accepted.revision, is.accepted.revision);
+        if from == to {
+            warnings.push(format!("revision {to} has other content than before: raise the revision"));
+        } else if to < from {
+            warnings.push(format!("revision {to} is lower than {from}: nodes refuse it below the stream's floor"));
+        }
+    }
+    if new.is_some_and(|version| version.signers.is_empty()) {
+        warnings.push("signed by nobody: nodes refuse it".to_owned());
+    }
+    warnings
 }
 
 fn shown(version: &Version) -> Shown {

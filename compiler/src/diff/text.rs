@@ -62,9 +62,7 @@ pub(super) fn signers(stream: &StreamDiff) -> Vec<String> {
         lines.push(format!("{sign} signed by {key}"));
     }
     lines.extend(was.iter().filter(|key| !is.contains(key)).map(|key| format!("- signed by {key}")));
-    if stream.new.is_some() && is.is_empty() {
-        lines.push("  signed by nobody: nodes refuse it".to_owned());
-    }
+    lines.extend(stream.warnings.iter().map(|warning| format!("! {warning}")));
     lines
 }
 

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use nodeplan::report::Code;
 use proptest::prelude::*;
 
 use super::{
@@ -23,7 +24,9 @@ fn stream(name: &str, state: &str, revision: u32, statement: &str) -> String {
 
 fn fleet(lines: &[&str]) -> Fleet {
     let mut fleet = Fleet::default();
-    lines.iter().for_each(|line| fleet.line(line.as_bytes()));
+    for line in lines {
+        fleet.line(line.as_bytes());
+    }
     fleet
 }
 
@@ -76,6 +79,37 @@ fn every_form_of_a_line_is_read() {
     ] {
         let fleet = fleet(&[&line]);
         assert_eq!((fleet.nodes.len(), fleet.nameless), (0, 1), "case: {name}");
+    }
+}
+
+/// The contract: what nodeplan writes of a run is what is read here, whatever the state and the reason.
+#[test]
+fn every_report_of_the_loader_is_read() {
+    use nodeplan::report::{REPORT_VERSION, SUMMARY_PREFIX, StreamState, StreamSummary};
+    let states =
+        ["attached", "pending", "notApplicable", "expired", "held", "refused", "failed", "degraded", "removed"];
+    let summary = |state: StreamState, code: Code| Summary {
+        report_version: REPORT_VERSION,
+        loader: "0.1.0".to_owned(),
+        kernel: "5.14.0".to_owned(),
+        trust: Some(3),
+        problems: vec![code],
+        streams: vec![StreamSummary {
+            stream: "s".try_into().unwrap(),
+            state,
+            revision: None,
+            statement: None,
+            code: Some(code),
+        }],
+    };
+    for word in states {
+        let state: StreamState = json::parse(format!("\"{word}\"").as_bytes(), 100).unwrap();
+        for code in Code::ALL {
+            let wanted = summary(state, *code);
+            let text = String::from_utf8(json::to_bytes(&wanted)).unwrap();
+            let fleet = fleet(&[&format!("Nov 22 10:00:00 n nodebpf-loader[1]: {SUMMARY_PREFIX}{text}")]);
+            assert_eq!(fleet.nodes["n"].summary, Ok(wanted), "case: {word} {}", code.as_str());
+        }
     }
 }
 

@@ -142,7 +142,15 @@ fn what_nodes_do() {
             Verdict::Act,
             "daemon-reload, restart nodebpf-apply.service",
         ),
-        ("a bundle changes, no policy", UPDATE, one("a"), one("b"), no_policy(), Verdict::Reboot, "drain and reboot"),
+        (
+            "a bundle changes, no policy, or one that is applied later",
+            UPDATE,
+            one("a"),
+            one("b"),
+            no_policy(),
+            Verdict::Reboot,
+            "drain and reboot",
+        ),
         ("a bundle goes, no policy", UPDATE, one("a"), empty(), no_policy(), Verdict::Reboot, "drain and reboot"),
         ("a bundle changes on 4.16", LEGACY, one("a"), one("b"), legacy(), Verdict::Reboot, "drain and reboot"),
         (
