@@ -89,3 +89,21 @@ pub fn memory(info: &MapInfo) -> u64 {
     let entry = if info.map_type == 27 { 1 } else { u64::from(info.key_size) + u64::from(info.value_size) * copies };
     u64::from(info.max_entries).saturating_mul(entry)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use super::*;
+
+    #[test]
+    fn a_map_name_is_one_objects() {
+        let object = |names: &[&str]| Loaded {
+            programs: SortedMap::new(),
+            maps: names.iter().map(|name| ((*name).to_owned(), File::open("/dev/null").unwrap().into())).collect(),
+        };
+        assert!(named_once(&[object(&["a", ".rodata"]), object(&["b", ".rodata"])]).is_ok(), "sections are no maps");
+        let reason = named_once(&[object(&["a"]), object(&["b", "a"])]).unwrap_err();
+        assert!(reason.code == Code::MapTwice && reason.message.contains("`a`"), "{reason:?}");
+    }
+}

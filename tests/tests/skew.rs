@@ -40,9 +40,10 @@ fn bundles(release: &Path) -> Vec<(Vec<u8>, NodePlan)> {
         .into();
     let read = |path: &PathBuf| {
         let bytes = fs::read(path).unwrap();
-        let verified = trusts
-            .iter()
-            .find_map(|trust| Some(Unverified::decode(&bytes).unwrap().verify(trust.document()).ok()?.plan().clone()));
+        let verified = trusts.iter().find_map(|trust| {
+            let verified = Unverified::decode(&bytes).unwrap().verify(trust.document()).ok()?;
+            Some(NodePlan::clone(verified.plan()))
+        });
         let plan = verified.unwrap_or_else(|| panic!("{} is refused", path.display()));
         (bytes, plan)
     };

@@ -54,9 +54,15 @@ fn is_stale(kernel: &Kernel, (ifindex, id): (u32, u32), here: bool, ours: &dyn F
     }
     let dir = dispatch_dir(ifindex, id);
     let (mut all, mut any) = (true, false);
-    for name in kernel.names(&dir)?.iter().filter(|name| name.ends_with("-prog")) {
-        let program = kernel.open_pin(&dir.join(name))?;
-        let is_ours = ours(kernel.prog_info(program.as_fd())?.id);
+    for name in kernel.names(&dir)? {
+        // A run that stopped between two pins left a link without its program.
+        let pin = kernel.open_pin(&dir.join(&name))?;
+        let id = match name.rsplit_once('-') {
+            Some((_, "prog")) => kernel.prog_info(pin.as_fd())?.id,
+            Some((_, "link")) => kernel.link_info(pin.as_fd())?.prog_id,
+            _ => return Ok(false),
+        };
+        let is_ours = ours(id);
         all &= is_ours;
         any |= is_ours;
     }
