@@ -55,7 +55,7 @@ const MACHINE: &[&str] = &[
 pub(crate) fn run(args: &Args) -> Result<()> {
     setup::need(&[Tool::Mmdebstrap, Tool::Bsdtar, Tool::Ignition])?;
     vm::tools(false)?;
-    let loader = if args.no_build { dist::built().loader } else { dist::build_loader()? };
+    let loader = if args.no_build { dist::built().loader } else { dist::loader()? };
     // Not the release build: the files are the same, and it is there.
     let dist = dist::Dist { loader, compiler: generate::build_compiler()? };
     let kernel = vm::kernels(&[Choice::named("6.12")?], false)?.remove(0);

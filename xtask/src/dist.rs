@@ -132,13 +132,18 @@ pub(crate) fn check() -> Result<()> {
 
 /// Builds both binaries into `target/dist/`, however big they are.
 pub(crate) fn build() -> Result<Dist> {
-    Ok(Dist { loader: build_loader(&X86_64)?, compiler: build_compiler()? })
+    Ok(Dist { loader: loader()?, compiler: build_compiler()? })
 }
 
 /// Both binaries as they were built last.
 pub(crate) fn built() -> Dist {
     let dist = run::root().join("target/dist");
     Dist { loader: dist.join("nodebpf-loader"), compiler: dist.join("nodebpf") }
+}
+
+/// Builds the loader of this machine type into `target/dist/`.
+pub(crate) fn loader() -> Result<PathBuf> {
+    build_loader(&X86_64)
 }
 
 /// Builds the loader for `machine` into `target/dist/`.
