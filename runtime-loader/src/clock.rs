@@ -28,7 +28,7 @@ const STALE_SECONDS: u64 = 3600;
 /// The maximum error, in microseconds, from which the kernel's clock counts as not synchronised: 16 s, the bound that
 /// systemd's timedated takes (`NTPSynchronized`) and that the kernel sets without corrections (`NTP_PHASE_LIMIT`). Not
 /// `STA_UNSYNC`: chronyd without `rtcsync` leaves it set.
-const MAX_ERROR_MICROSECONDS: i64 = 16_000_000;
+const MAX_ERROR_MICROSECONDS: libc::c_long = 16_000_000;
 
 /// What the clocks show at one moment.
 #[derive(Clone, Debug)]
@@ -103,7 +103,7 @@ fn synchronised() -> bool {
     let mut timex: libc::timex = unsafe { std::mem::zeroed() };
     // SAFETY: the pointer is to a whole `timex` of ours.
     let answer = unsafe { libc::adjtimex(&raw mut timex) };
-    answer >= 0 && i64::from(timex.maxerror) < MAX_ERROR_MICROSECONDS
+    answer >= 0 && timex.maxerror < MAX_ERROR_MICROSECONDS
 }
 
 #[cfg(test)]

@@ -388,7 +388,7 @@ fn t14_no_file_stops_the_others() {
     node.put("etc/nodebpf/trust.json", &vec![b'['; limits::TRUST_MAX_BYTES + 1]);
     let started = Instant::now();
     let run = node.run();
-    assert!(started.elapsed() < Duration::from_secs(60));
+    assert!(started.elapsed() < Duration::from_mins(1));
     for stream in ["netops-a", "netops-b"] {
         assert_eq!(run.of(stream), ATTACHED, "{stream}");
     }
