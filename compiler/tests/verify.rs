@@ -174,15 +174,15 @@ fn floors_and_revocation_reach_the_gate() {
     let statement = stdout(&succeed(dir, "verify --trust trust.json repo/netops-frag.bundle"));
     let statement = statement.split("statement=").nth(1).unwrap().split(' ').next().unwrap();
     let key = "332ca3e476bf1993e355eb2d8eca3213371e7f1a88335f02ca225597e31860e7";
-    for (rule, code) in [
-        ("floors: {netops-frag: 4}", "NB1108"),
-        (&*format!("revokedBundles: [{statement}]"), "NB1107"),
-        (&*format!("revokedKeys: [{key}]"), "NB1102"),
+    for (name, rule, code) in [
+        ("floor", "floors: {netops-frag: 4}", "NB1108"),
+        ("bundle", &*format!("revokedBundles: [{statement}]"), "NB1107"),
+        ("key", &*format!("revokedKeys: [{key}]"), "NB1107"),
     ] {
         let policy = support::POLICY.replace("  owners", &format!("  {rule}\n  owners"));
         fs::write(dir.join("next.yaml"), policy).unwrap();
-        succeed(dir, &format!("trust build next.yaml -o {code}.json"));
-        let text = fail(dir, &format!("verify --trust {code}.json repo"), 1);
+        succeed(dir, &format!("trust build next.yaml -o {name}.json"));
+        let text = fail(dir, &format!("verify --trust {name}.json repo"), 1);
         assert!(text.contains(code) && text.contains("verified: 0, refused: 4"), "case {rule}: {text}");
     }
 }

@@ -113,7 +113,7 @@ fn who_signed_decides() {
         ("a stranger's signature beside a good one", &[&a, &stranger], trust_in(&[&a], 1), None),
         ("a stranger alone", &[&stranger], trust_in(&[&a], 1), Some(Code::Signature)),
         ("nobody", &[], trust_in(&[&a], 1), Some(Code::Signature)),
-        ("a revoked key alone", &[&a], revoked(&a), Some(Code::Signature)),
+        ("a revoked key alone", &[&a], revoked(&a), Some(Code::Revoked)),
         ("a revoked key beside a good one", &[&a, &b], revoked(&a), None),
     ];
     for (name, keys, trust, want) in cases {

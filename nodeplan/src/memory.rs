@@ -34,10 +34,9 @@ pub struct Mark {
 
 /// What a node remembers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
 pub struct Memory {
-    #[expect(clippy::struct_field_names, reason = "the key in the file, as in the other formats")]
-    memory_version: FormatVersion,
+    #[serde(rename = "memoryVersion")]
+    version: FormatVersion,
     /// Lowest revision that may still run, by stream.
     pub floors: SortedMap<StreamName, Revision>,
     /// Whose a stream is.
@@ -61,7 +60,7 @@ pub enum MemoryError {
 impl Default for Memory {
     fn default() -> Self {
         let (floors, owners) = (SortedMap::new(), SortedMap::new());
-        Self { memory_version: MEMORY_VERSION, floors, owners, clock: None }
+        Self { version: MEMORY_VERSION, floors, owners, clock: None }
     }
 }
 
@@ -120,7 +119,7 @@ impl Memory {
 }
 
 json::decode_struct!(Mark { time: "time", boot: "boot", uptime: "uptime" });
-json::decode_struct!(Memory { memory_version: "memoryVersion", floors: "floors", owners: "owners", clock: "clock" });
+json::decode_struct!(Memory { version: "memoryVersion", floors: "floors", owners: "owners", clock: "clock" });
 
 #[cfg(test)]
 mod tests {

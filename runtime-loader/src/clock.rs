@@ -28,7 +28,7 @@ const STALE_SECONDS: u64 = 3600;
 /// The maximum error, in microseconds, from which the kernel's clock counts as not synchronised: 16 s, the bound that
 /// systemd's timedated takes (`NTPSynchronized`) and that the kernel sets without corrections (`NTP_PHASE_LIMIT`). Not
 /// `STA_UNSYNC`: chronyd without `rtcsync` leaves it set.
-const MAX_ERROR_MICROSECONDS: i64 = 16_000_000;
+const MAX_ERROR_MICROSECONDS: libc::c_long = 16_000_000;
 
 /// What the clocks show at one moment.
 #[derive(Clone, Debug)]

@@ -384,7 +384,8 @@ fn write_bundle(
         None => Ok(()),
     });
     match judged {
-        Ok(()) | Err(Refusal::Policy(PolicyRefusal::Signers { .. })) => {}
+        // Others have yet to sign, perhaps in place of a key that was revoked.
+        Ok(()) | Err(Refusal::Policy(PolicyRefusal::Signers { .. }) | Refusal::RevokedKey(_)) => {}
         Err(refusal) => {
             let message = format!("nodes would refuse the bundle: {refusal}");
             session.diags.push(Diagnostic::error(refusal.code(), message));
