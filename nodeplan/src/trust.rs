@@ -318,7 +318,7 @@ impl TrustDocument {
                 }
             }
         }
-        for stream in self.required_streams.iter() {
+        for stream in &self.required_streams {
             let (owner, rules) =
                 self.owner_of(stream).ok_or_else(|| DocumentError::RequiredStranger(stream.clone()))?;
             if !rules.may_close {

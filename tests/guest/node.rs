@@ -208,6 +208,7 @@ pub(crate) fn spawn_apply() -> Result<Child> {
 }
 
 /// Runs a command of the loader on the node, in this process, by the clock of the machine.
+#[expect(clippy::unnecessary_wraps, reason = "reads like the other ways to run the loader")]
 pub(crate) fn loader(words: &str) -> Result<Exit> {
     let words = ["--root", ROOT].into_iter().chain(words.split_whitespace());
     Ok(nodebpf_loader::cli::run(words.map(Into::into)))

@@ -38,18 +38,18 @@ impl Starter {
     }
 
     /// The exit code of a run, or of one that was impossible.
-    fn exit(self, outcome: &Result<Exit, Exit>) -> Exit {
+    fn exit(self, outcome: Result<Exit, Exit>) -> Exit {
         match (self, outcome) {
             // Nobody waits for it, and a failed unit would look like a node in trouble.
             (Self::Unit, _) | (Self::Boot, Ok(_)) => Exit::Done,
-            (Self::Boot, Err(exit)) | (Self::Person, Ok(exit) | Err(exit)) => *exit,
+            (Self::Boot, Err(exit)) | (Self::Person, Ok(exit) | Err(exit)) => exit,
         }
     }
 }
 
 /// Runs once.
 pub fn run(kernel: &Kernel, paths: &Paths, starter: Starter, scope: &Scope) -> Exit {
-    starter.exit(&told(this_node(paths).and_then(|node| apply::apply_scope(kernel, paths, &node, scope))))
+    starter.exit(told(this_node(paths).and_then(|node| apply::apply_scope(kernel, paths, &node, scope))))
 }
 
 /// Says what a run came to.
@@ -102,7 +102,7 @@ mod tests {
             (Starter::Unit, Err(Exit::CannotRun), Exit::Done),
             (Starter::Unit, Err(Exit::Locked), Exit::Done),
         ] {
-            assert_eq!(starter.exit(&outcome), want, "case: {starter:?} {outcome:?}");
+            assert_eq!(starter.exit(outcome), want, "case: {starter:?} {outcome:?}");
         }
     }
 }

@@ -69,18 +69,14 @@ pub fn observe(kernel: &Kernel, interface: &Interface, programs: &mut Programs) 
         Some(Err(ConfigError::Damaged)) => return legacy("is a dispatcher with an impossible configuration"),
         None => return legacy("is not a libxdp dispatcher, so the interface cannot be shared"),
     };
-    match read_members(kernel, interface.ifindex, attached, &config, programs)? {
-        Some(attached) => Ok(Observed::Dispatcher(attached)),
-        None => {
-            let message = format!(
-                "{holder} holds `{}` and is a dispatcher whose pins below /sys/fs/bpf/xdp are gone",
-                interface.name
-            );
-            let refused = Refused { code: Code::HeldByLegacy, message };
-            let XdpAttached { mode, prog_id } = attached;
-            Ok(Observed::Lost(Lost { mode, prog_id, runs: links.extensions, refused }))
-        }
+    if let Some(attached) = read_members(kernel, interface.ifindex, attached, &config, programs)? {
+        return Ok(Observed::Dispatcher(attached));
     }
+    let message =
+        format!("{holder} holds `{}` and is a dispatcher whose pins below /sys/fs/bpf/xdp are gone", interface.name);
+    let refused = Refused { code: Code::HeldByLegacy, message };
+    let XdpAttached { mode, prog_id } = attached;
+    Ok(Observed::Lost(Lost { mode, prog_id, runs: links.extensions, refused }))
 }
 
 /// The configuration of a dispatcher; `None` if the program is none. The rules are libxdp's own

@@ -119,7 +119,7 @@ fn reverted(ctx: &mut Ctx) -> Result<()> {
     let watchers = &["kp_sleep", "raw_exec", "tp_exec"];
     let (shapes, longest) = clean(&node, watchers)?;
     let mut random = Random(0x2545_f491_4f6c_dd1d);
-    for round in 0..6 {
+    for round in 0..12 {
         for step in 0..3 {
             tell(&node, PLANS[(round + step) % 3], watchers)?;
             kill(&mut random, longest)?;
@@ -129,6 +129,6 @@ fn reverted(ctx: &mut Ctx) -> Result<()> {
         node.apply_expecting(Exit::Done).with_context(|| format!("round {round}, to {plan:?}"))?;
         shape(&shapes, plan).expect().with_context(|| format!("round {round}, to {plan:?}"))?;
     }
-    ctx.say("six rounds of three kills");
+    ctx.say("12 rounds of three kills");
     clear(&node)
 }

@@ -71,7 +71,7 @@ fn settled(node: &Node, hook: &Hook, on: &[&str], pending: bool) -> Result<Vec<u
     let state = if pending { StreamState::Pending } else { StreamState::Attached };
     ensure!(one.state == state, "{one:?}");
     let mut shown: Vec<&str> =
-        one.attachments.iter().filter_map(|at| at.interface.as_ref().map(|name| name.as_str())).collect();
+        one.attachments.iter().filter_map(|at| at.interface.as_ref().map(nodeplan::name::IfName::as_str)).collect();
     shown.sort_unstable();
     ensure!(shown == on && one.attachments.iter().all(|at| at.attached), "on {on:?}: {one:?}");
     for interface in on {
