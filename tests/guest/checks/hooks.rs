@@ -657,6 +657,11 @@ fn selectors(ctx: &mut Ctx) -> Result<()> {
 
 /// One stream on a hook of every way of attaching: dispatcher, list, cgroup, perf event, raw tracepoint.
 pub(super) fn ship_all(node: &Node, revision: u32, priority: u16) -> Result<usize> {
+    ship_watchers(node, revision, priority, &["kp_sleep", "raw_exec", "tp_exec"])
+}
+
+/// The same with these of the programs that watch. The kernel takes seconds to let go of a probe.
+pub(super) fn ship_watchers(node: &Node, revision: u32, priority: u16, watchers: &[&str]) -> Result<usize> {
     let bytes = [fs::read(format!("/objects/{OBJECT}"))?, fs::read("/objects/xdp_pass.bpf.o")?];
     let [hooks, xdp] = [Sha256Digest::of(&bytes[0]), Sha256Digest::of(&bytes[1])];
     let program = |name: &str, sha256: Sha256Digest, attach: &str| {
@@ -667,8 +672,8 @@ pub(super) fn ship_all(node: &Node, revision: u32, priority: u16) -> Result<usiz
         program("xdp_pass_a", xdp, &xdp_on(r#"{"name":"near0"}"#).replace("510", &priority.to_string())),
     ];
     // Those that are bound to functions have a test of their own: each run would read the kernel's types.
-    let bound = |name: &str| matches!(name, "btf_exec" | "fe_sleep" | "fx_sleep" | "krp_sleep");
-    programs.extend(WATCHERS.iter().filter(|(name, ..)| !bound(name)).map(|(name, at, _)| program(name, hooks, at)));
+    let taken = WATCHERS.iter().filter(|(name, ..)| watchers.contains(name));
+    programs.extend(taken.map(|(name, at, _)| program(name, hooks, at)));
     if bpf::query_interface(1, AttachType::TcxIngress).is_ok() {
         programs.push(program("tc_hook", hooks, &tc_on("near0", "ingress", priority, "")));
     }

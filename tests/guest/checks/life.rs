@@ -343,7 +343,7 @@ pub(super) fn every_fault(
 }
 
 /// Time for pairs: the calls right after a fault first, for every fault, then those further away.
-const PAIRS_LIMIT: Duration = Duration::from_secs(200);
+const PAIRS_LIMIT: Duration = Duration::from_secs(150);
 
 /// An update with a fault, and another one in the undo of it: undone, done or degraded; the next run converges.
 fn pairs(ctx: &mut Ctx) -> Result<()> {
