@@ -341,7 +341,7 @@ fn a_stolen_key_is_revoked_and_replaced() {
     succeed(dir, "trust add-key netops new/public.pem");
     succeed(dir, "trust build policy.yaml -o trust.json --root-key root/private.pem");
     let text = fail(dir, "verify --trust trust.json out", 1);
-    assert!(text.contains("NB1102"), "{text}");
+    assert!(text.contains("NB1107"), "{text}");
     succeed(dir, "compile bpf.yaml --key new/private.pem --policy policy.yaml -o out");
     succeed(dir, "verify --trust trust.json out");
     // And a bundle of it, by its file.

@@ -73,7 +73,8 @@ fn every_loader_code_has_a_page() {
 fn tests_that_the_security_page_names_exist() {
     let page = fs::read_to_string(root().join("docs/security.md")).unwrap();
     let mut sources = String::new();
-    let places = ["nodeplan/src", "runtime-loader/src", "tests/guest", "compiler/src", "compiler/tests"];
+    let places =
+        ["nodeplan/src", "runtime-loader/src", "tests/guest", "tests/tests/trust", "compiler/src", "compiler/tests"];
     let mut folders: Vec<_> = places.iter().map(|place| root().join(place)).collect();
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).unwrap() {
