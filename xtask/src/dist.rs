@@ -25,9 +25,10 @@ use crate::{
     setup::{self, MUSL, MUSL_AARCH64, Tool},
 };
 
-/// Largest loader, gzipped: what it has, and 2 % more. It lies in etcd three times and more, and `oc apply` keeps a copy
-/// of at most 256 KiB of its base64. The goal is 140 KiB (143,360 bytes) with all hooks: lower this with every gain.
-const LOADER_LIMIT_BYTES: usize = 183_000;
+/// Largest loader, gzipped: what it has, and 2 % more. It lies in etcd three times and more. Up to 186,000 bytes its
+/// MachineConfig would fit a plain `oc apply`, which keeps at most 256 KiB; with what only looks (inventory, selftest, dry
+/// run, map dump, metrics) it is applied server-side. The goal is 140 KiB (143,360 bytes): lower this with every gain.
+const LOADER_LIMIT_BYTES: usize = 240_000;
 
 /// Flags of the loader and of the standard library below it.
 const LOADER_FLAGS: &[&str] = &[
