@@ -205,14 +205,27 @@ pub struct RunLock(#[expect(dead_code, reason = "held for its lock")] fs::File);
 
 /// Attaches, and makes pins and records follow.
 fn change(kernel: &Kernel, paths: &Paths, kernel_btf: &KernelBtf, streams: &mut SortedMap<StreamName, Stream>) {
-    for leftover in converge::converge(kernel, kernel_btf, streams) {
-        report::log(4, &format!("{} left behind: {leftover}", Code::Undo.as_str()));
-    }
+    let mut left = converge::converge(kernel, kernel_btf, streams);
     if !settle(kernel, paths, streams) {
         // Pins that could not be committed: back to what ran before.
-        converge::converge(kernel, kernel_btf, streams);
+        left.extend(converge::converge(kernel, kernel_btf, streams));
         settle(kernel, paths, streams);
     }
+    // By the pins of former versions the next run knows what is left as ours: they stay as long as it does.
+    if left.is_empty() {
+        left.extend(streams.iter().filter_map(|(name, stream)| prune(kernel, name, stream).err()));
+    }
+    for leftover in left {
+        report::log(4, &format!("{} left behind: {leftover}", Code::Undo.as_str()));
+    }
+}
+
+/// Removes the pins of versions that a stream has left behind. Nothing of them is attached: what stays costs memory, and
+/// the next run tries again.
+fn prune(kernel: &Kernel, name: &StreamName, stream: &Stream) -> Result<(), CallError> {
+    let Goal::Run(target) = &stream.goal else { return Ok(()) };
+    let prune = || state::prune(kernel, name, target.statement);
+    prune().or_else(|_| prune())
 }
 
 /// Serialises runs, with a limit.
@@ -442,7 +455,7 @@ fn settle(kernel: &Kernel, paths: &Paths, streams: &mut SortedMap<StreamName, St
             // Its programs are detached; forgetting is idempotent, so a second try costs nothing.
             Goal::End => state::forget(kernel, paths, name).or_else(|_| state::forget(kernel, paths, name)),
             Goal::Run(target) if target.version.statement.is_none() => state::commit(kernel, paths, name, target),
-            Goal::Run(target) => state::keep(kernel, paths, name, &target.plan),
+            Goal::Run(target) => state::keep(paths, name, &target.plan),
         };
         if let Err(error) = result {
             stream.fail(Reason { code: Code::Kernel, message: error.to_string() });

@@ -28,7 +28,6 @@ use crate::{
     kernel::{Call, CallError, Interface, Kernel, SwapError},
     links,
     object::{KernelBtf, ObjectError},
-    report,
     select::Interfaces,
     state::{self, Version},
     stream::{Goal, Stream},
@@ -94,11 +93,12 @@ fn idle(stream: &Stream) -> bool {
 /// Runs rounds until nothing is left to do. Returns what could not be cleaned up: stale directories of dispatchers
 /// that no packet sees.
 pub fn converge(kernel: &Kernel, kernel_btf: &KernelBtf, streams: &mut Streams) -> Vec<CallError> {
-    let mut trash = Vec::new();
+    let (mut trash, mut left) = (Vec::new(), Vec::new());
     let mut races = 0;
     // Ends: every round but a lost race makes a stream fail, and one that failed twice is idle.
     while !streams.values().all(idle) {
-        let outcome = kernel.lock_dir(&xdp::root()).and_then(|_lock| round(kernel, kernel_btf, streams, &mut trash));
+        let outcome =
+            kernel.lock_dir(&xdp::root()).and_then(|_lock| round(kernel, kernel_btf, streams, (&mut trash, &mut left)));
         match outcome {
             Ok(Round::Done) => break,
             Ok(Round::Raced(_)) if races < MAX_RACES => {
@@ -119,7 +119,8 @@ pub fn converge(kernel: &Kernel, kernel_btf: &KernelBtf, streams: &mut Streams) 
         }
     }
     // Directories that could not be removed when they should: once more. What stays is stale and holds no packet.
-    trash.into_iter().filter_map(|dir| kernel.remove_dir(&dir).err()).collect()
+    left.extend(trash.into_iter().filter_map(|dir| kernel.remove_dir(&dir).err()));
+    left
 }
 
 fn fail_all(streams: &mut Streams, reason: &Reason) {
@@ -128,7 +129,13 @@ fn fail_all(streams: &mut Streams, reason: &Reason) {
     }
 }
 
-fn round(kernel: &Kernel, kernel_btf: &KernelBtf, streams: &Streams, trash: &mut Vec<PathBuf>) -> Call<Round> {
+/// One round. Out through the pair: directories to be removed later, and why stale ones are left.
+fn round(
+    kernel: &Kernel,
+    kernel_btf: &KernelBtf,
+    streams: &Streams,
+    (trash, left): (&mut Vec<PathBuf>, &mut Vec<CallError>),
+) -> Call<Round> {
     let interfaces = interfaces(kernel, streams)?;
     let (places, mut programs) = match observe_all(kernel, &interfaces, streams)? {
         Ok(all) => all,
@@ -167,9 +174,8 @@ fn round(kernel: &Kernel, kernel_btf: &KernelBtf, streams: &Streams, trash: &mut
         }
         let ours: SortedSet<u32> = streams.values().flat_map(Stream::program_ids).collect();
         // What stays costs memory and holds no packet; the next run tries again.
-        if let Err(error) = xdp::stale::sweep(kernel, &interfaces.all, &|id| ours.contains(&id)) {
-            report::log(4, &format!("{} left behind: {error}", Code::Undo.as_str()));
-        }
+        let sweep = || xdp::stale::sweep(kernel, &interfaces.all, &|id| ours.contains(&id));
+        left.extend(sweep().or_else(|_| sweep()).err());
     }
     Ok(outcome)
 }

@@ -118,24 +118,22 @@ pub fn staged_dir(stream: &StreamName, before: &[Version]) -> PathBuf {
     }
 }
 
-/// Makes a staged version the stream's one version, and forgets all others.
+/// Makes a staged version the stream's version. Pins of others stay until [`prune`].
 pub fn commit(kernel: &Kernel, paths: &Paths, stream: &StreamName, target: &Target) -> Result<(), CallError> {
     let statement = target.plan.digest();
     let dir = paths::version_pins(stream, statement);
     // The same version, if a crash cut its removal short.
     remove(kernel, &dir)?;
     kernel.rename(&target.version.dir, &dir)?;
-    write_record(paths, stream, &target.plan)?;
-    prune(kernel, stream, statement)
+    write_record(paths, stream, &target.plan)
 }
 
-/// Makes a version that ran before the stream's one version.
-pub fn keep(kernel: &Kernel, paths: &Paths, stream: &StreamName, plan: &Accepted) -> Result<(), CallError> {
-    let statement = plan.digest();
-    if read_record(paths, stream).is_none_or(|record| record.digest() != statement) {
-        write_record(paths, stream, plan)?;
+/// Makes a version that ran before the stream's version.
+pub fn keep(paths: &Paths, stream: &StreamName, plan: &Accepted) -> Result<(), CallError> {
+    if read_record(paths, stream).is_some_and(|record| record.digest() == plan.digest()) {
+        return Ok(());
     }
-    prune(kernel, stream, statement)
+    write_record(paths, stream, plan)
 }
 
 /// Removes the pins of every version of a stream but `keep`.

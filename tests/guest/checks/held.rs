@@ -240,6 +240,8 @@ fn gate(ctx: &mut Ctx) -> Result<()> {
     node.apply_expecting(Exit::Refused)?;
     ensure!(timed(Exit::Done)? >= long, "refused");
     fs::write(Node::trust_file(), b"{}")?;
+    ensure!(timed(Exit::Done)? >= long, "a damaged trust file, and a known one that rules");
+    fs::remove_file(format!("{ROOT}/var/lib/nodebpf/trust.json"))?;
     ensure!(timed(Exit::Done)? < short, "a damaged trust file");
     fs::remove_file(Node::trust_file())?;
     ensure!(timed(Exit::Done)? < short, "no trust file");
