@@ -1,5 +1,5 @@
 . /bt/lib.sh
-systemctl start nodebpf-apply.service
+systemctl start nodebpf-apply.service || fail "a run fails: $("$loader" status)"
 expect bt-patch attached
 systemctl is-active --quiet nodebpf-apply.timer || fail "the timer is not active"
 before=$(runs)
@@ -7,7 +7,7 @@ before=$(runs)
 date -u -s '2031-01-01 00:00:00' > /dev/null
 # As a time server would say it: a loader does not believe a clock that nobody vouches for.
 adjtimex --status 0 --maxerror 1000 --esterror 1000
-for _ in $(seq 400); do [ "$(state bt-patch)" = expired ] && break; sleep 0.25; done
+for _ in $(seq 90); do [ "$(state bt-patch)" = expired ] && break; sleep 5; done
 expect bt-patch expired
 [ "$(runs)" -gt "$before" ] || fail "nobody started a run"
 [ ! -e /sys/fs/bpf/nodebpf/bt-patch ] || fail "pins are left"

@@ -50,6 +50,10 @@ start_again() {
     systemctl stop kubelet crio kubelet-dependencies.target nodebpf nodebpf-gate nodebpf-early nodebpf-apply.path \
         nodebpf-apply.timer 2>/dev/null || true
     rm -rf /run/nodebpf /sys/fs/bpf/nodebpf /sys/fs/bpf/xdp
+    # Programs on XDP hang on no pin.
+    for device in $(ip -j link | jq -r '.[] | select(.xdp) | .ifname'); do
+        ip link set dev "$device" xdpgeneric off
+    done
     systemctl reset-failed
     local from to
     from=$(date +%s%N)
