@@ -1,19 +1,17 @@
 //! The Debian root file system of the boot test: systemd, udev, Open vSwitch, and little else.
 //!
 //! In:  Debian's archive, on the first use only. Out: a cpio archive below `target/vm/boot/`, named by its recipe.
-//! May fail with: a download that fails.
+//! May fail with: a download that fails, an apt that knows no archive of the suite.
 
 use std::{path::PathBuf, process::Command};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use crate::{files, run};
 
 const PACKAGES: &str = "systemd,systemd-sysv,udev,dbus,iproute2,kmod,jq,openvswitch-switch";
 
 const SUITE: &str = "bookworm";
-
-const MIRROR: &str = "http://deb.debian.org/debian";
 
 /// What nothing in the guest reads: an emulated processor unpacks each byte of an archive.
 const LEFT_OUT: [&str; 20] = [
@@ -44,9 +42,20 @@ const LEFT_OUT: [&str; 20] = [
 const ADJTIMEX: &str = "--customize-hook=chroot \"$1\" sh -ec 'cd /tmp; apt-get -q download adjtimex; \
                         dpkg-deb -x adjtimex_*.deb x; cp x/sbin/adjtimex /usr/sbin/; rm -r x adjtimex_*.deb'";
 
+/// Where this machine's own apt gets the suite from.
+fn mirror() -> Result<String> {
+    let format = "$(RELEASE) $(COMPONENT) $(SITE)";
+    let output =
+        run::capture(Command::new("apt-get").args(["indextargets", "--format", format, "Created-By: Packages"]))?;
+    let lines = String::from_utf8_lossy(&output.stdout).into_owned();
+    let wanted = format!("{SUITE} main ");
+    let site = lines.lines().find_map(|line| line.strip_prefix(&wanted));
+    site.map(str::to_owned).with_context(|| format!("apt on this machine has no source of Debian `{SUITE}`, main"))
+}
+
 /// Makes it, if it is not there.
 pub(crate) fn obtain() -> Result<PathBuf> {
-    let key = files::digest_of(&format!("2 {PACKAGES} {SUITE} {MIRROR} {LEFT_OUT:?} {ADJTIMEX}"));
+    let key = files::digest_of(&format!("3 {PACKAGES} {SUITE} {LEFT_OUT:?} {ADJTIMEX}"));
     let folder = run::root().join("target/vm/boot").join(&key[..12]);
     let archive = folder.join("root.cpio");
     let _lock = files::lock("boot-root")?;
@@ -71,7 +80,7 @@ pub(crate) fn obtain() -> Result<PathBuf> {
             .arg(format!("--customize-hook=rm -rf {} && rm -f \"$1\"/etc/machine-id", left_out.join(" ")))
             .arg(SUITE)
             .arg(&tar)
-            .arg(MIRROR),
+            .arg(mirror()?),
     )?;
     run::check(
         Command::new("bsdtar")
