@@ -57,7 +57,7 @@ pub(crate) struct Options {
 pub(crate) const ONE: &str = "--one";
 
 /// No test may take longer.
-const LIMIT: Duration = Duration::from_mins(5);
+const LIMIT: Duration = Duration::from_mins(15);
 
 const STATUS_FAILED: u8 = 1;
 const STATUS_REFUSED: u8 = 3;

@@ -34,7 +34,7 @@ pub(crate) struct Args {
 }
 
 /// Longest life of the guest, whatever else the machine does.
-const LIMIT: Duration = Duration::from_mins(15);
+const LIMIT: Duration = Duration::from_mins(40);
 
 /// A root file system in memory, a network card that udev finds as it finds those of nodes, and a clock that counts
 /// instructions: time limits of units mean the same on a busy machine, and nobody waits for a guest that sleeps.

@@ -16,6 +16,10 @@ pub(crate) struct Args {
     #[arg(long)]
     no_vm: bool,
 
+    /// Boot a real systemd, too: ten minutes and more
+    #[arg(long)]
+    boot: bool,
+
     /// Leave out the minute of fuzzing
     #[arg(long)]
     no_fuzz: bool,
@@ -33,11 +37,9 @@ const FAST: [Step; 5] = [
 
 const FUZZ: [Step; 1] = [("fuzzing", fuzz::a_minute)];
 
-const SLOW: [Step; 3] = [
-    ("binaries that ship", || dist::run(&dist::Args {})),
-    ("real kernels", vm::all),
-    ("a real systemd", || boot::run(&boot::Args::default())),
-];
+const SLOW: [Step; 2] = [("binaries that ship", || dist::run(&dist::Args {})), ("real kernels", vm::all)];
+
+const BOOT: [Step; 1] = [("a real systemd", || boot::run(&boot::Args::default()))];
 
 /// Runs all steps.
 pub(crate) fn run(args: &Args) -> Result<()> {
@@ -45,13 +47,14 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let started = Instant::now();
     let slow = if args.no_vm { &[][..] } else { &SLOW };
     let fuzz = if args.no_fuzz { &[][..] } else { &FUZZ };
-    for (name, step) in FAST.iter().chain(fuzz).chain(slow) {
+    let boot = if args.boot { &BOOT[..] } else { &[] };
+    for (name, step) in FAST.iter().chain(fuzz).chain(slow).chain(boot) {
         println!("\n== {name}");
         let began = Instant::now();
         step().with_context(|| format!("step `{name}` failed"))?;
         println!("== {name}: {:.0} s", began.elapsed().as_secs_f32());
     }
-    let left_out = [(args.no_fuzz, &FUZZ[..]), (args.no_vm, &SLOW[..])];
+    let left_out = [(args.no_fuzz, &FUZZ[..]), (args.no_vm, &SLOW[..]), (!args.boot, &BOOT[..])];
     for (name, _) in left_out.iter().filter(|(out, _)| *out).flat_map(|(_, steps)| *steps) {
         println!("\nnot run: {name}");
     }
