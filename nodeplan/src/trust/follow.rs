@@ -39,5 +39,5 @@ impl Trust {
 }
 
 #[cfg(test)]
-#[path = "trust_follow_tests.rs"]
+#[path = "follow_tests.rs"]
 mod tests;
