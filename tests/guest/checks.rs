@@ -7,6 +7,7 @@ pub(crate) mod events;
 pub(crate) mod example;
 pub(crate) mod freplace;
 pub(crate) mod held;
+mod hook_streams;
 pub(crate) mod hooks;
 pub(crate) mod hostile;
 pub(crate) mod kernel;

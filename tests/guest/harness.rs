@@ -208,6 +208,7 @@ mod tests {
             judge(Some(ExitStatus::from_raw(11)), lines()),
             Outcome::Failed("ended by signal 11".to_owned(), lines())
         );
-        assert_eq!(judge(None, lines()), Outcome::Failed("did not end within 300 s".to_owned(), lines()));
+        let limit = format!("did not end within {} s", LIMIT.as_secs());
+        assert_eq!(judge(None, lines()), Outcome::Failed(limit, lines()));
     }
 }

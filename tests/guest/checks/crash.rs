@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use nodeplan::report::Exit;
 
 use super::{
-    hooks::{self, Inside, every_hook, ship_watchers},
+    hook_streams::{self, Inside, every_hook, ship_watchers},
     life::clear,
 };
 use crate::{
@@ -92,7 +92,7 @@ fn shape(shapes: &[Shape], plan: Plan) -> &Shape {
 fn killed(ctx: &mut Ctx) -> Result<()> {
     let _inside = Inside::new()?;
     let _pair = Pair::new("near0", "far0")?;
-    let node = hooks::node()?;
+    let node = hook_streams::node()?;
     let watchers = &["raw_exec"];
     let (shapes, longest) = clean(&node, watchers)?;
     ctx.say(&format!("an undisturbed run takes up to {longest:?}"));
@@ -115,7 +115,7 @@ fn killed(ctx: &mut Ctx) -> Result<()> {
 fn reverted(ctx: &mut Ctx) -> Result<()> {
     let _inside = Inside::new()?;
     let _pair = Pair::new("near0", "far0")?;
-    let node = hooks::node()?;
+    let node = hook_streams::node()?;
     let watchers = &["kp_sleep", "raw_exec", "tp_exec"];
     let (shapes, longest) = clean(&node, watchers)?;
     let mut random = Random(0x2545_f491_4f6c_dd1d);

@@ -9,7 +9,7 @@ use nodeplan::{
     report::{Exit, Report, StreamReport},
 };
 
-use super::hooks::{self, every_hook};
+use super::hook_streams::{self, every_hook};
 use crate::{
     features::Feature,
     harness::{Ctx, Test},
@@ -74,7 +74,7 @@ fn happen(event: Event, node: &mut Node, now: &Stream) -> Result<(Report, Exit)>
         Event::PlaceAbsent => ip(&format!("link del {OTHER}"))?,
         Event::FeatureMissing => {
             let at = r#"{"tracepoint":{"category":"sched","name":"no_such_event"}}"#.to_owned();
-            hooks::ship(node, "drop", 2, hooks::OBJECT, &[("tp_exec", at, "")], "").map(drop)?;
+            hook_streams::ship(node, "drop", 2, hook_streams::OBJECT, &[("tp_exec", at, "")], "").map(drop)?;
         }
         Event::NotAllowedHere => node.trust(|trust| {
             every_hook(trust);

@@ -6,7 +6,7 @@ use std::fs;
 use anyhow::{Context as _, Result, ensure};
 use nodeplan::report::{Exit, StreamState};
 
-use super::hooks::{INGRESS, OBJECT, node, ship, tcx};
+use super::hook_streams::{INGRESS, OBJECT, node, ship, tcx};
 use crate::{
     features::Feature,
     harness::{Ctx, Test},

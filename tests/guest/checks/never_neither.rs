@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use nodebpf_loader::kernel::Kernel;
 
-use super::hooks::{DENY, Failed, OBJECT, apply_attached, hits, map, node, ship, soon, tc_on};
+use super::hook_streams::{DENY, Failed, OBJECT, apply_attached, hits, map, node, ship, soon, tc_on};
 use crate::{
     features::Feature,
     harness::{Ctx, Test},
