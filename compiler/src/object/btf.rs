@@ -1,17 +1,12 @@
-//! BTF: the types that a BPF object carries.
+//! BTF: the types that a BPF object carries, as a tree that maps, globals and prototypes are read from.
 //!
-//! In:   the section `.BTF`. Out: [`Btf`].
-//! May fail with: [`BtfError`], for every table that is cut short or points outside.
+//! In:   [`Types`], which reads them where they stand. Out: [`Btf`], which owns what it says.
+//! May fail with: [`BtfError`], for a name that lies outside.
 //!
 //! Source: linux `Documentation/bpf/btf.rst` and `include/uapi/linux/btf.h`.
 
-/// What is wrong with the BTF.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("its BTF is damaged: {0}")]
-pub struct BtfError(pub &'static str);
-
-/// Number of a type; 0 is `void`.
-pub type TypeId = u32;
+use super::types::{self, Types, kind};
+pub use super::types::{BtfError, TypeId};
 
 /// A member of a struct or union, or a parameter of a function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,69 +136,21 @@ pub struct Btf {
 /// Longest chain of typedefs, modifiers and arrays that is followed; BTF may contain loops.
 const MAX_CHAIN: usize = 32;
 
-struct Reader<'a> {
-    bytes: &'a [u8],
-}
-
-impl<'a> Reader<'a> {
-    fn take(&mut self, length: usize) -> Result<&'a [u8], BtfError> {
-        let (head, rest) = self.bytes.split_at_checked(length).ok_or(BtfError("it ends too early"))?;
-        self.bytes = rest;
-        Ok(head)
-    }
-
-    fn u32(&mut self) -> Result<u32, BtfError> {
-        let bytes = self.take(4)?.try_into().expect("invariant: four bytes were taken");
-        Ok(u32::from_le_bytes(bytes))
-    }
-
-    /// A table of `length` bytes at `offset` of what is left.
-    fn table(&self, offset: u32, length: u32) -> Result<Reader<'a>, BtfError> {
-        let (start, length) = (offset as usize, length as usize);
-        let bytes = start.checked_add(length).and_then(|end| self.bytes.get(start..end));
-        Ok(Reader { bytes: bytes.ok_or(BtfError("a table lies outside"))? })
-    }
-}
-
-/// Header of both sections: magic 0xeb9f little-endian, version 1; leaves the reader behind the header.
-fn open(bytes: &[u8]) -> Result<(Vec<u32>, Reader<'_>), BtfError> {
-    let mut reader = Reader { bytes };
-    if reader.take(4)?.get(..3) != Some(&[0x9f, 0xeb, 1]) {
-        return Err(BtfError("its magic or version is unknown"));
-    }
-    let header_length = reader.u32()? as usize;
-    let rest = header_length.checked_sub(8).ok_or(BtfError("its header is too short"))?;
-    let mut header = Reader { bytes: reader.take(rest)? };
-    let mut words = Vec::new();
-    while header.bytes.len() >= 4 && words.len() < 16 {
-        words.push(header.u32()?);
-    }
-    if words.len() < 4 {
-        return Err(BtfError("its header is too short"));
-    }
-    Ok((words, reader))
-}
-
 impl Btf {
-    /// Reads `.BTF`.
-    pub fn parse(section: &[u8]) -> Result<Self, BtfError> {
-        let (header, body) = open(section)?;
-        let mut reader = body.table(header[0], header[1])?;
-        let strings = body.table(header[2], header[3])?.bytes.to_vec();
-        let mut types = vec![Type { name: 0, kind: Kind::Void }];
-        while !reader.bytes.is_empty() {
-            types.push(read_type(&mut reader)?);
-        }
-        let btf = Self { types, strings };
+    /// Makes the tree.
+    pub fn new(types: &Types<'_>) -> Result<Self, BtfError> {
+        let void = Type { name: 0, kind: Kind::Void };
+        let read = |(_, found): (TypeId, types::Type<'_>)| Type { name: found.name, kind: kind_of(&found) };
+        let btf = Self {
+            types: std::iter::once(void).chain(types.iter().map(read)).collect(),
+            strings: types.strings().to_vec(),
+        };
         btf.check_names()?;
         Ok(btf)
     }
 
     /// Every name is a string of the table.
     fn check_names(&self) -> Result<(), BtfError> {
-        if self.strings.last() != Some(&0) {
-            return Err(BtfError("its strings do not end"));
-        }
         let inner = |kind: &Kind| match kind {
             Kind::Composite { members, .. } => members.iter().map(|member| member.name).collect(),
             Kind::Prototype { parameters, .. } => parameters.iter().map(|member| member.name).collect(),
@@ -297,74 +244,45 @@ impl Btf {
     }
 }
 
-fn members(reader: &mut Reader<'_>, count: u16, stride: usize, with_bitfields: bool) -> Result<Vec<Member>, BtfError> {
-    (0..count)
-        .map(|_| {
-            let mut item = Reader { bytes: reader.take(stride)? };
-            let (name, type_id) = (item.u32()?, item.u32()?);
-            let word = if item.bytes.is_empty() { 0 } else { item.u32()? };
-            // With bitfields in the struct, the highest byte is a width.
-            let [.., width] = word.to_le_bytes();
-            let bitfield = Some(width).filter(|width| with_bitfields && *width > 0);
-            let bit_offset = if with_bitfields { word & 0x00ff_ffff } else { word };
-            Ok(Member { name, type_id, bit_offset, bitfield })
-        })
-        .collect()
+/// A type by what it is. What [`Types`] cannot hold was refused when it was read.
+fn kind_of(found: &types::Type<'_>) -> Kind {
+    let word = found.word;
+    match found.kind() {
+        kind::VOID => Kind::Void,
+        kind::INT => {
+            found.int().map_or(Kind::Other, |int| Kind::Int { size: word, encoding: int.encoding, bits: int.bits })
+        }
+        kind::PTR => Kind::Pointer(word),
+        kind::ARRAY => found.array().map_or(Kind::Other, |(element, _, count)| Kind::Array { element, count }),
+        of @ (kind::STRUCT | kind::UNION) => {
+            Kind::Composite { size: word, members: found.members().map(member).collect(), union: of == kind::UNION }
+        }
+        kind::ENUM | kind::ENUM64 => Kind::Enum { size: word, signed: found.flag(), values: values(*found) },
+        kind::TYPEDEF => Kind::Typedef(word),
+        kind::VOLATILE => Kind::Modifier { to: word, qualifier: Qualifier::Volatile },
+        kind::CONST => Kind::Modifier { to: word, qualifier: Qualifier::Const },
+        kind::RESTRICT | kind::TYPE_TAG => Kind::Modifier { to: word, qualifier: Qualifier::Other },
+        kind::FUNC => Kind::Function { prototype: word, linkage: u16::try_from(found.count()).unwrap_or(u16::MAX) },
+        kind::FUNC_PROTO => Kind::Prototype { returns: word, parameters: found.parameters().map(parameter).collect() },
+        kind::VAR => Kind::Variable { of: word, linkage: found.extra() },
+        kind::DATASEC => Kind::DataSection(found.variables().map(|(id, ..)| id).collect()),
+        kind::FLOAT => Kind::Float(word),
+        _ => Kind::Other,
+    }
 }
 
-/// Values of an enum; those of 64 bits are in two words.
-fn enum_values(reader: &mut Reader<'_>, count: u16, signed: bool, wide: bool) -> Result<Vec<EnumValue>, BtfError> {
-    (0..count)
-        .map(|_| {
-            let (name, low) = (reader.u32()?, reader.u32()?);
-            let high = if wide { reader.u32()? } else { 0 };
-            let bits = u64::from(high) << 32 | u64::from(low);
-            let value = match (signed, wide) {
-                (false, _) => i128::from(bits),
-                (true, true) => i128::from(bits.cast_signed()),
-                (true, false) => i128::from(low.cast_signed()),
-            };
-            Ok(EnumValue { name, value })
-        })
-        .collect()
+fn member(found: types::Member) -> Member {
+    let types::Member { name, type_id, bit_offset, bit_size } = found;
+    let bitfield = u8::try_from(bit_size).ok().filter(|width| *width > 0);
+    Member { name, type_id, bit_offset, bitfield }
 }
 
-fn read_type(reader: &mut Reader<'_>) -> Result<Type, BtfError> {
-    let (name, info, word) = (reader.u32()?, reader.u32()?, reader.u32()?);
-    let vlen = u16::try_from(info & 0xffff).expect("invariant: masked to 16 bits");
-    let flag = info >> 31 == 1;
-    let kind = match info >> 24 & 0x1f {
-        1 => {
-            let [bits, _, _, encoding] = reader.u32()?.to_le_bytes();
-            Kind::Int { size: word, encoding: encoding & 0xf, bits }
-        }
-        2 => Kind::Pointer(word),
-        3 => {
-            let (element, _, count) = (reader.u32()?, reader.u32()?, reader.u32()?);
-            Kind::Array { element, count }
-        }
-        kind @ (4 | 5) => Kind::Composite { size: word, members: members(reader, vlen, 12, flag)?, union: kind == 5 },
-        6 => Kind::Enum { size: word, signed: flag, values: enum_values(reader, vlen, flag, false)? },
-        7 => Kind::Other,
-        8 => Kind::Typedef(word),
-        9 => Kind::Modifier { to: word, qualifier: Qualifier::Volatile },
-        10 => Kind::Modifier { to: word, qualifier: Qualifier::Const },
-        11 | 18 => Kind::Modifier { to: word, qualifier: Qualifier::Other },
-        12 => Kind::Function { prototype: word, linkage: vlen },
-        13 => Kind::Prototype { returns: word, parameters: members(reader, vlen, 8, false)? },
-        14 => Kind::Variable { of: word, linkage: reader.u32()? },
-        15 => {
-            // The variable's type id comes first, then offset and size.
-            let ids = (0..vlen).map(|_| Reader { bytes: reader.take(12)? }.u32()).collect::<Result<_, _>>()?;
-            Kind::DataSection(ids)
-        }
-        16 => Kind::Float(word),
-        17 => {
-            reader.u32()?;
-            Kind::Other
-        }
-        19 => Kind::Enum { size: word, signed: flag, values: enum_values(reader, vlen, flag, true)? },
-        _ => return Err(BtfError("it has a kind of type that nodebpf does not know")),
-    };
-    Ok(Type { name, kind })
+fn parameter((name, type_id): (u32, TypeId)) -> Member {
+    Member { name, type_id, bit_offset: 0, bitfield: None }
+}
+
+/// Values of an enum, with their sign.
+fn values(found: types::Type<'_>) -> Vec<EnumValue> {
+    let signed = |bits: u64| if found.flag() { i128::from(bits.cast_signed()) } else { i128::from(bits) };
+    found.values().map(|(name, bits)| EnumValue { name, value: signed(bits) }).collect()
 }

@@ -126,7 +126,7 @@ pub enum ObjectError {
 /// Reads a file.
 pub fn read(bytes: &[u8]) -> Result<ObjectFacts, ObjectError> {
     let parts = Parts::read(bytes)?;
-    let tree = parts.elf.data(".BTF").map(Btf::parse).transpose()?;
+    let tree = parts.types.as_ref().map(Btf::new).transpose()?;
     let configs = parts.types.as_ref().map(run_config::read).unwrap_or_default();
     let programs = parts
         .functions

@@ -3,10 +3,16 @@
 //! In:   the bytes of a `.BTF` section, or of a kernel's `/sys/kernel/btf/vmlinux`. Out: [`Types`].
 //! May fail with: [`BtfError`]. Nothing is copied: a type is read where it stands, when it is asked for.
 //!
-//! [`super::btf`] is the small tree that maps and prototypes are read from; this is for all types of a kernel.
+//! [`super::btf`] makes a tree of it, for maps, globals and prototypes; of all types of a kernel that would take long.
 //! Source: linux `Documentation/bpf/btf.rst` and `include/uapi/linux/btf.h`.
 
-use super::btf::{BtfError, TypeId};
+/// What is wrong with the BTF.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("its BTF is damaged: {0}")]
+pub struct BtfError(pub &'static str);
+
+/// Number of a type; 0 is `void`.
+pub type TypeId = u32;
 
 /// `BTF_KIND_*`.
 #[expect(missing_docs, reason = "the kernel's names")]
