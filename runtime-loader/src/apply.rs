@@ -20,9 +20,9 @@ use nodeplan::{
     applies::Architecture,
     bundle::Verified,
     digest::Sha256Digest,
-    name::StreamName,
+    name::{IfGlob, StreamName},
     plan::Program,
-    report::{Code, Exit, Reason, Report, StreamState},
+    report::{Code, Exit, Reason, Report},
     trust::Trust,
 };
 
@@ -34,7 +34,7 @@ use crate::{
     maps, memory,
     object::{Image, KernelBtf, Loaded, ObjectError, Request},
     paths::{self, Paths},
-    program, read, report,
+    program, read, report, scene,
     state::{self, Version},
     stream::{self, Goal, Scope, Stream, Target},
     trust_chain, verifier,
@@ -91,7 +91,10 @@ pub fn apply_scope(kernel: &Kernel, paths: &Paths, node: &Node, scope: &Scope) -
     // must not be started by it for ever.
     let _ = fs::remove_file(paths.dirty());
     require_kernel(kernel)?;
-    let lock = lock(paths)?;
+    let lock = lock(paths).inspect_err(|_| {
+        // The other run may have looked before this one was asked for: the request stands.
+        let _ = fs::File::create(paths.dirty());
+    })?;
     apply_locked(kernel, paths, node, scope, &lock)
 }
 
@@ -150,7 +153,10 @@ fn run(
             others.insert(name.clone());
         }
     }
-    refuse(kernel, trust, &mut streams).map_err(|error| cannot_run(error.to_string()))?;
+    let reserved = trust.as_ref().map_or(&[][..], |trust| &trust.document().reserved_interfaces);
+    // Before anything is loaded; and again in each round.
+    let interfaces = scene::take(kernel, &streams).map_err(|error| cannot_run(error.to_string()))?;
+    scene::refuse(&interfaces, reserved, &mut streams);
     let kernel_btf = KernelBtf::default();
     let mut loader = Load {
         kernel,
@@ -168,7 +174,7 @@ fn run(
         converge::rehearse(kernel, &mut streams).map_err(|error| cannot_run(error.to_string()))?;
         dry.finish(kernel, &streams);
     } else {
-        change(kernel, paths, &kernel_btf, &mut streams);
+        change(kernel, paths, &kernel_btf, reserved, &mut streams);
     }
     let mut report = report::build(kernel, node, verify::trust_report(trust), &streams);
     report.problems = problems;
@@ -187,7 +193,12 @@ fn run(
         report::keep_others(paths, &mut report);
     }
     if let Err(error) = report::write(paths, &report) {
-        report::log(4, &format!("writing {}: {error}", paths.report().display()));
+        // `gate`, `status` and `fleet` go by it: nobody must take the former one for this run's.
+        let message = format!("the report {} cannot be written: {error}", paths.report().display());
+        let problem = Reason { code: Code::MemoryNotKept, message };
+        report::log(3, &format!("{} {}", problem.code.as_str(), problem.message));
+        report.problems.push(problem);
+        return Ok((report, exit.max(Exit::CannotRun)));
     }
     Ok((report, exit))
 }
@@ -204,12 +215,18 @@ pub fn exit_of(report: &Report) -> Exit {
 pub struct RunLock(#[expect(dead_code, reason = "held for its lock")] fs::File);
 
 /// Attaches, and makes pins and records follow.
-fn change(kernel: &Kernel, paths: &Paths, kernel_btf: &KernelBtf, streams: &mut SortedMap<StreamName, Stream>) {
-    let mut left = converge::converge(kernel, kernel_btf, streams);
-    if !settle(kernel, paths, streams) {
+fn change(
+    kernel: &Kernel,
+    paths: &Paths,
+    kernel_btf: &KernelBtf,
+    reserved: &[IfGlob],
+    streams: &mut SortedMap<StreamName, Stream>,
+) {
+    let mut left = converge::converge(kernel, kernel_btf, reserved, streams);
+    // Ends: each time a stream fails, and one that failed twice stays as it is.
+    while !settle(kernel, paths, streams) {
         // Pins that could not be committed: back to what ran before.
-        left.extend(converge::converge(kernel, kernel_btf, streams));
-        settle(kernel, paths, streams);
+        left.extend(converge::converge(kernel, kernel_btf, reserved, streams));
     }
     // By the pins of former versions the next run knows what is left as ours: they stay as long as it does.
     if left.is_empty() {
@@ -252,33 +269,6 @@ pub fn lock(paths: &Paths) -> Result<RunLock, CannotRun> {
         }
         thread::sleep(Duration::from_millis(50));
     }
-}
-
-/// Refuses or puts off what only the node can tell: see [`Interfaces::refuse`](crate::select::Interfaces::refuse).
-fn refuse(
-    kernel: &Kernel,
-    trust: &Result<Trust, Reason>,
-    streams: &mut SortedMap<StreamName, Stream>,
-) -> Result<(), CallError> {
-    let reserved = trust.as_ref().map_or(&[][..], |trust| &trust.document().reserved_interfaces);
-    let interfaces = converge::interfaces(kernel, streams)?;
-    for stream in streams.values_mut() {
-        let plan = match &stream.goal {
-            Goal::Run(target) => &target.plan,
-            Goal::Load(verified) => verified.plan(),
-            Goal::Keep | Goal::End => continue,
-        };
-        if let Some(reason) = interfaces.refuse(plan, reserved) {
-            stream.fail(reason);
-        } else if interfaces.without_primary(plan) && !stream.before.is_empty() {
-            // Routes come and go while a network is set up again; programs do not.
-            let message = "no default route says which interface is `primary`; what runs is left alone".to_owned();
-            stream.goal = Goal::Keep;
-            stream.state = StreamState::Pending;
-            stream.reason = Some(Reason { code: Code::InterfaceAbsent, message });
-        }
-    }
-    Ok(())
 }
 
 /// Loads versions that are to run and do not yet. Nothing of them is attached.
@@ -449,11 +439,12 @@ fn load_reason(
 fn settle(kernel: &Kernel, paths: &Paths, streams: &mut SortedMap<StreamName, Stream>) -> bool {
     let mut all = true;
     for (name, stream) in streams {
-        let result = match &stream.goal {
+        let forget = |before: &[Version]| state::forget(kernel, paths, name, before);
+        let result = match &mut stream.goal {
             Goal::Load(_) | Goal::Keep => Ok(()),
             Goal::End if stream.before.is_empty() => Ok(()),
             // Its programs are detached; forgetting is idempotent, so a second try costs nothing.
-            Goal::End => state::forget(kernel, paths, name).or_else(|_| state::forget(kernel, paths, name)),
+            Goal::End => forget(&stream.before).or_else(|_| forget(&stream.before)),
             Goal::Run(target) if target.version.statement.is_none() => state::commit(kernel, paths, name, target),
             Goal::Run(target) => state::keep(paths, name, &target.plan),
         };

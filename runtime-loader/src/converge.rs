@@ -5,7 +5,7 @@
 //! One round, under libxdp's lock: observe all interfaces, decide (pure), stage every dispatcher that must change,
 //! and only when all are staged swap them in, one after the other. A failure before the first swap changes nothing.
 //! After it, the stream that failed gets its former version as its goal, and the next round makes the equivalent
-//! undo. A lost race starts the round again, at most [`MAX_RACES`] times.
+//! undo. A lost race starts the round again, at most [`MAX_RACES`] times; so does what fails while interfaces leave.
 
 use nodeplan::sorted::{SortedMap, SortedSet};
 use std::{
@@ -18,7 +18,7 @@ use std::{
 
 use nodeplan::{
     hook::{Attachment, XdpAttachment},
-    name::{ProgramName, StreamName},
+    name::{IfGlob, ProgramName, StreamName},
     plan::NodePlan,
     report::{Code, Reason},
     xdp::XdpMode,
@@ -28,6 +28,7 @@ use crate::{
     kernel::{Call, CallError, Interface, Kernel, SwapError},
     links,
     object::{KernelBtf, ObjectError},
+    scene,
     select::Interfaces,
     state::{self, Version},
     stream::{Goal, Stream},
@@ -92,22 +93,41 @@ fn idle(stream: &Stream) -> bool {
 
 /// Runs rounds until nothing is left to do. Returns what could not be cleaned up: stale directories of dispatchers
 /// that no packet sees.
-pub fn converge(kernel: &Kernel, kernel_btf: &KernelBtf, streams: &mut Streams) -> Vec<CallError> {
+pub fn converge(kernel: &Kernel, kernel_btf: &KernelBtf, reserved: &[IfGlob], streams: &mut Streams) -> Vec<CallError> {
     let (mut trash, mut left) = (Vec::new(), Vec::new());
     let mut races = 0;
     // Ends: every round but a lost race makes a stream fail, and one that failed twice is idle.
     while !streams.values().all(idle) {
-        let outcome =
-            kernel.lock_dir(&xdp::root()).and_then(|_lock| round(kernel, kernel_btf, streams, (&mut trash, &mut left)));
+        // Others hold libxdp's lock as long as they like: who has no XDP does not wait for it.
+        let xdp = streams.values().any(scene::has_xdp);
+        let lock = if xdp { kernel.lock_dir(&xdp::root()).map(Some) } else { Ok(None) };
+        let lock = match lock {
+            Ok(lock) => lock,
+            Err(error) => {
+                fail_some(streams, &call_failed(&error), scene::has_xdp);
+                continue;
+            }
+        };
+        let mut seen = Interfaces::default();
+        let outcome = scene::take(kernel, streams).and_then(|interfaces| {
+            scene::refuse(&interfaces, reserved, streams);
+            seen = interfaces;
+            round(kernel, kernel_btf, &seen, streams, (&mut trash, &mut left))
+        });
+        drop(lock);
         match outcome {
             Ok(Round::Done) => break,
+            // An interface that leaves takes its programs with it: no failure of any stream.
             Ok(Round::Raced(_)) if races < MAX_RACES => {
                 thread::sleep(Duration::from_millis(1 << races));
                 races += 1;
             }
+            Ok(Round::Blame(..)) | Err(_) if races < MAX_RACES && scene::changed(kernel, &seen) => races += 1,
             Ok(Round::Raced(interface)) => {
                 let message = format!("`{interface}` was changed by others {races} times in a row");
-                fail_all(streams, &Reason { code: Code::LostRace, message });
+                let there = seen.all.iter().find(|one| one.name == interface);
+                let is_there = |stream: &Stream| there.is_none_or(|one| scene::concerns(stream, &seen, one));
+                fail_some(streams, &Reason { code: Code::LostRace, message }, is_there);
                 races = 0;
             }
             Ok(Round::Blame(name, reason)) => {
@@ -115,7 +135,7 @@ pub fn converge(kernel: &Kernel, kernel_btf: &KernelBtf, streams: &mut Streams) 
                     stream.fail(reason);
                 }
             }
-            Err(error) => fail_all(streams, &Reason { code: Code::Kernel, message: error.to_string() }),
+            Err(error) => fail_some(streams, &call_failed(&error), |_| true),
         }
     }
     // Directories that could not be removed when they should: once more. What stays is stale and holds no packet.
@@ -123,8 +143,13 @@ pub fn converge(kernel: &Kernel, kernel_btf: &KernelBtf, streams: &mut Streams) 
     left
 }
 
-fn fail_all(streams: &mut Streams, reason: &Reason) {
-    for stream in streams.values_mut().filter(|stream| !idle(stream)) {
+fn call_failed(error: &CallError) -> Reason {
+    Reason { code: Code::Kernel, message: error.to_string() }
+}
+
+/// Those of the streams that ask for something fail.
+fn fail_some(streams: &mut Streams, reason: &Reason, which: impl Fn(&Stream) -> bool) {
+    for stream in streams.values_mut().filter(|stream| !idle(stream) && which(stream)) {
         stream.fail(reason.clone());
     }
 }
@@ -133,11 +158,11 @@ fn fail_all(streams: &mut Streams, reason: &Reason) {
 fn round(
     kernel: &Kernel,
     kernel_btf: &KernelBtf,
+    interfaces: &Interfaces,
     streams: &Streams,
     (trash, left): (&mut Vec<PathBuf>, &mut Vec<CallError>),
 ) -> Call<Round> {
-    let interfaces = interfaces(kernel, streams)?;
-    let (places, mut programs) = match observe_all(kernel, &interfaces, streams)? {
+    let (places, mut programs) = match observe_all(kernel, interfaces, streams)? {
         Ok(all) => all,
         Err(changed) => return Ok(Round::Raced(changed)),
     };
@@ -163,14 +188,17 @@ fn round(
         }
     }
     // First what can be taken back without a trace.
-    if let Err((name, reason)) = links::advance(kernel, &interfaces, streams) {
+    if let Err((name, reason)) = links::advance(kernel, interfaces, streams) {
         discard(kernel, staged, trash);
         return Ok(Round::Blame(name, reason));
     }
     let outcome = commit(kernel, streams, &steps, staged, trash);
     if matches!(outcome, Round::Done) {
-        if let Err((name, reason)) = links::retire(kernel, &interfaces, streams) {
+        if let Err((name, reason)) = links::retire(kernel, interfaces, streams) {
             return Ok(Round::Blame(name, reason));
+        }
+        if !streams.values().any(scene::has_xdp) {
+            return Ok(outcome);
         }
         let ours: SortedSet<u32> = streams.values().flat_map(Stream::program_ids).collect();
         // What stays costs memory and holds no packet; the next run tries again.
@@ -203,7 +231,7 @@ fn steps<'p>(places: &'p [Place], streams: &Streams) -> Result<Vec<(&'p Place, S
 pub fn rehearse(kernel: &Kernel, streams: &mut Streams) -> Call<()> {
     // As in `converge`, but that a race only costs another look.
     for _ in 0..2 * streams.len() + MAX_RACES {
-        let interfaces = interfaces(kernel, streams)?;
+        let interfaces = scene::take(kernel, streams)?;
         let Ok((places, _)) = observe_all(kernel, &interfaces, streams)? else { continue };
         match steps(&places, streams) {
             Err(Round::Blame(name, reason)) => {
@@ -215,18 +243,6 @@ pub fn rehearse(kernel: &Kernel, streams: &mut Streams) -> Call<()> {
         }
     }
     Ok(())
-}
-
-/// The interfaces as the plans of these streams select them.
-pub fn interfaces(kernel: &Kernel, streams: &Streams) -> Call<Interfaces> {
-    let plan = |stream: &Stream| match &stream.goal {
-        Goal::Run(target) => Some(Rc::clone(&target.plan)),
-        Goal::Load(verified) => Some(Rc::clone(verified.plan())),
-        Goal::Keep => stream.before.iter().find_map(|version| version.plan.clone()),
-        Goal::End => None,
-    };
-    let plans: Vec<_> = streams.values().filter_map(plan).collect();
-    Interfaces::take(kernel, plans.iter().map(|plan| &***plan))
 }
 
 /// Swaps in what was staged and takes off what is to go.
@@ -294,7 +310,7 @@ fn discard(kernel: &Kernel, staged: Vec<(&Place, Staged)>, trash: &mut Vec<PathB
     }
 }
 
-/// Every interface, or the name of one that changed while it was looked at.
+/// Every interface, or the name of one that changed while it was looked at; none at all without XDP.
 fn observe_all(
     kernel: &Kernel,
     interfaces: &Interfaces,
@@ -302,10 +318,15 @@ fn observe_all(
 ) -> Call<Result<(Vec<Place>, Programs), String>> {
     let mut programs = Programs::new();
     let mut places = Vec::new();
+    if !streams.values().any(scene::has_xdp) {
+        return Ok(Ok((places, programs)));
+    }
     for interface in &interfaces.all {
         let wanted = wanted_on(kernel, interfaces, streams, interface)?;
         match observe::observe(kernel, interface, &mut programs) {
             Ok(observed) => places.push(Place { interface: interface.clone(), observed, wanted }),
+            // What others do on an interface that no stream asks for is no reason to do nothing anywhere.
+            Err(_) if !streams.values().any(|stream| scene::concerns(stream, interfaces, interface)) => {}
             // The program was there a moment ago: replaced or taken off meanwhile.
             Err(error) if error.errno == libc::ENOENT => return Ok(Err(interface.name.clone())),
             Err(error) => return Err(error),

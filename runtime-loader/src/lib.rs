@@ -28,6 +28,7 @@ pub mod program;
 pub mod prometheus;
 pub mod read;
 pub mod report;
+pub mod scene;
 pub mod select;
 pub mod selftest;
 pub mod show;

@@ -84,6 +84,11 @@ impl Paths {
         self.run().join("streams").join(format!("{stream}.json"))
     }
 
+    /// The statement of the version that is about to run, until its pins are in place.
+    pub fn next_record(&self, stream: &StreamName) -> PathBuf {
+        self.run().join("streams").join(format!("{stream}.json.next"))
+    }
+
     /// The whole verifier log of a program that was refused.
     pub fn verifier_log(&self, stream: &StreamName, program: &str) -> PathBuf {
         self.run().join("verifier").join(format!("{stream}-{program}.log"))

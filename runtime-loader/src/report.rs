@@ -13,11 +13,10 @@ use nodeplan::{
 };
 
 use crate::{
-    converge,
     kernel::{Call, Kernel},
     links,
-    paths::{self, Paths},
-    read,
+    paths::Paths,
+    read, scene,
     select::Interfaces,
     show,
     state::{self, Version},
@@ -127,7 +126,7 @@ impl Snapshot {
 /// The report of a run.
 pub fn build(kernel: &Kernel, node: &Node, trust: TrustReport, streams: &SortedMap<StreamName, Stream>) -> Report {
     // Once more if it fails: by now streams run, and a report without places would say less than is known.
-    let take = || converge::interfaces(kernel, streams).and_then(|interfaces| Snapshot::take(kernel, interfaces));
+    let take = || scene::take(kernel, streams).and_then(|interfaces| Snapshot::take(kernel, interfaces));
     let snapshot = take().or_else(|_| take()).unwrap_or_else(|error| {
         log(4, &format!("{} places are not reported: {error}", Code::Kernel.as_str()));
         Snapshot::default()
@@ -170,9 +169,7 @@ fn stream_report(kernel: &Kernel, snapshot: &Snapshot, name: &StreamName, stream
         report.intent = Some(plan.intent);
         report.statement = Some(statement);
         if let Some(version) = version {
-            // A version that was staged when it was attached is committed by now.
-            let dir = paths::version_pins(name, statement);
-            report.attachments = snapshot.attachments(kernel, plan, &dir, version);
+            report.attachments = snapshot.attachments(kernel, plan, &version.dir, version);
         }
         let looked = !snapshot.interfaces.all.is_empty(); // every network namespace has `lo`
         if report.state == StreamState::Attached
@@ -222,16 +219,24 @@ pub fn refresh(kernel: &Kernel, paths: &Paths) -> Result<Option<Report>, String>
     for one in &mut report.streams {
         let versions = running.get(&one.stream).map_or(&[][..], Vec::as_slice);
         let Some((version, plan)) = versions.iter().find_map(|version| Some((version, version.plan.as_ref()?))) else {
-            one.attachments.clear();
-            lost(one);
+            // Pins without a record: what runs there is not known, and not known to be gone.
+            if versions.is_empty() {
+                one.attachments.clear();
+                lost(one);
+            }
             continue;
         };
         one.attachments = snapshot.attachments(kernel, plan, &version.dir, version);
         lost(one);
         for (map, said) in &plan.maps {
             if let Some(counter) = &said.counter {
-                let value = state::counter(kernel, &version.dir, map.as_str()).map_err(|error| error.to_string())?;
-                one.counters.insert(counter.clone(), value);
+                match state::counter(kernel, &version.dir, map.as_str()) {
+                    Ok(value) => {
+                        one.counters.insert(counter.clone(), value);
+                    }
+                    // One stream's pins may go while it is looked at; the others' counters are there.
+                    Err(error) => log(4, &format!("counter `{counter}` of {}: {error}", one.stream)),
+                }
             }
         }
     }

@@ -7,8 +7,9 @@
 
 use nodeplan::sorted::SortedMap;
 use std::{
+    io,
     os::fd::{AsFd, OwnedFd},
-    path::PathBuf,
+    path::{Path, PathBuf},
     rc::Rc,
 };
 
@@ -49,12 +50,13 @@ pub struct Version {
     pub plan: Option<Rc<Accepted>>,
 }
 
-/// Everything of ours in the kernel, by stream. Normally one version each.
+/// Everything of ours in the kernel, by stream. Normally one version each; of several the one with a plan comes first,
+/// and those that a crash left uncommitted come last.
 pub fn running(kernel: &Kernel, paths: &Paths) -> Call<SortedMap<StreamName, Vec<Version>>> {
     let mut streams = SortedMap::new();
     for name in kernel.names(&paths::pins())? {
         let Ok(stream) = StreamName::try_from(name.as_str()) else { continue };
-        let record = read_record(paths, &stream);
+        let records = [paths.record(&stream), paths.next_record(&stream)].map(|path| read_record(&path));
         let mut versions = Vec::new();
         let names = match kernel.names(&paths::stream_pins(&stream)) {
             // A stray pin and not a directory: nothing of ours, and no reason to do nothing.
@@ -64,15 +66,20 @@ pub fn running(kernel: &Kernel, paths: &Paths) -> Call<SortedMap<StreamName, Vec
         for version in names {
             let dir = paths::stream_pins(&stream).join(&version);
             let statement = Sha256Digest::try_from(version.as_str()).ok();
-            let plan = record.as_ref().filter(|record| Some(record.digest()) == statement).cloned();
-            versions.push(Version { statement, programs: open_programs(kernel, &dir)?, dir, plan });
+            let plan = records.iter().flatten().find(|record| Some(record.digest()) == statement).cloned();
+            let programs = match open_programs(kernel, &dir) {
+                Err(error) if error.errno == libc::ENOTDIR => continue,
+                programs => programs?,
+            };
+            versions.push(Version { statement, dir, programs, plan });
         }
+        versions.sort_by_key(|version| (version.plan.is_none(), version.statement.is_none()));
         streams.insert(stream, versions);
     }
     Ok(streams)
 }
 
-fn open_programs(kernel: &Kernel, dir: &std::path::Path) -> Call<SortedMap<ProgramName, Program>> {
+fn open_programs(kernel: &Kernel, dir: &Path) -> Call<SortedMap<ProgramName, Program>> {
     let mut programs = SortedMap::new();
     let dir = dir.join("programs");
     for name in kernel.names(&dir)? {
@@ -119,21 +126,32 @@ pub fn staged_dir(stream: &StreamName, before: &[Version]) -> PathBuf {
 }
 
 /// Makes a staged version the stream's version. Pins of others stay until [`prune`].
-pub fn commit(kernel: &Kernel, paths: &Paths, stream: &StreamName, target: &Target) -> Result<(), CallError> {
-    let statement = target.plan.digest();
-    let dir = paths::version_pins(stream, statement);
+///
+/// What can fail for want of room comes first: the record is written beside the one that counts, and takes its place
+/// when the pins have theirs. A run that is killed in between finds both, and each fits its pins.
+pub fn commit(kernel: &Kernel, paths: &Paths, stream: &StreamName, target: &mut Target) -> Result<(), CallError> {
+    let dir = paths::version_pins(stream, target.statement);
+    let next = paths.next_record(stream);
+    write_record(&next, &target.plan)?;
     // The same version, if a crash cut its removal short.
-    remove(kernel, &dir)?;
-    kernel.rename(&target.version.dir, &dir)?;
-    write_record(paths, stream, &target.plan)
+    let renamed = remove(kernel, &dir).and_then(|()| kernel.rename(&target.version.dir, &dir));
+    if let Err(error) = renamed {
+        let _ = kernel.unpin(&next);
+        return Err(error);
+    }
+    target.version.dir = dir;
+    target.version.statement = Some(target.statement);
+    let record = paths.record(stream);
+    std::fs::rename(&next, &record).map_err(|error| file_error("rename", &record, &error))
 }
 
 /// Makes a version that ran before the stream's version.
 pub fn keep(paths: &Paths, stream: &StreamName, plan: &Accepted) -> Result<(), CallError> {
-    if read_record(paths, stream).is_some_and(|record| record.digest() == plan.digest()) {
+    let path = paths.record(stream);
+    if read_record(&path).is_some_and(|record| record.digest() == plan.digest()) {
         return Ok(());
     }
-    write_record(paths, stream, plan)
+    write_record(&path, plan)
 }
 
 /// Removes the pins of every version of a stream but `keep`.
@@ -149,23 +167,27 @@ pub fn prune(kernel: &Kernel, stream: &StreamName, keep: Sha256Digest) -> Call<(
 
 /// Removes the pins of a version, its programs first: a version that lacks one of them was cut short by a crash, and is
 /// never taken for one that can run.
-fn remove(kernel: &Kernel, dir: &std::path::Path) -> Call<()> {
+fn remove(kernel: &Kernel, dir: &Path) -> Call<()> {
     kernel.remove_dir(&dir.join("programs"))?;
     kernel.remove_dir(dir)
 }
 
-/// Forgets a stream: pins and record.
-pub fn forget(kernel: &Kernel, paths: &Paths, stream: &StreamName) -> Call<()> {
+/// Forgets versions of a stream; with the last one its record.
+pub fn forget(kernel: &Kernel, paths: &Paths, stream: &StreamName, versions: &[Version]) -> Call<()> {
+    for version in versions {
+        remove(kernel, &version.dir)?;
+    }
     let dir = paths::stream_pins(stream);
-    for name in kernel.names(&dir)? {
-        remove(kernel, &dir.join(name))?;
+    if kernel.names(&dir)?.iter().any(|name| Sha256Digest::try_from(name.as_str()).is_ok()) {
+        return Ok(());
     }
     kernel.remove_dir(&dir)?;
+    kernel.unpin(&paths.next_record(stream))?;
     kernel.unpin(&paths.record(stream))
 }
 
 /// The second pin of a link.
-pub fn link_pin(dir: &std::path::Path, ifindex: u32, program: &ProgramName) -> PathBuf {
+pub fn link_pin(dir: &Path, ifindex: u32, program: &ProgramName) -> PathBuf {
     dir.join("links").join(link_pin_name(ifindex, program))
 }
 
@@ -174,25 +196,29 @@ pub fn link_pin_name(ifindex: u32, program: &ProgramName) -> String {
     format!("{ifindex}_{program}")
 }
 
+/// Whether a pin of this name is a second one, of a link to an XDP dispatcher.
+pub fn is_second_pin(name: &str) -> bool {
+    name.starts_with(|first: char| first.is_ascii_digit())
+}
+
 /// Writes the statement of a stream that runs.
-pub fn write_record(paths: &Paths, stream: &StreamName, plan: &Accepted) -> Result<(), CallError> {
-    let path = paths.record(stream);
-    read::write_atomically(&path, plan.bytes()).map_err(|error| CallError {
-        call: "write",
-        what: path.display().to_string(),
-        errno: error.raw_os_error().unwrap_or(libc::EIO),
-    })
+fn write_record(path: &Path, plan: &Accepted) -> Result<(), CallError> {
+    read::write_atomically(path, plan.bytes()).map_err(|error| file_error("write", path, &error))
+}
+
+fn file_error(call: &'static str, path: &Path, error: &io::Error) -> CallError {
+    CallError { call, what: path.display().to_string(), errno: error.raw_os_error().unwrap_or(libc::EIO) }
 }
 
 /// The record of a stream. One that cannot be read is as good as none: pins are the truth, and the next commit writes
 /// it anew.
-pub fn read_record(paths: &Paths, stream: &StreamName) -> Option<Rc<Accepted>> {
-    let bytes = read::read(&paths.record(stream), limits::STATEMENT_MAX_BYTES).ok()?;
+pub fn read_record(path: &Path) -> Option<Rc<Accepted>> {
+    let bytes = read::read(path, limits::STATEMENT_MAX_BYTES).ok()?;
     Accepted::parse(bytes).ok().map(Rc::new)
 }
 
 /// The first value of a map that is shown as a counter: `u32` or `u64`, per-CPU values summed.
-pub fn counter(kernel: &Kernel, dir: &std::path::Path, name: &str) -> Call<u64> {
+pub fn counter(kernel: &Kernel, dir: &Path, name: &str) -> Call<u64> {
     let map = kernel.open_pin(&dir.join("maps").join(name))?;
     let info = kernel.map_info(map.as_fd())?;
     // BPF_MAP_TYPE_PERCPU_ARRAY: one 8-byte aligned value per possible CPU.

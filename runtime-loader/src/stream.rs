@@ -143,7 +143,12 @@ impl Stream {
         self.goal = match (&self.goal, self.fallback()) {
             (Goal::Load(_) | Goal::End, _) => Goal::Keep,
             (_, Some(before)) if Some(before.statement) != ran => Goal::Run(Box::new(before)),
-            (Goal::Run(_), None) => Goal::End,
+            (Goal::Run(target), None) => {
+                // Of what ran before nobody knows the plan: it stays as it is, and only what came goes.
+                let dir = target.version.dir.clone();
+                self.before.retain(|version| version.dir == dir);
+                Goal::End
+            }
             // The version that ran already: what is attached of it stays so.
             (_, _) => Goal::Keep,
         };

@@ -116,8 +116,7 @@ fn pins_of_earlier_releases_are_adopted() {
         for record in records {
             let name = StreamName::try_from(record.file_stem().unwrap().to_str().unwrap()).unwrap();
             assert_eq!(paths.record(&name), record);
-            let accepted =
-                state::read_record(&paths, &name).unwrap_or_else(|| panic!("{} is not read", record.display()));
+            let accepted = state::read_record(&record).unwrap_or_else(|| panic!("{} is not read", record.display()));
             assert_eq!(accepted.bytes(), fs::read(&record).unwrap());
         }
     }

@@ -60,13 +60,20 @@ pub fn run(kernel: &Kernel, paths: &Paths, order: &Order) -> Exit {
         let scope = if order.streams.is_empty() { Scope::All } else { Scope::Only(order.streams.clone()) };
         apply::apply_locked(kernel, paths, &node, &scope, &lock)
     });
+    let mut unknown = false;
     if let Ok((report, _)) = &outcome {
         for name in order.streams.iter().filter(|name| report.streams.iter().all(|one| one.stream != **name)) {
-            report::log(4, &format!("there is no stream `{name}` on this node now"));
+            unknown = true;
+            report::log(4, &format!("there is no stream `{name}` on this node; `nodebpf-loader status` lists them"));
         }
     }
     let (Ok(exit) | Err(exit)) = told(outcome);
-    exit.max(if order.what == What::Release { still_held(paths, &order.streams) } else { Exit::Done })
+    exit.max(match order.what {
+        What::Release => still_held(paths, &order.streams),
+        // A stream may be held before it comes. Who detaches one means what runs: a misspelt name is no success.
+        What::Hold { detach: true, .. } if unknown => Exit::CannotRun,
+        What::Hold { .. } => Exit::Done,
+    })
 }
 
 /// Says what a release did not release.

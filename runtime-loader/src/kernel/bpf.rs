@@ -384,8 +384,11 @@ impl Kernel {
     pub fn prog_info(&self, fd: BorrowedFd<'_>) -> Call<ProgInfo> {
         // An XDP dispatcher has one map, ours and others' components a few; ids beyond 64 are of no use to us.
         let mut map_ids = vec![0u32; 64];
-        let mut info =
-            attr::ProgInfo { nr_map_ids: count(map_ids.len()), map_ids: address(&map_ids), ..Default::default() };
+        let mut info = attr::ProgInfo {
+            nr_map_ids: count(map_ids.len()),
+            map_ids: map_ids.as_mut_ptr() as u64,
+            ..Default::default()
+        };
         self.info(fd, &mut info)?;
         map_ids.truncate(info.nr_map_ids as usize);
         Ok(ProgInfo {

@@ -19,6 +19,8 @@ const RTM_GETLINK: u16 = 18;
 const RTM_SETLINK: u16 = 19;
 const NLM_F_REQUEST: u16 = 0x01;
 const NLM_F_ACK: u16 = 0x04;
+/// Interfaces came or went while the kernel listed them; some may be missing.
+const NLM_F_DUMP_INTR: u16 = 0x10;
 const NLM_F_DUMP: u16 = 0x300;
 const NLA_F_NESTED: u16 = 0x8000;
 const NLA_TYPE_MASK: u16 = 0x3fff;
@@ -314,7 +316,8 @@ fn io_call(call: &'static str) -> impl Fn(io::Error) -> CallError {
     move |error| CallError::of(call, "", &error)
 }
 
-/// Sends one request and hands every answering message to `each`, until the kernel says it is done.
+/// Sends one request and hands every answering message to `each`, until the kernel says it is done. A dump that the
+/// kernel calls inconsistent ends with `EINTR`: see [`dump`].
 #[expect(clippy::large_stack_arrays, reason = "memory is never freed, and an inventory talks to many namespaces")]
 fn talk(request: &[u8], mut each: impl FnMut(u16, &[u8])) -> io::Result<()> {
     // SAFETY: plain system calls; the descriptor is owned from here on.
@@ -337,7 +340,10 @@ fn talk(request: &[u8], mut each: impl FnMut(u16, &[u8])) -> io::Result<()> {
         let got = unsafe { libc::recv(socket.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), 0) };
         let Ok(got) = usize::try_from(got) else { return Err(io::Error::last_os_error()) };
         let mut rest = &buffer[..got];
-        while let (Some(len), Some(kind)) = (u32_at(rest, 0), u16_at(rest, 4)) {
+        while let (Some(len), Some(kind), Some(flags)) = (u32_at(rest, 0), u16_at(rest, 4), u16_at(rest, 6)) {
+            if flags & NLM_F_DUMP_INTR != 0 {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
             let body = rest.get(HEADER_BYTES..len as usize).ok_or(io::ErrorKind::InvalidData)?;
             match kind {
                 NLMSG_DONE => return Ok(()),
@@ -352,17 +358,34 @@ fn talk(request: &[u8], mut each: impl FnMut(u16, &[u8])) -> io::Result<()> {
     }
 }
 
+/// Dumps that others may spoil by what they change meanwhile, before giving up.
+const MAX_DUMPS: usize = 10;
+
+/// What `parse` makes of the answers to a request. A list that the kernel calls inconsistent is asked for again: for an
+/// interface that is missing from it, programs would be detached.
+fn dump<T>(call: &'static str, request: &[u8], mut parse: impl FnMut(u16, &[u8], &mut Vec<T>)) -> Call<Vec<T>> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let mut found = Vec::new();
+        match talk(request, |kind, body| parse(kind, body, &mut found)) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted && tries < MAX_DUMPS => {}
+            Err(error) => return Err(io_call(call)(error)),
+            Ok(()) => return Ok(found),
+        }
+    }
+}
+
 impl Kernel {
     /// All interfaces of this network namespace, by index.
     pub fn interfaces(&self) -> Call<Vec<Interface>> {
         self.enter("RTM_GETLINK")?;
-        let mut interfaces = Vec::new();
-        talk(&Message::new(RTM_GETLINK, NLM_F_DUMP, 0).finish(), |kind, body| {
+        let request = Message::new(RTM_GETLINK, NLM_F_DUMP, 0).finish();
+        let mut interfaces = dump("RTM_GETLINK", &request, |kind, body, found| {
             if kind == RTM_NEWLINK {
-                interfaces.extend(parse_link(body));
+                found.extend(parse_link(body));
             }
-        })
-        .map_err(io_call("RTM_GETLINK"))?;
+        })?;
         interfaces.sort_unstable_by_key(|interface| interface.ifindex);
         Ok(interfaces)
     }
@@ -370,13 +393,12 @@ impl Kernel {
     /// Default routes of the main table, the best one first.
     pub fn default_routes(&self) -> Call<Vec<DefaultRoute>> {
         self.enter("RTM_GETROUTE")?;
-        let mut routes = Vec::new();
-        talk(&Message::new(RTM_GETROUTE, NLM_F_DUMP, 0).finish(), |kind, body| {
+        let request = Message::new(RTM_GETROUTE, NLM_F_DUMP, 0).finish();
+        let mut routes = dump("RTM_GETROUTE", &request, |kind, body, found| {
             if kind == RTM_NEWROUTE {
-                routes.extend(parse_route(body));
+                found.extend(parse_route(body));
             }
-        })
-        .map_err(io_call("RTM_GETROUTE"))?;
+        })?;
         routes.sort_unstable();
         Ok(routes)
     }
@@ -384,15 +406,14 @@ impl Kernel {
     /// Filters of `cls_bpf` on all interfaces of this network namespace.
     pub fn filters(&self) -> Call<Vec<Filter>> {
         self.enter("RTM_GETQDISC")?;
-        let mut parents = Vec::new();
         let qdiscs = Message::traffic(RTM_GETQDISC, 0, 0);
-        talk(&qdiscs, |_, body| parents.extend(parse_qdisc(body).into_iter().flatten()))
-            .map_err(io_call("RTM_GETQDISC"))?;
+        let parents =
+            dump("RTM_GETQDISC", &qdiscs, |_, body, found| found.extend(parse_qdisc(body).into_iter().flatten()))?;
         let mut filters = Vec::new();
         for (ifindex, parent) in parents {
             self.enter("RTM_GETTFILTER")?;
-            talk(&Message::traffic(RTM_GETTFILTER, ifindex, parent), |_, body| filters.extend(parse_filter(body)))
-                .map_err(io_call("RTM_GETTFILTER"))?;
+            let request = Message::traffic(RTM_GETTFILTER, ifindex, parent);
+            filters.extend(dump("RTM_GETTFILTER", &request, |_, body, found| found.extend(parse_filter(body)))?);
         }
         Ok(filters)
     }

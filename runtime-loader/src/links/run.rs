@@ -129,7 +129,9 @@ pub fn advance(kernel: &Kernel, interfaces: &Interfaces, streams: &Streams) -> B
     Ok(())
 }
 
-/// Removes links that are not wanted any more in the version that runs, and pins of links that lead nowhere.
+/// Removes links that are not wanted any more in the version that runs, those of the versions that it replaces, and pins
+/// of links that lead nowhere. Second pins of XDP in former versions lead to a dispatcher that no packet sees: they go
+/// with their version.
 pub fn retire(kernel: &Kernel, interfaces: &Interfaces, streams: &Streams) -> Blamed<()> {
     for (stream_name, stream) in streams {
         let Goal::Run(target) = &stream.goal else { continue };
@@ -140,11 +142,16 @@ pub fn retire(kernel: &Kernel, interfaces: &Interfaces, streams: &Streams) -> Bl
             let on = interfaces.selected(&xdp.interfaces);
             wanted.extend(on.map(|one| state::link_pin_name(one.ifindex, program)));
         }
-        for name in kernel.names(&dir).map_err(|error| blame(stream_name, &error))? {
-            if !wanted.contains(&name) {
-                kernel.unpin(&dir.join(&name)).map_err(|error| blame(stream_name, &error))?;
-            }
+        let unpin = |dir: &Path, goes: &dyn Fn(&String) -> bool| {
+            let mut names = kernel.names(dir)?.into_iter().filter(goes);
+            names.try_for_each(|name| kernel.unpin(&dir.join(name)))
+        };
+        let mut result = unpin(&dir, &|name| !wanted.contains(name));
+        for version in stream.before.iter().filter(|version| version.dir != target.version.dir) {
+            let links = version.dir.join("links");
+            result = result.and_then(|()| unpin(&links, &|name| !state::is_second_pin(name)));
         }
+        result.map_err(|error| blame(stream_name, &error))?;
     }
     Ok(())
 }

@@ -19,6 +19,12 @@ use super::{
 };
 use crate::kernel::{Call, Interface, Kernel, ProgInfo, XdpAttached, XdpState};
 
+/// `BPF_MAP_TYPE_ARRAY`.
+const ARRAY: u32 = 2;
+
+/// Largest configuration that is looked at; that of version 2 has 124 bytes.
+const CONFIG_MAX_BYTES: u32 = 4096;
+
 /// `BPF_F_RDONLY_PROG`.
 const F_RDONLY_PROG: u32 = 1 << 7;
 
@@ -80,7 +86,8 @@ pub fn observe(kernel: &Kernel, interface: &Interface, programs: &mut Programs) 
 }
 
 /// The configuration of a dispatcher; `None` if the program is none. The rules are libxdp's own
-/// (`check_dispatcher_version`): BTF, exact name, exactly one map, read-only for programs.
+/// (`check_dispatcher_version`): BTF, exact name, exactly one map, read-only for programs. Anybody may load a program
+/// of that name: of a per-CPU map the kernel would write more than one value behind our buffer.
 fn read_config(kernel: &Kernel, info: &ProgInfo) -> Call<Option<Result<Config, ConfigError>>> {
     let [map_id] = info.map_ids[..] else { return Ok(None) };
     if info.btf_id == 0 || info.name != "xdp_dispatcher" {
@@ -88,7 +95,8 @@ fn read_config(kernel: &Kernel, info: &ProgInfo) -> Call<Option<Result<Config, C
     }
     let map = kernel.map_by_id(map_id)?;
     let map_info = kernel.map_info(map.as_fd())?;
-    if map_info.key_size != 4 || map_info.max_entries != 1 || map_info.flags & F_RDONLY_PROG == 0 {
+    let one_value = map_info.map_type == ARRAY && map_info.key_size == 4 && map_info.max_entries == 1;
+    if !one_value || map_info.value_size > CONFIG_MAX_BYTES || map_info.flags & F_RDONLY_PROG == 0 {
         return Ok(None);
     }
     let mut value = vec![0; map_info.value_size as usize];

@@ -38,13 +38,15 @@ pub fn sweep(kernel: &Kernel, before: &[Interface], ours: &dyn Fn(u32) -> bool) 
     // What was swapped in since is not stale.
     let now = kernel.interfaces()?;
     dirs.retain(|dir| !runs(&now, *dir));
+    // One that cannot be looked at does not protect the others.
+    let mut result = Ok(());
     for (ifindex, id) in dirs {
         let here = now.iter().any(|one| one.ifindex == ifindex);
-        if is_stale(kernel, (ifindex, id), here, ours)? {
-            kernel.remove_dir(&dispatch_dir(ifindex, id))?;
-        }
+        let swept = is_stale(kernel, (ifindex, id), here, ours)
+            .and_then(|stale| if stale { kernel.remove_dir(&dispatch_dir(ifindex, id)) } else { Ok(()) });
+        result = result.and(swept);
     }
-    Ok(())
+    result
 }
 
 fn is_stale(kernel: &Kernel, (ifindex, id): (u32, u32), here: bool, ours: &dyn Fn(u32) -> bool) -> Call<bool> {
@@ -55,13 +57,11 @@ fn is_stale(kernel: &Kernel, (ifindex, id): (u32, u32), here: bool, ours: &dyn F
     let dir = dispatch_dir(ifindex, id);
     let (mut all, mut any) = (true, false);
     for name in kernel.names(&dir)? {
+        let Some((_, kind @ ("prog" | "link"))) = name.rsplit_once('-') else { return Ok(false) };
         // A run that stopped between two pins left a link without its program.
         let pin = kernel.open_pin(&dir.join(&name))?;
-        let id = match name.rsplit_once('-') {
-            Some((_, "prog")) => kernel.prog_info(pin.as_fd())?.id,
-            Some((_, "link")) => kernel.link_info(pin.as_fd())?.prog_id,
-            _ => return Ok(false),
-        };
+        let id =
+            if kind == "prog" { kernel.prog_info(pin.as_fd())?.id } else { kernel.link_info(pin.as_fd())?.prog_id };
         let is_ours = ours(id);
         all &= is_ours;
         any |= is_ours;

@@ -1,0 +1,90 @@
+//! Scene: the interfaces of this moment as the streams select them, and what that makes of the streams.
+//!
+//! In: the kernel, streams with their goals. Out: [`Interfaces`]; streams that are refused or put off.
+//! Looked at anew in each round: interfaces and routes come and go while programs are loaded.
+
+use std::rc::Rc;
+
+use nodeplan::{
+    name::IfGlob,
+    plan::NodePlan,
+    report::{Code, Reason, StreamState},
+};
+
+use crate::{
+    converge::{self, Streams},
+    kernel::{Call, Interface, Kernel},
+    select::Interfaces,
+    state::Version,
+    stream::{Goal, Stream},
+};
+
+/// The interfaces as the plans of these streams select them.
+pub fn take(kernel: &Kernel, streams: &Streams) -> Call<Interfaces> {
+    let plan = |stream: &Stream| match &stream.goal {
+        Goal::Run(target) => Some(Rc::clone(&target.plan)),
+        Goal::Load(verified) => Some(Rc::clone(verified.plan())),
+        Goal::Keep => stream.before.iter().find_map(|version| version.plan.clone()),
+        Goal::End => None,
+    };
+    let plans: Vec<_> = streams.values().filter_map(plan).collect();
+    Interfaces::take(kernel, plans.iter().map(|plan| &***plan))
+}
+
+/// Refuses or puts off what only the node can tell: see [`Interfaces::refuse`]. A stream that goes back to what ran
+/// before has had its verdict.
+pub fn refuse(interfaces: &Interfaces, reserved: &[IfGlob], streams: &mut Streams) {
+    for stream in streams.values_mut() {
+        let plan: &NodePlan = match &stream.goal {
+            Goal::Run(target) => &target.plan,
+            Goal::Load(verified) => verified.plan(),
+            Goal::Keep | Goal::End => continue,
+        };
+        let fresh = stream.reason.is_none();
+        if let Some(reason) = interfaces.refuse(plan, reserved).filter(|_| fresh) {
+            stream.fail(reason);
+        } else if interfaces.without_primary(plan) && !stream.before.is_empty() {
+            // Routes come and go while a network is set up again; programs do not.
+            stream.goal = Goal::Keep;
+            if fresh {
+                let message = "no default route says which interface is `primary`; what runs is left alone".to_owned();
+                stream.state = StreamState::Pending;
+                stream.reason = Some(Reason { code: Code::InterfaceAbsent, message });
+            }
+        }
+    }
+}
+
+/// Whether an interface of `seen` has left or got another name since: what failed may have failed by that.
+pub fn changed(kernel: &Kernel, seen: &Interfaces) -> bool {
+    let here = |now: &[Interface], one: &Interface| {
+        now.iter().any(|other| (other.ifindex, &other.name) == (one.ifindex, &one.name))
+    };
+    kernel.interfaces().is_ok_and(|now| seen.all.iter().any(|one| !here(&now, one)))
+}
+
+/// Versions of a stream that a run deals with; none if it leaves the stream alone.
+fn versions(stream: &Stream) -> impl Iterator<Item = &Version> {
+    let target = match &stream.goal {
+        Goal::Run(target) => Some(&target.version),
+        Goal::Load(_) | Goal::Keep | Goal::End => None,
+    };
+    let before = if matches!(stream.goal, Goal::Keep) { &[][..] } else { &stream.before };
+    target.into_iter().chain(before)
+}
+
+/// Whether a stream attaches XDP programs or has to take some off. Of a version without a plan nobody knows.
+pub fn has_xdp(stream: &Stream) -> bool {
+    let xdp = |version: &Version| version.plan.as_ref().is_none_or(|plan| converge::attachments(plan).next().is_some());
+    versions(stream).any(xdp)
+}
+
+/// Whether a stream attaches XDP programs to this interface or may have to take some off there.
+pub fn concerns(stream: &Stream, interfaces: &Interfaces, interface: &Interface) -> bool {
+    let there = |version: &Version| {
+        version.plan.as_ref().is_none_or(|plan| {
+            converge::attachments(plan).any(|(_, xdp)| interfaces.selects(&xdp.interfaces, interface))
+        })
+    };
+    versions(stream).any(there)
+}
