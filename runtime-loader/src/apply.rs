@@ -20,6 +20,7 @@ use nodeplan::{
     applies::Architecture,
     bundle::Verified,
     digest::Sha256Digest,
+    event::Event,
     name::{IfGlob, StreamName},
     plan::Program,
     report::{Code, Exit, Reason, Report},
@@ -31,7 +32,7 @@ use crate::{
     dry::DryRun,
     held::Holds,
     kernel::{BPFFS, CallError, Kernel, Kind},
-    maps, memory,
+    links, maps, memory,
     object::{Image, KernelBtf, Loaded, ObjectError, Request},
     paths::{self, Paths},
     program, read, report, scene,
@@ -228,6 +229,15 @@ fn change(
         // Pins that could not be committed: back to what ran before.
         left.extend(converge::converge(kernel, kernel_btf, reserved, streams));
     }
+    // The new versions are committed: nothing goes back to the former ones any more.
+    for stream in streams.values_mut() {
+        let detach = || links::detach_former(kernel, stream);
+        if let Err(error) = detach().or_else(|_| detach()) {
+            let message = format!("the former version is still attached: {error}");
+            stream.state = Event::UndoFails.state();
+            stream.reason = Some(Reason { code: Code::Undo, message });
+        }
+    }
     // By the pins of former versions the next run knows what is left as ours: they stay as long as it does.
     if left.is_empty() {
         left.extend(streams.iter().filter_map(|(name, stream)| prune(kernel, name, stream).err()));
@@ -237,8 +247,8 @@ fn change(
     }
 }
 
-/// Removes the pins of versions that a stream has left behind. Nothing of them is attached: what stays costs memory, and
-/// the next run tries again.
+/// Removes the pins of versions that a stream has left behind. No packet and no event reaches them: what stays costs
+/// memory, and the next run tries again.
 fn prune(kernel: &Kernel, name: &StreamName, stream: &Stream) -> Result<(), CallError> {
     let Goal::Run(target) = &stream.goal else { return Ok(()) };
     let prune = || state::prune(kernel, name, target.statement);

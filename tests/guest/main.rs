@@ -44,6 +44,7 @@ const ALL: &[&[Test]] = &[
     checks::crash::TESTS,
     checks::never_neither::TESTS,
     checks::moves::TESTS,
+    checks::together::TESTS,
 ];
 
 const USAGE: &str = "usage: nodebpf-guest [--list] [--filter TEXT] [--lacks FEATURE]...";

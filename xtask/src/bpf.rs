@@ -53,6 +53,7 @@ const OBJECTS: &[Object] = &[
         defines: &[],
         output: "bpf/prebuilt/xdp_drop_udp_port.bpf.o",
     },
+    Object { source: "bpf/programs/xdp_impostor.bpf.c", defines: &[], output: "bpf/prebuilt/xdp_impostor.bpf.o" },
     Object { source: "bpf/programs/xdp_pass.bpf.c", defines: &[], output: "bpf/prebuilt/xdp_pass.bpf.o" },
     Object {
         source: "examples/drop-frag-needed/drop_frag_needed.bpf.c",

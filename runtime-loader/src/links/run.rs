@@ -129,9 +129,7 @@ pub fn advance(kernel: &Kernel, interfaces: &Interfaces, streams: &Streams) -> B
     Ok(())
 }
 
-/// Removes links that are not wanted any more in the version that runs, those of the versions that it replaces, and pins
-/// of links that lead nowhere. Second pins of XDP in former versions lead to a dispatcher that no packet sees: they go
-/// with their version.
+/// Removes links that are not wanted any more in the version that runs, and pins of links that lead nowhere.
 pub fn retire(kernel: &Kernel, interfaces: &Interfaces, streams: &Streams) -> Blamed<()> {
     for (stream_name, stream) in streams {
         let Goal::Run(target) = &stream.goal else { continue };
@@ -142,18 +140,22 @@ pub fn retire(kernel: &Kernel, interfaces: &Interfaces, streams: &Streams) -> Bl
             let on = interfaces.selected(&xdp.interfaces);
             wanted.extend(on.map(|one| state::link_pin_name(one.ifindex, program)));
         }
-        let unpin = |dir: &Path, goes: &dyn Fn(&String) -> bool| {
-            let mut names = kernel.names(dir)?.into_iter().filter(goes);
-            names.try_for_each(|name| kernel.unpin(&dir.join(name)))
-        };
-        let mut result = unpin(&dir, &|name| !wanted.contains(name));
-        for version in stream.before.iter().filter(|version| version.dir != target.version.dir) {
-            let links = version.dir.join("links");
-            result = result.and_then(|()| unpin(&links, &|name| !state::is_second_pin(name)));
-        }
-        result.map_err(|error| blame(stream_name, &error))?;
+        unpin(kernel, &dir, &|name| !wanted.contains(name)).map_err(|error| blame(stream_name, &error))?;
     }
     Ok(())
+}
+
+/// Detaches what versions of a stream that were replaced still have attached: on hooks where the new program was added
+/// beside the old one. Their second pins lead to XDP dispatchers that no packet sees, and go with their version.
+pub fn detach_former(kernel: &Kernel, stream: &Stream) -> Call<()> {
+    let Goal::Run(target) = &stream.goal else { return Ok(()) };
+    let mut former = stream.before.iter().filter(|version| version.dir != target.version.dir);
+    former.try_for_each(|version| unpin(kernel, &version.dir.join("links"), &|name| !state::is_second_pin(name)))
+}
+
+fn unpin(kernel: &Kernel, dir: &Path, goes: &dyn Fn(&String) -> bool) -> Call<()> {
+    let mut names = kernel.names(dir)?.into_iter().filter(goes);
+    names.try_for_each(|name| kernel.unpin(&dir.join(name)))
 }
 
 /// One link of one stream.
