@@ -335,7 +335,7 @@ impl NodePlan {
     /// they can.
     pub fn lowest_version(&self) -> FormatVersion {
         let old = |attachment: &Attachment| {
-            matches!(attachment, Attachment::Xdp(_))
+            matches!(attachment, Attachment::Xdp(xdp) if !xdp.frags)
                 && attachment
                     .interfaces()
                     .iter()

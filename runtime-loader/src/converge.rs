@@ -34,7 +34,7 @@ use crate::{
     xdp::{
         self,
         chain::{self, Member, Observed, Step},
-        config::ALWAYS_PROCEED,
+        config::{ALWAYS_PROCEED, F_XDP_HAS_FRAGS},
         dispatcher::{self, Committed, Staged},
         observe::{self, Programs},
     },
@@ -152,9 +152,9 @@ fn round(
     };
     let mut staged = Vec::new();
     for (place, step) in &steps {
-        let Step::Build { mode, members } = step else { continue };
+        let Step::Build { mode, version, members } = step else { continue };
         let (ifindex, observed) = (place.interface.ifindex, &place.observed);
-        match Staged::build(kernel, kernel_btf, ifindex, observed, (*mode, members), &programs) {
+        match Staged::build(kernel, kernel_btf, ifindex, observed, (*mode, *version, members), &programs) {
             Ok(one) => staged.push((*place, one)),
             Err(error) => {
                 discard(kernel, staged, trash);
@@ -199,7 +199,7 @@ fn steps<'p>(places: &'p [Place], streams: &Streams) -> Result<Vec<(&'p Place, S
     Ok(steps)
 }
 
-/// Decides as a round does, and changes nothing: streams that interfaces refuse fail.
+/// Decides as a round does, and changes nothing: streams that interfaces and other places refuse fail.
 pub fn rehearse(kernel: &Kernel, streams: &mut Streams) -> Call<()> {
     // As in `converge`, but that a race only costs another look.
     for _ in 0..2 * streams.len() + MAX_RACES {
@@ -211,7 +211,16 @@ pub fn rehearse(kernel: &Kernel, streams: &mut Streams) -> Call<()> {
                     stream.fail(reason);
                 }
             }
-            _ => break,
+            Err(_) => continue,
+            Ok(_) => {}
+        }
+        match links::rehearse(kernel, &interfaces, streams) {
+            Err((name, reason)) => {
+                if let Some(stream) = streams.get_mut(&name) {
+                    stream.fail(reason);
+                }
+            }
+            Ok(()) => break,
         }
     }
     Ok(())
@@ -323,7 +332,8 @@ fn wanted_on(kernel: &Kernel, interfaces: &Interfaces, streams: &Streams, interf
         {
             let Some(loaded) = target.version.programs.get(program) else { continue };
             let mask = xdp.proceed_on.mask() | ALWAYS_PROCEED;
-            let member = observe::describe(kernel, &loaded.fd, u32::from(xdp.priority.get()), mask, 0)?;
+            let flags = if xdp.frags { F_XDP_HAS_FRAGS } else { 0 };
+            let member = observe::describe(kernel, &loaded.fd, u32::from(xdp.priority.get()), mask, flags)?;
             wanted.push(Wanted { stream: name.clone(), mode: xdp.mode, member });
         }
     }
@@ -404,7 +414,9 @@ fn home(streams: &Streams, id: u32) -> Option<(&Version, &ProgramName)> {
 /// A failed call on an interface, for the report.
 pub fn call_reason(error: &CallError, interface: &str) -> Reason {
     let hint = match error.errno {
-        libc::ERANGE => "; the MTU is too large for a dispatcher without multi-buffer support",
+        libc::ERANGE => {
+            "; the MTU is too large for programs of which one does not take fragments (section `xdp.frags`)"
+        }
         libc::EOPNOTSUPP if error.call == "RTM_SETLINK" => "; the driver has no native XDP, use `mode: skb`",
         _ => "",
     };

@@ -64,6 +64,7 @@ impl Snapshot {
             interface: None,
             ifindex: None,
             mode: None,
+            frags: None,
             priority: attachment.priority(),
             attached,
         };
@@ -79,6 +80,7 @@ impl Snapshot {
                         interface: IfName::try_from(interface.name.as_str()).ok(),
                         ifindex: Some(interface.ifindex),
                         mode: Some(xdp.mode),
+                        frags: Some(observed.takes_frags()).filter(|_| xdp.frags && attached),
                         ..report(&program.name, attachment, attached)
                     });
                 }

@@ -19,3 +19,4 @@ pub(crate) mod never_neither;
 pub(crate) mod objects;
 pub(crate) mod packets;
 pub(crate) mod tcx;
+pub(crate) mod versions;

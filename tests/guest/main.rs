@@ -37,6 +37,7 @@ const ALL: &[&[Test]] = &[
     checks::memory::TESTS,
     checks::example::TESTS,
     checks::chain::TESTS,
+    checks::versions::TESTS,
     checks::hostile::TESTS,
     checks::hooks::TESTS,
     checks::diag::TESTS,

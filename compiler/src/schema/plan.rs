@@ -80,7 +80,7 @@ fn hex() -> Value {
 fn selector() -> Value {
     let targets = [
         ("name", interface_glob()),
-        ("primary", json!({ "const": true })),
+        ("primary", flag()),
         ("driver", bounded("^[A-Za-z0-9_-]+$", limits::DRIVER_NAME_MAX_BYTES)),
         ("mac", pattern("^[0-9a-f]{2}(:[0-9a-f]{2}){5}$")),
         ("membersOf", interface_name()),
@@ -111,6 +111,7 @@ fn attachment() -> Value {
                         ),
                         place(),
                         must("proceedOn", "Sorted.", verdicts(words(XdpAction::ALL.map(XdpAction::as_str)))),
+                        may("frags", "Takes packets of several fragments.", json!({ "const": true })),
                     ]),
                     Hook::Tc => record(vec![
                         interfaces(),

@@ -12,7 +12,7 @@ pub mod order;
 mod run;
 mod wanted;
 
-pub use run::{advance, alive, cgroup_dir, create, retire, tracefs_id};
+pub use run::{advance, alive, cgroup_dir, create, rehearse, retire, tracefs_id};
 pub use wanted::{Place, Wanted, add, wanted};
 
 /// `BPF_TCX_INGRESS`, linux `include/uapi/linux/bpf.h`.

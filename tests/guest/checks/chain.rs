@@ -94,7 +94,7 @@ fn returns(_: &mut Ctx) -> Result<()> {
     Ok(())
 }
 
-fn expect_refusal(node: &Node, code: Code, words: &[&str]) -> Result<()> {
+pub(super) fn expect_refusal(node: &Node, code: Code, words: &[&str]) -> Result<()> {
     let before = Snapshot::take_settled()?;
     let report = node.apply_expecting(Exit::Failed)?;
     let stream = stream(&report, "drop")?;
