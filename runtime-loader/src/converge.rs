@@ -35,8 +35,9 @@ use crate::{
         self,
         chain::{self, Member, Observed, Step},
         config::{ALWAYS_PROCEED, F_XDP_HAS_FRAGS},
-        dispatcher::{self, Committed, Staged},
+        dispatcher::{self, Committed, Dispatcher, Staged},
         observe::{self, Programs},
+        stale::Ours,
     },
 };
 
@@ -174,7 +175,9 @@ fn round(
         }
         let ours: SortedSet<u32> = streams.values().flat_map(Stream::program_ids).collect();
         // What stays costs memory and holds no packet; the next run tries again.
-        let sweep = || xdp::stale::sweep(kernel, &interfaces.all, &|id| ours.contains(&id));
+        let tag = || Dispatcher::template(kernel, kernel_btf).ok()?.tag(kernel);
+        let ours = Ours { program: &|id| ours.contains(&id), dispatcher: &tag };
+        let sweep = || xdp::stale::sweep(kernel, &interfaces.all, &ours);
         left.extend(sweep().or_else(|_| sweep()).err());
     }
     Ok(outcome)

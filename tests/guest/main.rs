@@ -38,6 +38,8 @@ const ALL: &[&[Test]] = &[
     checks::example::TESTS,
     checks::chain::TESTS,
     checks::versions::TESTS,
+    checks::stale::TESTS,
+    checks::rehearsal::TESTS,
     checks::hostile::TESTS,
     checks::hooks::TESTS,
     checks::diag::TESTS,

@@ -97,6 +97,11 @@ impl Dispatcher {
         Self::load(kernel, kernel_btf, &Config { version: Version::default(), frags: false, slots: vec![slot] })
     }
 
+    /// Digest of its instructions.
+    pub fn tag(&self, kernel: &Kernel) -> Option<[u8; 8]> {
+        Some(kernel.prog_info(self.fd.as_fd()).ok()?.tag)
+    }
+
     /// Its first slot, as something to be extended.
     pub fn target(&self) -> Kind<'_> {
         Kind::extension(self.fd.as_fd(), self.slots[0])

@@ -33,7 +33,7 @@ fn named(chain: &[(u32, String)]) -> Vec<(u32, &str)> {
     chain.iter().map(|(priority, name)| (*priority, name.as_str())).collect()
 }
 
-fn load_theirs(interface: &str) -> Result<()> {
+pub(super) fn load_theirs(interface: &str) -> Result<()> {
     xdp_loader(&format!("load -m native {interface} /objects/xdp_pass.bpf.o")).map(drop)
 }
 
