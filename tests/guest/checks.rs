@@ -18,6 +18,7 @@ pub(crate) mod moves;
 pub(crate) mod never_neither;
 pub(crate) mod objects;
 pub(crate) mod packets;
+pub(crate) mod pairs;
 pub(crate) mod rehearsal;
 pub(crate) mod stale;
 pub(crate) mod tcx;

@@ -33,6 +33,7 @@ const ALL: &[&[Test]] = &[
     checks::freplace::TESTS,
     checks::tcx::TESTS,
     checks::life::TESTS,
+    checks::pairs::TESTS,
     checks::held::TESTS,
     checks::memory::TESTS,
     checks::example::TESTS,

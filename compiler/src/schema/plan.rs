@@ -80,7 +80,7 @@ fn hex() -> Value {
 fn selector() -> Value {
     let targets = [
         ("name", interface_glob()),
-        ("primary", flag()),
+        ("primary", json!({ "const": true })),
         ("driver", bounded("^[A-Za-z0-9_-]+$", limits::DRIVER_NAME_MAX_BYTES)),
         ("mac", pattern("^[0-9a-f]{2}(:[0-9a-f]{2}){5}$")),
         ("membersOf", interface_name()),

@@ -202,7 +202,9 @@ fn same_mode(wanted: XdpMode, there: XdpMode, id: u32) -> Result<(), Refused> {
 /// Brings programs into the order and form in which a dispatcher of this version has them.
 fn arrange(members: &mut [Member], version: Version) {
     if version == Version::V1 {
-        members.iter_mut().for_each(|member| member.flags = 0);
+        for member in members.iter_mut() {
+            member.flags = 0;
+        }
     }
     members.sort_unstable_by(order);
 }

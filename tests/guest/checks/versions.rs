@@ -76,10 +76,10 @@ fn config(version: u8, frags: u8, programs: &[(u32, u32, u32)]) -> Result<Vec<u8
         1 => vec![count, 0, 0, 0],
         _ => vec![236, version, count, frags],
     };
-    let arrays: [fn(&(u32, u32, u32)) -> u32; 3] = [|one| one.1, |one| one.0, |one| one.2];
-    for array in arrays.iter().take(if version == 1 { 2 } else { 3 }) {
+    for array in 0..if version == 1 { 2 } else { 3 } {
         for slot in 0..10 {
-            bytes.extend(programs.get(slot).map_or(0, array).to_ne_bytes());
+            let (priority, mask, flags) = programs.get(slot).copied().unwrap_or_default();
+            bytes.extend([mask, priority, flags][array].to_ne_bytes());
         }
     }
     bytes.resize(if version == 3 { 128 } else { bytes.len() }, 0);
