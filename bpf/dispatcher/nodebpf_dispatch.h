@@ -1,10 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //
-// What an XDP dispatcher and its loader agree on: the libxdp multi-dispatcher protocol, version 2.
+// What an XDP dispatcher and its loader agree on: the libxdp multi-dispatcher protocol, version 2, and
+// what versions 1 and 3 have elsewhere.
 //
 // Other loaders on the node (xdp-loader, anything over libxdp 1.3 and later) read the same bytes,
 // so names may change here, offsets and numbers may not. The loader's Rust side of this layout is
 // compared with the BTF of the built object.
+//
+// Version 1 (libxdp 1.2 and older) is 84 bytes: the number of programs at offset 0, no magic, no
+// version, no flags; the two arrays that it has stand where they stand here. Version 3 (libxdp 1.6) is
+// 128 bytes: version 2, and at offset 124 whether the dispatcher is bound to a device. The loader writes
+// the layout of the version that is in use on the interface.
 //
 // Source: xdp-tools lib/libxdp/protocol.org and headers/xdp/prog_dispatcher.h (facts, no code).
 
@@ -28,7 +34,7 @@
 // Verdict of a slot that no program fills; no XDP action has this number.
 #define NODEBPF_DISPATCH_EMPTY 31
 
-// The whole `.rodata` of a dispatcher. Host byte order; slots from num_progs_enabled on are zero.
+// The whole `.rodata` of a dispatcher of version 2. Host byte order; slots from num_progs_enabled on are zero.
 struct nodebpf_dispatch_conf {
     __u8 magic;              // NODEBPF_DISPATCH_MAGIC
     __u8 dispatcher_version; // NODEBPF_DISPATCH_VERSION

@@ -11,7 +11,9 @@
 // `conf` as constants and drops the code of all slots that are not in use: a dispatcher is built for
 // exactly its programs, and replaced when they change.
 //
-// Built twice: with NODEBPF_FRAGS the programs also accept multi-buffer packets (kernel 5.18).
+// One object for every version of the protocol and for multi-buffer packets: the loader writes the
+// configuration in the version's layout and size, the version into the BTF, and the flag
+// BPF_F_XDP_HAS_FRAGS (kernel 5.18) with the load.
 //
 // Never add a map, .data or .bss: libxdp takes a program with more than one map for a foreign one.
 
@@ -20,12 +22,6 @@
 #include <bpf/bpf_helpers.h>
 
 #include "nodebpf_dispatch.h"
-
-#ifdef NODEBPF_FRAGS
-#define XDP_SECTION "xdp.frags"
-#else
-#define XDP_SECTION "xdp"
-#endif
 
 // The version stands in the BTF type, as the length of an array. This is how libxdp looks it up in
 // dispatchers whose configuration has no magic byte.
@@ -81,10 +77,12 @@ SLOT(compat_test)
             return verdict;                                                                       \
     } while (0)
 
-SEC(XDP_SECTION)
+SEC("xdp")
 int xdp_dispatcher(struct xdp_md *ctx)
 {
-    const __u8 programs = conf.num_progs_enabled;
+    // Version 1 has the number of programs where the magic is in later ones.
+    const __u8 first = conf.magic;
+    const __u8 programs = first == NODEBPF_DISPATCH_MAGIC ? conf.num_progs_enabled : first;
     int verdict;
 
     RUN(0);
@@ -105,7 +103,7 @@ int xdp_dispatcher(struct xdp_md *ctx)
 }
 
 // For probes: whether XDP, its flags and the replacing of a whole program work here.
-SEC(XDP_SECTION)
+SEC("xdp")
 int xdp_pass(struct xdp_md *ctx __attribute__((unused)))
 {
     return XDP_PASS;

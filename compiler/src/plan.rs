@@ -54,7 +54,7 @@ fn build(checked: &Checked) -> NodePlan {
             name: program.name.value.clone(),
             object: program.objects.clone(),
             globals: program.globals.clone(),
-            attach: attachments(&program.attach),
+            attach: attachments(&program.attach, program.frags),
         })
         .collect();
     programs.sort_by(|a, b| a.name.cmp(&b.name));
@@ -82,8 +82,13 @@ fn build(checked: &Checked) -> NodePlan {
 }
 
 /// Attachments of one program in an order that does not depend on the manifest's: by hook, place and selectors.
-fn attachments(places: &[Place]) -> Vec<Attachment> {
+fn attachments(places: &[Place], frags: bool) -> Vec<Attachment> {
     let mut attachments: Vec<_> = places.iter().map(|place| place.attachment.clone()).collect();
+    for attachment in &mut attachments {
+        if let Attachment::Xdp(xdp) = attachment {
+            xdp.frags = frags;
+        }
+    }
     attachments
         .sort_by_cached_key(|attachment| (attachment.hook(), attachment.interfaces().to_vec(), attachment.place()));
     attachments

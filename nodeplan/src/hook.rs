@@ -134,6 +134,10 @@ pub struct XdpAttachment {
     pub priority: Priority,
     /// Verdicts after which the chain goes on.
     pub proceed_on: ProceedOn,
+    /// Whether the program takes packets of several fragments (section `xdp.frags`): a dispatcher does if all its
+    /// programs do. Without it a program is told of no such packet.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub frags: bool,
 }
 
 /// Direction of packets at an interface.
@@ -442,6 +446,7 @@ json::decode_struct!(XdpAttachment {
     mode: "mode",
     priority: "priority",
     proceed_on: "proceedOn",
+    frags: "frags",
 });
 json::decode_struct!(TcAttachment {
     interfaces: "interfaces",

@@ -335,7 +335,7 @@ impl NodePlan {
     /// they can.
     pub fn lowest_version(&self) -> FormatVersion {
         let old = |attachment: &Attachment| {
-            matches!(attachment, Attachment::Xdp(_))
+            matches!(attachment, Attachment::Xdp(xdp) if !xdp.frags)
                 && attachment
                     .interfaces()
                     .iter()
@@ -477,7 +477,7 @@ pub(crate) mod tests {
     #[test]
     fn what_serde_cannot_refuse() {
         type Change = fn(&mut NodePlan);
-        let cases: [(&str, Change, PlanError); 12] = [
+        let cases: [(&str, Change, PlanError); 13] = [
             ("no pool", |p| p.pools.clear(), PlanError::Empty("pools")),
             ("pool twice", |p| p.pools.push(p.pools[0].clone()), PlanError::NotSorted("pools")),
             ("no program", |p| p.programs.clear(), PlanError::Empty("programs")),
@@ -490,6 +490,14 @@ pub(crate) mod tests {
             (
                 "more than its version has",
                 |p| p.stage = Stage::Early,
+                PlanError::VersionTooLow { found: PLAN_VERSION_1_0, needed: PLAN_VERSION },
+            ),
+            (
+                "fragments before they had a word",
+                |p| {
+                    let Attachment::Xdp(xdp) = &mut p.programs[0].attach[0] else { unreachable!() };
+                    xdp.frags = true;
+                },
                 PlanError::VersionTooLow { found: PLAN_VERSION_1_0, needed: PLAN_VERSION },
             ),
             (

@@ -328,6 +328,9 @@ pub struct AttachmentReport {
     /// Native or skb, on XDP.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mode: Option<XdpMode>,
+    /// For a program that takes packets of several fragments, whether the dispatcher lets it: all others there must, too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frags: Option<bool>,
     /// Place in the order, on hooks that have one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub priority: Option<Priority>,
@@ -459,6 +462,7 @@ json::decode_struct!(AttachmentReport {
     interface: "interface",
     ifindex: "ifindex",
     mode: "mode",
+    frags: "frags",
     priority: "priority",
     attached: "attached",
 });

@@ -384,6 +384,7 @@ impl Load<'_> {
             maps: &verified.plan().maps,
             kept: &kept,
             called,
+            xdp_flags: 0,
             rehearsal: self.dry.map(|dry| dry.begin(name)),
         };
         let image = Image::parse(verified.object(digest), &globals);

@@ -35,9 +35,10 @@ use crate::{
     xdp::{
         self,
         chain::{self, Member, Observed, Step},
-        config::ALWAYS_PROCEED,
-        dispatcher::{self, Committed, Staged},
+        config::{ALWAYS_PROCEED, F_XDP_HAS_FRAGS},
+        dispatcher::{self, Committed, Dispatcher, Staged},
         observe::{self, Programs},
+        stale::Ours,
     },
 };
 
@@ -177,9 +178,9 @@ fn round(
     };
     let mut staged = Vec::new();
     for (place, step) in &steps {
-        let Step::Build { mode, members } = step else { continue };
+        let Step::Build { mode, version, members } = step else { continue };
         let (ifindex, observed) = (place.interface.ifindex, &place.observed);
-        match Staged::build(kernel, kernel_btf, ifindex, observed, (*mode, members), &programs) {
+        match Staged::build(kernel, kernel_btf, ifindex, observed, (*mode, *version, members), &programs) {
             Ok(one) => staged.push((*place, one)),
             Err(error) => {
                 discard(kernel, staged, trash);
@@ -202,7 +203,9 @@ fn round(
         }
         let ours: SortedSet<u32> = streams.values().flat_map(Stream::program_ids).collect();
         // What stays costs memory and holds no packet; the next run tries again.
-        let sweep = || xdp::stale::sweep(kernel, &interfaces.all, &|id| ours.contains(&id));
+        let tag = || Dispatcher::template(kernel, kernel_btf).ok()?.tag(kernel);
+        let ours = Ours { program: &|id| ours.contains(&id), dispatcher: &tag };
+        let sweep = || xdp::stale::sweep(kernel, &interfaces.all, &ours);
         left.extend(sweep().or_else(|_| sweep()).err());
     }
     Ok(outcome)
@@ -227,7 +230,7 @@ fn steps<'p>(places: &'p [Place], streams: &Streams) -> Result<Vec<(&'p Place, S
     Ok(steps)
 }
 
-/// Decides as a round does, and changes nothing: streams that interfaces refuse fail.
+/// Decides as a round does, and changes nothing: streams that interfaces and other places refuse fail.
 pub fn rehearse(kernel: &Kernel, streams: &mut Streams) -> Call<()> {
     // As in `converge`, but that a race only costs another look.
     for _ in 0..2 * streams.len() + MAX_RACES {
@@ -239,7 +242,16 @@ pub fn rehearse(kernel: &Kernel, streams: &mut Streams) -> Call<()> {
                     stream.fail(reason);
                 }
             }
-            _ => break,
+            Err(_) => continue,
+            Ok(_) => {}
+        }
+        match links::rehearse(kernel, &interfaces, streams) {
+            Err((name, reason)) => {
+                if let Some(stream) = streams.get_mut(&name) {
+                    stream.fail(reason);
+                }
+            }
+            Ok(()) => break,
         }
     }
     Ok(())
@@ -344,7 +356,8 @@ fn wanted_on(kernel: &Kernel, interfaces: &Interfaces, streams: &Streams, interf
         {
             let Some(loaded) = target.version.programs.get(program) else { continue };
             let mask = xdp.proceed_on.mask() | ALWAYS_PROCEED;
-            let member = observe::describe(kernel, &loaded.fd, u32::from(xdp.priority.get()), mask, 0)?;
+            let flags = if xdp.frags { F_XDP_HAS_FRAGS } else { 0 };
+            let member = observe::describe(kernel, &loaded.fd, u32::from(xdp.priority.get()), mask, flags)?;
             wanted.push(Wanted { stream: name.clone(), mode: xdp.mode, member });
         }
     }
@@ -425,7 +438,9 @@ fn home(streams: &Streams, id: u32) -> Option<(&Version, &ProgramName)> {
 /// A failed call on an interface, for the report.
 pub fn call_reason(error: &CallError, interface: &str) -> Reason {
     let hint = match error.errno {
-        libc::ERANGE => "; the MTU is too large for a dispatcher without multi-buffer support",
+        libc::ERANGE => {
+            "; the MTU is too large for programs of which one does not take fragments (section `xdp.frags`)"
+        }
         libc::EOPNOTSUPP if error.call == "RTM_SETLINK" => "; the driver has no native XDP, use `mode: skb`",
         _ => "",
     };

@@ -63,6 +63,7 @@ impl Snapshot {
             interface: None,
             ifindex: None,
             mode: None,
+            frags: None,
             priority: attachment.priority(),
             attached,
         };
@@ -78,6 +79,7 @@ impl Snapshot {
                         interface: IfName::try_from(interface.name.as_str()).ok(),
                         ifindex: Some(interface.ifindex),
                         mode: Some(xdp.mode),
+                        frags: Some(observed.takes_frags()).filter(|_| xdp.frags && attached),
                         ..report(&program.name, attachment, attached)
                     });
                 }

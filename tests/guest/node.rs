@@ -17,6 +17,7 @@ use std::{
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use nodebpf_loader::{
     apply,
+    dry::DryRun,
     kernel::{Kernel, XdpState},
     paths::Paths,
     verify,
@@ -200,15 +201,27 @@ impl Node {
 
     /// Runs the loader in this process, with a kernel that may fail.
     pub(crate) fn apply_with(&self, kernel: &Kernel) -> Result<(Report, Exit)> {
+        let ran = apply::apply(kernel, &Paths::new(Path::new(ROOT)), &self.described()?);
+        ran.map_err(|error| anyhow!("{error}"))
+    }
+
+    /// Makes a dry run in this process.
+    pub(crate) fn rehearse(&self) -> Result<(Report, Exit)> {
+        let (kernel, paths) = (Kernel::new(), Paths::new(Path::new(ROOT)));
+        let ran = apply::rehearse(&kernel, &paths, &self.described()?, &DryRun::default());
+        ran.map_err(|error| anyhow!("{error}"))
+    }
+
+    /// What the loader is told of the node.
+    fn described(&self) -> Result<verify::Node> {
         let release = fs::read_to_string("/proc/sys/kernel/osrelease").context("reading the kernel's release")?;
-        let node = verify::Node {
+        Ok(verify::Node {
             kernel: release.trim().to_owned(),
             machine: "x86_64".to_owned(),
             ocp: None,
             now: self.now,
             unverified: None,
-        };
-        apply::apply(kernel, &Paths::new(Path::new(ROOT)), &node).map_err(|error| anyhow!("{error}"))
+        })
     }
 
     /// Runs the loader and demands that it ends with `exit`.

@@ -38,9 +38,14 @@ struct Object {
 const OBJECTS: &[Object] = &[
     Object { source: "bpf/dispatcher/xdp_dispatcher.bpf.c", defines: &[], output: "bpf/prebuilt/xdp_dispatcher.bpf.o" },
     Object {
-        source: "bpf/dispatcher/xdp_dispatcher.bpf.c",
-        defines: &["NODEBPF_FRAGS"],
-        output: "bpf/prebuilt/xdp_dispatcher_frags.bpf.o",
+        source: "bpf/programs/dispatcher_other.bpf.c",
+        defines: &["DISPATCHER_VERSION=1"],
+        output: "bpf/prebuilt/dispatcher_v1.bpf.o",
+    },
+    Object {
+        source: "bpf/programs/dispatcher_other.bpf.c",
+        defines: &["DISPATCHER_VERSION=3"],
+        output: "bpf/prebuilt/dispatcher_v3.bpf.o",
     },
     Object { source: "bpf/programs/hooks.bpf.c", defines: &[], output: "bpf/prebuilt/hooks.bpf.o" },
     Object { source: "bpf/programs/lsm_deny_ext.bpf.c", defines: &[], output: "bpf/prebuilt/lsm_deny_ext.bpf.o" },
@@ -53,6 +58,7 @@ const OBJECTS: &[Object] = &[
         defines: &[],
         output: "bpf/prebuilt/xdp_drop_udp_port.bpf.o",
     },
+    Object { source: "bpf/programs/xdp_frags.bpf.c", defines: &[], output: "bpf/prebuilt/xdp_frags.bpf.o" },
     Object { source: "bpf/programs/xdp_impostor.bpf.c", defines: &[], output: "bpf/prebuilt/xdp_impostor.bpf.o" },
     Object { source: "bpf/programs/xdp_pass.bpf.c", defines: &[], output: "bpf/prebuilt/xdp_pass.bpf.o" },
     Object {

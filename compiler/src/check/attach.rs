@@ -174,6 +174,8 @@ fn check_xdp(raw: &raw::Xdp, diags: &mut Diagnostics) -> Option<Place> {
         mode: mode.value,
         priority: priority.value,
         proceed_on: proceed_on?,
+        // The program's section says it: see the plan.
+        frags: false,
     };
     let span = raw.interfaces.span;
     let verdicts = raw.proceed_on.as_ref().map_or(priority.span, |list| list.span);

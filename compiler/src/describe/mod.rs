@@ -138,9 +138,10 @@ fn place(attachment: &Attachment) -> String {
 fn terms(attachment: &Attachment) -> String {
     match attachment.chained() {
         Some(Chained::Xdp(xdp)) => format!(
-            "priority {}, {} mode, the next program runs after {}",
+            "priority {}, {} mode{}, the next program runs after {}",
             xdp.priority,
             xdp.mode.as_str(),
+            if xdp.frags { " with fragments" } else { "" },
             list(xdp.proceed_on.actions().iter().map(|action: &XdpAction| action.as_str()))
         ),
         Some(Chained::Tc(tc)) => {

@@ -60,6 +60,7 @@ fn attachment() -> Value {
         may("interface", "Interface, on hooks of interfaces.", interface_name()),
         may("ifindex", "Its index.", u32_number()),
         may("mode", "XDP mode, on XDP.", words([XdpMode::Native.as_str(), XdpMode::Skb.as_str()])),
+        may("frags", "Whether a program that takes fragments gets them, on XDP.", flag()),
         may("priority", "Place in the order, on hooks that have one.", priority()),
         may("attached", "Whether it runs now.", flag()),
     ])

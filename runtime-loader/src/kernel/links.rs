@@ -3,10 +3,10 @@
 
 use std::{
     ffi::CString,
-    os::fd::{BorrowedFd, FromRawFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd},
 };
 
-use super::{Call, CallError, Kernel, attr, bpf::raw_fd};
+use super::{Call, CallError, Kernel, Kind, ProgSpec, attr, bpf::raw_fd};
 
 /// `BPF_F_REPLACE`.
 const F_REPLACE: u32 = 1 << 2;
@@ -147,6 +147,33 @@ impl Kernel {
         let name = text.as_ref().map_or(0, |text| text.as_ptr() as u64);
         let mut attr = attr::RawTracepoint { name, prog_fd: raw_fd(prog), pad: 0 };
         self.bpf_fd((attr::RAW_TRACEPOINT_OPEN, "BPF_RAW_TRACEPOINT_OPEN"), what, &mut attr)
+    }
+
+    /// Whether there is a tracepoint of this name to attach to with its raw arguments, also in a module.
+    ///
+    /// Asks by a program that reads the twelfth argument: the kernel looks for the tracepoint first, and then refuses
+    /// the program, because tracepoints have fewer (linux `kernel/trace/bpf_trace.c`, `__bpf_probe_register`). On one
+    /// with twelve it would be attached for a moment, and does nothing.
+    pub fn has_raw_tracepoint(&self, name: &str) -> Call<bool> {
+        // r0 = *(u64 *)(r1 + 88); r0 = 0; exit
+        let insns = [0x79, 0x10, 88, 0, 0, 0, 0, 0, 0xb7, 0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0];
+        let spec = ProgSpec {
+            name: "probe",
+            insns: &insns,
+            license: c"",
+            flags: 0,
+            btf: None,
+            func_info: (&[], 0),
+            line_info: (&[], 0),
+            kind: Kind { prog_type: 17, attach_type: 0, btf_id: 0, target: None },
+            statistics: false,
+        };
+        let (probe, _) = self.prog_load(&spec).map_err(|error| error.error)?;
+        match self.link_raw(name, probe.as_fd(), Some(name)) {
+            Err(error) if error.errno == libc::ENOENT => Ok(false),
+            Err(error) if error.errno != libc::EINVAL => Err(error),
+            _ => Ok(true),
+        }
     }
 
     /// Puts `new` in the place of `old`, in one step.

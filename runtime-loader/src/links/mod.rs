@@ -9,10 +9,12 @@
 //! version's pins. Both ways there is no moment with neither, and until those pins go everything can be taken back.
 
 pub mod order;
+mod place;
 mod run;
 mod wanted;
 
-pub use run::{advance, alive, cgroup_dir, create, detach_former, retire, tracefs_id};
+pub use place::{cgroup_dir, create, tracefs_id};
+pub use run::{advance, alive, detach_former, rehearse, retire};
 pub use wanted::{Place, Wanted, add, wanted};
 
 /// `BPF_TCX_INGRESS`, linux `include/uapi/linux/bpf.h`.

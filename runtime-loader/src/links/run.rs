@@ -4,27 +4,25 @@
 //! May fail with: NB1203 (the node lacks the place), NB1307 (order), NB1402.
 
 use std::{
-    fs::{self, File},
-    io,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::fd::{AsFd, OwnedFd},
     path::{Path, PathBuf},
 };
 
 use nodeplan::{
-    hook::TracepointAttachment,
     name::StreamName,
     plan::NodePlan,
     report::{Code, Reason},
 };
 
 use super::{
-    CGROUPS, Place, Wanted,
+    Place, Wanted,
     order::{self, Entry, Rank},
+    place::{create, open_place, reason},
     wanted,
 };
 use crate::{
     converge::{self, Streams},
-    kernel::{Call, CallError, Kernel, LinkInfo, PerfEvent},
+    kernel::{Call, CallError, Kernel, LinkInfo, Position},
     program::missing,
     select::Interfaces,
     state::{self, Program},
@@ -33,11 +31,6 @@ use crate::{
 
 /// Changes by others to one list before giving up.
 const MAX_RACES: usize = 10;
-
-/// `PERF_TYPE_TRACEPOINT`, linux `include/uapi/linux/perf_event.h`.
-const PERF_TRACEPOINT: u32 = 2;
-
-const KPROBE_TYPE: &str = "/sys/bus/event_source/devices/kprobe/type";
 
 /// Our links in lists, by id.
 #[derive(Debug, Default)]
@@ -129,6 +122,20 @@ pub fn advance(kernel: &Kernel, interfaces: &Interfaces, streams: &Streams) -> B
     Ok(())
 }
 
+/// Looks at what [`advance`] would attach to, and attaches nothing. Finds places that are not there and orders that
+/// contradict each other; what a place says of this very program is not known before it is attached.
+pub fn rehearse(kernel: &Kernel, interfaces: &Interfaces, streams: &Streams) -> Blamed<()> {
+    let mut ours = Ours::find(kernel, interfaces, streams)?;
+    for (name, stream) in streams {
+        let Goal::Run(target) = &stream.goal else { continue };
+        for wanted in wanted(&target.plan, interfaces) {
+            let step = Step { kernel, name, stream, target, wanted: &wanted, made: &mut Vec::new(), ours: &mut ours };
+            step.probe().map_err(|reason| (name.clone(), reason))?;
+        }
+    }
+    Ok(())
+}
+
 /// Removes links that are not wanted any more in the version that runs, and pins of links that lead nowhere.
 pub fn retire(kernel: &Kernel, interfaces: &Interfaces, streams: &Streams) -> Blamed<()> {
     for (stream_name, stream) in streams {
@@ -197,6 +204,27 @@ impl Step<'_, '_> {
             self.ours.0.push((info.id, rank));
         }
         Ok(())
+    }
+
+    /// Asks the place of a link that is not there yet.
+    fn probe(&self) -> Result<(), Reason> {
+        let there =
+            alive(self.kernel, &self.target.version.dir, &self.wanted.pin).map_err(|error| self.reason(&error))?;
+        match self.wanted.place {
+            _ if there.is_some() => Ok(()),
+            Place::Tcx { .. } => self.tcx_position().map(drop),
+            Place::Raw(name) => {
+                let found = self.kernel.has_raw_tracepoint(name).map_err(|error| self.reason(&error))?;
+                if found {
+                    Ok(())
+                } else {
+                    Err(missing(format!("this kernel has no {}", self.wanted.attachment.place())))
+                }
+            }
+            // Found in the kernel's types when it was loaded.
+            Place::Bound(_) => Ok(()),
+            _ => open_place(self.kernel, self.wanted).map(drop),
+        }
     }
 
     /// The link that the new program can take over: at this place in a version that ran before, and in the right order.
@@ -277,17 +305,24 @@ impl Step<'_, '_> {
         }))
     }
 
+    /// Where in its list a program goes, and the list's revision. `None`: it changed while it was looked at.
+    fn tcx_position(&self) -> Result<Option<(Position, u64)>, Reason> {
+        let (Place::Tcx { tc, .. }, Some(rank)) = (self.wanted.place, rank(self.name, self.wanted)) else {
+            return Ok(None);
+        };
+        let Some((revision, mut entries)) = self.list().map_err(|error| self.reason(&error))? else { return Ok(None) };
+        // The program of this stream that it takes the place of is on its way out.
+        entries.iter_mut().filter(|entry| entry.rank.as_ref() == Some(&rank)).for_each(|entry| entry.rank = None);
+        let position = order::position(&entries, &rank, tc.before.as_ref(), tc.after.as_ref())?;
+        Ok(Some((position, revision)))
+    }
+
     fn create_tcx(&self, program: &Program) -> Result<OwnedFd, Reason> {
-        let (Place::Tcx { tc, ifindex, attach_type, interface }, Some(rank)) =
-            (self.wanted.place, rank(self.name, self.wanted))
-        else {
-            unreachable!("invariant: TC has interfaces and priorities")
+        let Place::Tcx { ifindex, attach_type, interface, .. } = self.wanted.place else {
+            unreachable!("invariant: TC has interfaces")
         };
         for _ in 0..MAX_RACES {
-            let Some((revision, mut entries)) = self.list().map_err(|error| self.reason(&error))? else { continue };
-            // The program of this stream that it takes the place of is on its way out.
-            entries.iter_mut().filter(|entry| entry.rank.as_ref() == Some(&rank)).for_each(|entry| entry.rank = None);
-            let position = order::position(&entries, &rank, tc.before.as_ref(), tc.after.as_ref())?;
+            let Some((position, revision)) = self.tcx_position()? else { continue };
             let what = format!("{} {interface}", self.wanted.attachment.place());
             match self.kernel.link_tcx(&what, program.fd.as_fd(), (ifindex, attach_type), position, revision) {
                 // Somebody was faster, or the neighbour left.
@@ -298,78 +333,4 @@ impl Step<'_, '_> {
         let message = format!("the programs at {} of `{interface}` keep changing", self.wanted.attachment.place());
         Err(Reason { code: Code::LostRace, message })
     }
-}
-
-/// A failed call at a place, for the report.
-fn reason(wanted: &Wanted<'_>, error: &CallError) -> Reason {
-    let hint = match (&wanted.place, error.errno) {
-        (Place::Cgroup(_), libc::EPERM) => "; a program that shares with nobody holds this cgroup or one above it",
-        (Place::Bound(_), libc::EBUSY) => "; something else patches this function (livepatch, ftrace)",
-        (_, libc::E2BIG) => "; no room for another program there",
-        _ => "",
-    };
-    let place = wanted.attachment.place();
-    let at = if let Place::Tcx { interface, .. } = wanted.place { interface } else { "" };
-    let message = format!("program `{}` at {place} {at}: {error}{hint}", wanted.program);
-    Reason { code: Code::Kernel, message }
-}
-
-/// Attaches a program to a place without order. `None`: the place is absent, and waited for.
-pub fn create(kernel: &Kernel, wanted: &Wanted<'_>, prog: BorrowedFd<'_>) -> Result<Option<OwnedFd>, Reason> {
-    let what = wanted.attachment.place();
-    let absent = |error: CallError| match error.errno {
-        libc::ENOENT | libc::EADDRNOTAVAIL => missing(format!("this kernel has no {what}: {error}")),
-        _ => reason(wanted, &error),
-    };
-    let link = match wanted.place {
-        Place::Tcx { .. } => return Ok(None), // has an order
-        Place::Cgroup(at) => {
-            let dir = match File::open(cgroup_dir(at.path.as_str())) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-                dir => dir.map_err(|error| Reason { code: Code::Kernel, message: format!("{what}: {error}") })?,
-            };
-            kernel.link_cgroup(&what, prog, dir.as_fd(), at.attach_type.number()).map_err(|error| {
-                if error.errno == libc::EBADF {
-                    missing(format!("{CGROUPS} is not the unified hierarchy (cgroup v2)"))
-                } else {
-                    reason(wanted, &error)
-                }
-            })?
-        }
-        Place::Tracepoint(at) => {
-            let config = tracefs_id(at)?;
-            let event = PerfEvent { source: PERF_TRACEPOINT, config, function: "", offset: 0 };
-            let event = kernel.perf_event(event).map_err(absent)?;
-            kernel.link_perf(&what, prog, event.as_fd()).map_err(|error| reason(wanted, &error))?
-        }
-        Place::Probe { function, offset, at_return } => {
-            let source = number_in(KPROBE_TYPE).ok_or_else(|| missing("this kernel has no kprobes".to_owned()))?;
-            let source = u32::try_from(source).unwrap_or(u32::MAX);
-            // Bit 0: `/sys/bus/event_source/devices/kprobe/format/retprobe`.
-            let event = PerfEvent { source, config: at_return.into(), function, offset };
-            let event = kernel.perf_event(event).map_err(absent)?;
-            kernel.link_perf(&what, prog, event.as_fd()).map_err(|error| reason(wanted, &error))?
-        }
-        Place::Raw(name) => kernel.link_raw(&what, prog, Some(name)).map_err(absent)?,
-        Place::Bound(_) => kernel.link_raw(&what, prog, None).map_err(absent)?,
-    };
-    Ok(Some(link))
-}
-
-/// Where a cgroup is.
-pub fn cgroup_dir(path: &str) -> PathBuf {
-    PathBuf::from(format!("{CGROUPS}{path}"))
-}
-
-fn number_in(path: &str) -> Option<u64> {
-    fs::read_to_string(path).ok()?.trim().parse().ok()
-}
-
-/// Number of a tracepoint.
-pub fn tracefs_id(at: &TracepointAttachment) -> Result<u64, Reason> {
-    let places = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
-    let id = places.iter().find_map(|root| number_in(&format!("{root}/events/{}/{}/id", at.category, at.name)));
-    id.ok_or_else(|| {
-        missing(format!("this kernel has no tracepoint `{}/{}`, or tracefs is absent", at.category, at.name))
-    })
 }

@@ -170,6 +170,27 @@ impl Btf {
         })
     }
 
+    /// Where the number of `__uint(name, …)` stands: the length of the array that the variable points to.
+    fn length_at(&self, name: &str) -> Option<usize> {
+        let pointer = self.get(self.get(self.find(VAR, name)?).size_or_type());
+        let array = pointer.size_or_type();
+        let found = pointer.kind() == PTR && self.get(array).kind() == ARRAY;
+        found.then_some(())?;
+        Some(*self.starts.get(array as usize)? as usize + 5 * 4)
+    }
+
+    /// The number of `__uint(name, …)`.
+    pub(crate) fn length(&self, name: &str) -> Option<u32> {
+        bytes::u32_at(&self.bytes, self.length_at(name)?)
+    }
+
+    /// Changes it.
+    pub(super) fn set_length(&mut self, name: &str, length: u32) -> Option<()> {
+        let at = self.length_at(name)?;
+        bytes::put_u32(&mut self.bytes, at, length);
+        Some(())
+    }
+
     /// Names of all functions.
     pub(crate) fn functions(&self) -> impl Iterator<Item = &str> {
         self.ids().map(|id| self.get(id)).filter(|one| one.kind() == FUNC).map(|one| self.text(one.name()))

@@ -48,9 +48,6 @@ use crate::{
 
 pub(crate) use self::{btf::Btf, render::hex};
 
-/// `BPF_F_XDP_HAS_FRAGS`, linux `include/uapi/linux/bpf.h`.
-pub const F_XDP_HAS_FRAGS: u32 = 1 << 5;
-
 /// `BPF_F_SLEEPABLE`.
 const F_SLEEPABLE: u32 = 1 << 4;
 
@@ -151,6 +148,9 @@ pub struct Request<'a> {
     pub kept: Kept<'a>,
     /// What the programs that extensions call become where the kernel takes no XDP programs for that.
     pub called: Option<Kind<'a>>,
+    /// Flags of XDP programs. Extensions have none, and so has what they call, or the kernel forbids the call: the
+    /// dispatcher has them for all.
+    pub xdp_flags: u32,
     /// Where the verifier's words about each program go, in a rehearsal: what it did, or why it refused. Then a refused
     /// program does not keep the others from being looked at.
     pub rehearsal: Option<&'a Rehearsal>,
@@ -205,6 +205,20 @@ impl<'a> Image<'a> {
         Ok(Self { elf, btf, ext, maps, code, functions })
     }
 
+    /// Gives its read-only variables another content, of any size.
+    pub fn set_constants(&mut self, bytes: Vec<u8>) {
+        if let Some(map) = self.maps.iter_mut().find(|map| map.is_read_only()) {
+            map.value_size = u32::try_from(bytes.len()).unwrap_or_default();
+            map.data = Some(bytes);
+        }
+    }
+
+    /// Changes what `__uint(name, …)` says.
+    pub fn set_length(&mut self, name: &str, length: u32) -> Read<()> {
+        let set = self.btf.as_mut().and_then(|btf| btf.set_length(name, length));
+        set.ok_or_else(|| broken("its BTF has no number", name))
+    }
+
     /// BTF id of the function `name`.
     pub fn function(&self, name: &str) -> Read<u32> {
         let id = self.btf.as_ref().and_then(|btf| btf.find(btf::FUNC, name));
@@ -242,7 +256,8 @@ impl<'a> Image<'a> {
             maps.push((map.name.to_owned(), fd));
         }
         let rehearsal = request.rehearsal;
-        let mut node = Node { image: &self, kernel_btf, maps: &maps, candidates: Vec::new(), rehearsal };
+        let (candidates, xdp_flags) = (Vec::new(), request.xdp_flags);
+        let mut node = Node { image: &self, kernel_btf, maps: &maps, candidates, xdp_flags, rehearsal };
         let mut refused = None;
         let mut programs = SortedMap::new();
         for (name, kind) in request.programs {
@@ -292,9 +307,7 @@ impl<'a> Image<'a> {
         let main = self.program(name.as_str())?;
         let section = self.section(name.as_str())?.split('/').next().unwrap_or_default();
         let flags = match section {
-            // Extensions carry no flags of their own: the dispatcher does.
-            "xdp.frags" if kind.target.is_none() => F_XDP_HAS_FRAGS,
-            "xdp" | "xdp.frags" => 0,
+            "xdp" | "xdp.frags" => node.xdp_flags,
             _ if kind.target.is_some() || kind.prog_type == Kind::XDP.prog_type => {
                 return Err(broken("not in section `xdp` or `xdp.frags` is program", name.as_str()));
             }
@@ -338,6 +351,7 @@ struct Node<'i, 'a> {
     kernel_btf: &'i KernelBtf,
     maps: &'i [(String, OwnedFd)],
     candidates: core::Candidates,
+    xdp_flags: u32,
     rehearsal: Option<&'i Rehearsal>,
 }
 

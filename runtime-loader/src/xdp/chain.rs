@@ -11,6 +11,8 @@ use std::cmp::Ordering;
 
 use nodeplan::{limits::DISPATCHER_SLOTS, report::Code, xdp::XdpMode};
 
+use super::config::{F_XDP_HAS_FRAGS, Version};
+
 /// A program in a chain, loaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
@@ -26,7 +28,7 @@ pub struct Member {
     pub priority: u32,
     /// Verdicts after which the chain goes on, with libxdp's bit 31.
     pub mask: u32,
-    /// `BPF_F_XDP_HAS_FRAGS` or 0.
+    /// [`F_XDP_HAS_FRAGS`] or 0.
     pub flags: u32,
 }
 
@@ -37,6 +39,10 @@ pub struct Attached {
     pub mode: XdpMode,
     /// Id of the dispatcher.
     pub prog_id: u32,
+    /// Version of the protocol: whoever replaces it keeps it, because its other users may know no other.
+    pub version: Version,
+    /// Whether it takes packets of several fragments.
+    pub frags: bool,
     /// Its programs, in running order.
     pub members: Vec<Member>,
     /// Whether every program's link is pinned and leads to this dispatcher. If not, some slots may be empty.
@@ -64,6 +70,8 @@ pub struct Lost {
     pub mode: XdpMode,
     /// Id of the dispatcher.
     pub prog_id: u32,
+    /// Version of the protocol.
+    pub version: Version,
     /// Ids of the programs that still run in it.
     pub runs: Vec<u32>,
     /// What to say if some of them are not ours.
@@ -78,6 +86,11 @@ impl Observed {
             Self::Lost(there) => Some((there.mode, there.prog_id)),
             Self::Empty | Self::Held(_) => None,
         }
+    }
+
+    /// Whether it takes packets of several fragments.
+    pub fn takes_frags(&self) -> bool {
+        matches!(self, Self::Dispatcher(there) if there.frags)
     }
 
     /// Ids of the programs that run in it.
@@ -108,6 +121,8 @@ pub enum Step {
     Build {
         /// Mode to attach in.
         mode: XdpMode,
+        /// Version of the protocol.
+        version: Version,
         /// Programs in running order.
         members: Vec<Member>,
     },
@@ -123,12 +138,17 @@ fn order(a: &Member, b: &Member) -> Ordering {
         .then_with(|| a.load_time.cmp(&b.load_time))
 }
 
+/// Whether a dispatcher of these programs takes packets of several fragments: if all of them do.
+pub fn takes_frags(members: &[Member]) -> bool {
+    !members.is_empty() && members.iter().all(|member| member.flags & F_XDP_HAS_FRAGS != 0)
+}
+
 /// Decides for one interface. `drop` are ids of our programs that are not wanted any more.
 pub fn decide(observed: &Observed, drop: &SortedSet<u32>, wanted: &[Member], mode: XdpMode) -> Result<Step, Refused> {
     let attached = match observed {
         Observed::Empty | Observed::Held(_) if wanted.is_empty() => return Ok(Step::Nothing),
         Observed::Held(refused) => return Err(refused.clone()),
-        Observed::Empty => return build(wanted.to_vec(), mode),
+        Observed::Empty => return build(wanted.to_vec(), mode, Version::default()),
         Observed::Lost(lost) => return decide_lost(lost, drop, wanted, mode),
         Observed::Dispatcher(attached) => attached,
     };
@@ -142,14 +162,14 @@ pub fn decide(observed: &Observed, drop: &SortedSet<u32>, wanted: &[Member], mod
         same_mode(mode, attached.mode, attached.prog_id)?;
     }
     members.extend_from_slice(wanted);
-    members.sort_unstable_by(order);
+    arrange(&mut members, attached.version);
     if members.is_empty() {
         return Ok(Step::Detach);
     }
-    if attached.linked && members == attached.members {
+    if attached.linked && members == attached.members && takes_frags(&members) == attached.frags {
         return Ok(Step::Nothing);
     }
-    build(members, attached.mode)
+    build(members, attached.mode, attached.version)
 }
 
 /// A dispatcher whose pins are gone is ours to replace if nothing but our programs runs in it.
@@ -162,7 +182,7 @@ fn decide_lost(lost: &Lost, drop: &SortedSet<u32>, wanted: &[Member], mode: XdpM
         (false, false) => Err(lost.refused.clone()),
         (false, true) => {
             same_mode(mode, lost.mode, lost.prog_id)?;
-            build(wanted.to_vec(), mode)
+            build(wanted.to_vec(), mode, lost.version)
         }
     }
 }
@@ -179,7 +199,17 @@ fn same_mode(wanted: XdpMode, there: XdpMode, id: u32) -> Result<(), Refused> {
     Err(Refused { code: Code::ModeConflict, message })
 }
 
-fn build(mut members: Vec<Member>, mode: XdpMode) -> Result<Step, Refused> {
+/// Brings programs into the order and form in which a dispatcher of this version has them.
+fn arrange(members: &mut [Member], version: Version) {
+    if version == Version::V1 {
+        for member in members.iter_mut() {
+            member.flags = 0;
+        }
+    }
+    members.sort_unstable_by(order);
+}
+
+fn build(mut members: Vec<Member>, mode: XdpMode, version: Version) -> Result<Step, Refused> {
     if members.len() > DISPATCHER_SLOTS {
         return Err(Refused {
             code: Code::TooManyPrograms,
@@ -189,8 +219,8 @@ fn build(mut members: Vec<Member>, mode: XdpMode) -> Result<Step, Refused> {
             ),
         });
     }
-    members.sort_unstable_by(order);
-    Ok(Step::Build { mode, members })
+    arrange(&mut members, version);
+    Ok(Step::Build { mode, version, members })
 }
 
 #[cfg(test)]
@@ -205,9 +235,13 @@ mod tests {
         members.iter().copied().cloned().collect()
     }
 
+    fn attached(version: Version, members: &[Member]) -> Attached {
+        let (members, frags) = (members.to_vec(), takes_frags(members));
+        Attached { mode: XdpMode::Native, prog_id: 99, version, frags, members, linked: true }
+    }
+
     fn dispatcher(members: &[&Member]) -> Observed {
-        let members = owned(members);
-        Observed::Dispatcher(Attached { mode: XdpMode::Native, prog_id: 99, members, linked: true })
+        Observed::Dispatcher(attached(Version::V2, &owned(members)))
     }
 
     fn run(observed: &Observed, drop: &[u32], wanted: &[&Member]) -> Result<Step, Code> {
@@ -217,7 +251,7 @@ mod tests {
 
     #[expect(clippy::unnecessary_wraps, reason = "compared with results")]
     fn built(members: &[&Member]) -> Result<Step, Code> {
-        Ok(Step::Build { mode: XdpMode::Native, members: owned(members) })
+        Ok(Step::Build { mode: XdpMode::Native, version: Version::V2, members: owned(members) })
     }
 
     #[test]
@@ -250,13 +284,37 @@ mod tests {
     #[test]
     fn a_slot_without_link_is_mended() {
         let a = member(1, "a", 10);
-        let broken = Observed::Dispatcher(Attached {
-            mode: XdpMode::Native,
-            prog_id: 99,
-            members: vec![a.clone()],
-            linked: false,
-        });
+        let whole = attached(Version::V2, std::slice::from_ref(&a));
+        let broken = Observed::Dispatcher(Attached { linked: false, ..whole });
         assert_eq!(run(&broken, &[], &[&a]), built(&[&a]));
+    }
+
+    #[test]
+    fn a_dispatcher_keeps_its_version() {
+        let a = Member { flags: F_XDP_HAS_FRAGS, ..member(1, "a", 10) };
+        let theirs = member(2, "b", 20);
+        for version in [Version::V1, Version::V2, Version::V3] {
+            let there = Observed::Dispatcher(attached(version, std::slice::from_ref(&theirs)));
+            let Ok(Step::Build { version: built, members, .. }) = run(&there, &[], &[&a]) else {
+                panic!("{version:?}")
+            };
+            assert_eq!(built, version);
+            assert_eq!(members[0].flags, if version == Version::V1 { 0 } else { F_XDP_HAS_FRAGS });
+            let there = Observed::Dispatcher(attached(version, &members));
+            assert_eq!(run(&there, &[], &[&a]), Ok(Step::Nothing), "{version:?}, again");
+        }
+    }
+
+    #[test]
+    fn fragments_are_taken_if_all_take_them() {
+        let with = |id| Member { flags: F_XDP_HAS_FRAGS, ..member(id, "a", id) };
+        assert!(!takes_frags(&[]) && takes_frags(&[with(1), with(2)]) && !takes_frags(&[with(1), member(2, "b", 2)]));
+        // libxdp 1.3 takes them away when it adds a program, and does not give them back.
+        let there = attached(Version::V2, &[with(1)]);
+        assert_eq!(run(&Observed::Dispatcher(there.clone()), &[], &[&with(1)]), Ok(Step::Nothing));
+        let without = Observed::Dispatcher(Attached { frags: false, ..there });
+        assert_eq!(run(&without, &[], &[&with(1)]), built(&[&with(1)]));
+        assert_eq!(run(&without, &[7], &[]), Ok(Step::Nothing), "others only");
     }
 
     #[test]
@@ -265,7 +323,7 @@ mod tests {
         let refused = Refused { code: Code::HeldByLegacy, message: String::new() };
         let lost = |runs: &[u32]| {
             let (mode, runs, refused) = (XdpMode::Native, runs.to_vec(), refused.clone());
-            Observed::Lost(Lost { mode, prog_id: 99, runs, refused })
+            Observed::Lost(Lost { mode, prog_id: 99, version: Version::V2, runs, refused })
         };
         for (name, got, want) in [
             ("ours", run(&lost(&[1]), &[1], &[&a]), built(&[&a])),

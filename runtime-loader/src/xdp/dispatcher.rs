@@ -15,18 +15,17 @@ use std::{
 use nodeplan::{name::ProgramName, xdp::XdpMode};
 
 use super::{
-    chain::{Member, Observed},
-    config::{Config, Slot},
+    chain::{self, Member, Observed},
+    config::{Config, F_XDP_HAS_FRAGS, Slot, Version},
     dispatch_dir,
     observe::Programs,
 };
 use crate::{
     kernel::{CallError, Kernel, Kind, SwapError},
-    object::{F_XDP_HAS_FRAGS, Image, KernelBtf, ObjectError, Request},
+    object::{Image, KernelBtf, ObjectError, Request},
 };
 
-static PLAIN: &[u8] = include_bytes!("../../../bpf/prebuilt/xdp_dispatcher.bpf.o");
-static FRAGS: &[u8] = include_bytes!("../../../bpf/prebuilt/xdp_dispatcher_frags.bpf.o");
+static OBJECT: &[u8] = include_bytes!("../../../bpf/prebuilt/xdp_dispatcher.bpf.o");
 
 /// A loaded dispatcher that is attached to nothing.
 #[derive(Debug)]
@@ -68,9 +67,10 @@ impl Expected {
 impl Dispatcher {
     /// Loads a dispatcher for exactly `config.slots.len()` programs: the verifier removes the code of the others.
     pub fn load(kernel: &Kernel, kernel_btf: &KernelBtf, config: &Config) -> Result<Self, ObjectError> {
-        let bytes = config.encode();
-        let object = if config.frags { FRAGS } else { PLAIN };
-        let image = Image::parse(object, &[("conf", &bytes)])?;
+        let mut image = Image::parse(OBJECT, &[])?;
+        image.set_constants(config.encode());
+        // Where libxdp looks if the configuration has no magic.
+        image.set_length("dispatcher_version", config.version as u32)?;
         let mut slots = Vec::new();
         for i in 0..config.slots.len() {
             slots.push(image.function(&format!("prog{i}"))?);
@@ -81,6 +81,7 @@ impl Dispatcher {
             maps: &SortedMap::new(),
             kept: &|_| Ok(None),
             called: None,
+            xdp_flags: if config.frags { F_XDP_HAS_FRAGS } else { 0 },
             rehearsal: None,
         };
         let mut loaded = image.load(kernel, kernel_btf, &request)?;
@@ -93,7 +94,12 @@ impl Dispatcher {
     /// any slot of any other dispatcher afterwards.
     pub fn template(kernel: &Kernel, kernel_btf: &KernelBtf) -> Result<Self, ObjectError> {
         let slot = Slot { mask: u32::MAX, priority: 0, flags: 0 };
-        Self::load(kernel, kernel_btf, &Config { frags: false, slots: vec![slot] })
+        Self::load(kernel, kernel_btf, &Config { version: Version::default(), frags: false, slots: vec![slot] })
+    }
+
+    /// Digest of its instructions.
+    pub fn tag(&self, kernel: &Kernel) -> Option<[u8; 8]> {
+        Some(kernel.prog_info(self.fd.as_fd()).ok()?.tag)
     }
 
     /// Its first slot, as something to be extended.
@@ -103,13 +109,14 @@ impl Dispatcher {
 
     /// Whether this kernel can replace functions of programs at all: loads the smallest possible extension.
     pub fn probe_extension(&self, kernel: &Kernel, kernel_btf: &KernelBtf) -> Result<(), ObjectError> {
-        let image = Image::parse(PLAIN, &[])?;
+        let image = Image::parse(OBJECT, &[])?;
         let name = ProgramName::try_from("xdp_pass").expect("invariant: a constant name");
         let request = Request {
             programs: &[(&name, self.target())],
             maps: &SortedMap::new(),
             kept: &|_| Ok(None),
             called: None,
+            xdp_flags: 0,
             rehearsal: None,
         };
         image.load(kernel, kernel_btf, &request).map(drop)
@@ -123,13 +130,13 @@ impl Staged {
         kernel_btf: &KernelBtf,
         ifindex: u32,
         observed: &Observed,
-        step: (XdpMode, &[Member]),
+        step: (XdpMode, Version, &[Member]),
         programs: &Programs,
     ) -> Result<Self, ObjectError> {
-        let (mode, members) = step;
+        let (mode, version, members) = step;
         let slot = |member: &Member| Slot { mask: member.mask, priority: member.priority, flags: member.flags };
-        let frags = members.iter().all(|member| member.flags & F_XDP_HAS_FRAGS != 0);
-        let config = Config { frags, slots: members.iter().map(slot).collect() };
+        let frags = chain::takes_frags(members);
+        let config = Config { version, frags, slots: members.iter().map(slot).collect() };
         let dispatcher = Dispatcher::load(kernel, kernel_btf, &config)?;
         let mut links = Vec::new();
         for (member, function) in members.iter().zip(&dispatcher.slots) {

@@ -13,11 +13,14 @@ use nodeplan::{digest::to_hex, report::Code};
 
 use super::{
     chain::{Attached, Lost, Member, Observed, Refused},
-    config::{self, Config, ConfigError},
+    config::{Config, ConfigError, Version},
     dispatch_dir,
     names::full_name,
 };
-use crate::kernel::{Call, Interface, Kernel, ProgInfo, XdpAttached, XdpState};
+use crate::{
+    kernel::{Call, Interface, Kernel, ProgInfo, XdpAttached, XdpState},
+    object::Btf,
+};
 
 /// `BPF_MAP_TYPE_ARRAY`.
 const ARRAY: u32 = 2;
@@ -63,15 +66,14 @@ pub fn observe(kernel: &Kernel, interface: &Interface, programs: &mut Programs) 
     };
     let config = match read_config(kernel, &info)? {
         Some(Ok(config)) => config,
-        Some(Err(ConfigError::Version(version))) => {
+        Some(Err(ConfigError::Newer(version))) => {
             let message = format!(
-                "{holder} is a dispatcher of version {version}; this loader speaks version {}. Unload it with \
-                 `xdp-loader unload`, or keep all users of the interface on one version of libxdp",
-                config::VERSION
+                "{holder} is a dispatcher of version {version}; this loader knows 1 to 3. Unload it with \
+                 `xdp-loader unload`, or keep all users of the interface on one version of libxdp"
             );
             return Ok(held(Code::DispatcherTooNew, message));
         }
-        Some(Err(ConfigError::NoMagic)) => return legacy("is a dispatcher of libxdp 1.2 or older"),
+        Some(Err(ConfigError::Bound)) => return legacy("is a dispatcher bound to the device, which nobody can join"),
         Some(Err(ConfigError::Damaged)) => return legacy("is a dispatcher with an impossible configuration"),
         None => return legacy("is not a libxdp dispatcher, so the interface cannot be shared"),
     };
@@ -82,7 +84,7 @@ pub fn observe(kernel: &Kernel, interface: &Interface, programs: &mut Programs) 
         format!("{holder} holds `{}` and is a dispatcher whose pins below /sys/fs/bpf/xdp are gone", interface.name);
     let refused = Refused { code: Code::HeldByLegacy, message };
     let XdpAttached { mode, prog_id } = attached;
-    Ok(Observed::Lost(Lost { mode, prog_id, runs: links.extensions, refused }))
+    Ok(Observed::Lost(Lost { mode, prog_id, version: config.version, runs: links.extensions, refused }))
 }
 
 /// The configuration of a dispatcher; `None` if the program is none. The rules are libxdp's own
@@ -101,7 +103,13 @@ fn read_config(kernel: &Kernel, info: &ProgInfo) -> Call<Option<Result<Config, C
     }
     let mut value = vec![0; map_info.value_size as usize];
     kernel.map_lookup(map.as_fd(), &0u32.to_ne_bytes(), &mut value)?;
-    Ok(Some(Config::decode(&value)))
+    let config = Config::decode(&value);
+    // Without magic only the BTF tells a version 1 from what merely looks like one.
+    let is_v1 = config.as_ref().is_ok_and(|config| config.version == Version::V1);
+    if is_v1 && Btf::parse(kernel.btf_bytes(info.btf_id)?).and_then(|btf| btf.length("dispatcher_version")) != Some(1) {
+        return Ok(None);
+    }
+    Ok(Some(config))
 }
 
 /// The programs behind the slots, from their pins; `None` if a pin is missing.
@@ -130,7 +138,9 @@ fn read_members(
         programs.insert(member.prog_id, Rc::new(fd));
         members.push(member);
     }
-    Ok(Some(Attached { mode: attached.mode, prog_id: attached.prog_id, members, linked }))
+    let XdpAttached { mode, prog_id } = attached;
+    let (version, frags) = (config.version, config.frags);
+    Ok(Some(Attached { mode, prog_id, version, frags, members, linked }))
 }
 
 /// A loaded program as a member of a chain.

@@ -1,12 +1,13 @@
 //! Stale: directories of dispatchers that no interface runs, left by a run that was killed or by an interface that is gone.
 //! Each keeps its programs in the kernel.
 //!
-//! In: the interfaces now, which programs are ours. Out: nothing. Call it with the protocol's lock held: a directory
+//! In: the interfaces now, which programs are ours, the tag of our dispatcher. Out: nothing. Call it with the protocol's lock held: a directory
 //! that is not attached yet is somebody's at work otherwise.
 //!
 //! The BPF file system may be shared with other network namespaces, whose dispatchers this one does not see. So only
-//! what is dead or provably ours is removed: the dispatcher is gone; all its programs are ours; or some are, and its
-//! interface is here and runs another one.
+//! what is dead or provably ours is removed: the dispatcher is gone; all its programs are ours; or its interface is here
+//! and runs another one, and some of its programs are ours, or the dispatcher itself is one of our making. The last is
+//! what a run leaves that stopped between pinning the programs of others, without ours, and the swap.
 
 use std::os::fd::AsFd;
 
@@ -28,8 +29,17 @@ fn runs(interfaces: &[Interface], (ifindex, id): (u32, u32)) -> bool {
     })
 }
 
+/// What tells ours from others'.
+pub struct Ours<'a> {
+    /// Whether a program is of one of our streams.
+    pub program: &'a dyn Fn(u32) -> bool,
+    /// Tag of our dispatchers: the digest of their instructions, equal for all of them whatever their configuration.
+    /// Asked for only if it matters, because it takes a load.
+    pub dispatcher: &'a dyn Fn() -> Option<[u8; 8]>,
+}
+
 /// Removes what is stale.
-pub fn sweep(kernel: &Kernel, before: &[Interface], ours: &dyn Fn(u32) -> bool) -> Call<()> {
+pub fn sweep(kernel: &Kernel, before: &[Interface], ours: &Ours<'_>) -> Call<()> {
     let mut dirs: Vec<(u32, u32)> = kernel.names(&root())?.iter().filter_map(|name| parse(name)).collect();
     dirs.retain(|dir| !runs(before, *dir));
     if dirs.is_empty() {
@@ -49,11 +59,11 @@ pub fn sweep(kernel: &Kernel, before: &[Interface], ours: &dyn Fn(u32) -> bool) 
     result
 }
 
-fn is_stale(kernel: &Kernel, (ifindex, id): (u32, u32), here: bool, ours: &dyn Fn(u32) -> bool) -> Call<bool> {
-    match kernel.prog_by_id(id) {
+fn is_stale(kernel: &Kernel, (ifindex, id): (u32, u32), here: bool, ours: &Ours<'_>) -> Call<bool> {
+    let dispatcher = match kernel.prog_by_id(id) {
         Err(error) if error.errno == libc::ENOENT => return Ok(true),
-        dispatcher => drop(dispatcher?),
-    }
+        dispatcher => dispatcher?,
+    };
     let dir = dispatch_dir(ifindex, id);
     let (mut all, mut any) = (true, false);
     for name in kernel.names(&dir)? {
@@ -62,11 +72,14 @@ fn is_stale(kernel: &Kernel, (ifindex, id): (u32, u32), here: bool, ours: &dyn F
         let pin = kernel.open_pin(&dir.join(&name))?;
         let id =
             if kind == "prog" { kernel.prog_info(pin.as_fd())?.id } else { kernel.link_info(pin.as_fd())?.prog_id };
-        let is_ours = ours(id);
+        let is_ours = (ours.program)(id);
         all &= is_ours;
         any |= is_ours;
     }
-    Ok(any && (all || here))
+    if any {
+        return Ok(all || here);
+    }
+    Ok(here && (ours.dispatcher)() == Some(kernel.prog_info(dispatcher.as_fd())?.tag))
 }
 
 #[cfg(test)]

@@ -33,7 +33,7 @@ fn named(chain: &[(u32, String)]) -> Vec<(u32, &str)> {
     chain.iter().map(|(priority, name)| (*priority, name.as_str())).collect()
 }
 
-fn load_theirs(interface: &str) -> Result<()> {
+pub(super) fn load_theirs(interface: &str) -> Result<()> {
     xdp_loader(&format!("load -m native {interface} /objects/xdp_pass.bpf.o")).map(drop)
 }
 
@@ -94,7 +94,7 @@ fn returns(_: &mut Ctx) -> Result<()> {
     Ok(())
 }
 
-fn expect_refusal(node: &Node, code: Code, words: &[&str]) -> Result<()> {
+pub(super) fn expect_refusal(node: &Node, code: Code, words: &[&str]) -> Result<()> {
     let before = Snapshot::take_settled()?;
     let report = node.apply_expecting(Exit::Failed)?;
     let stream = stream(&report, "drop")?;

@@ -49,10 +49,14 @@ fn tell(node: &Node, plan: Plan, watchers: Watchers<'_>) -> Result<()> {
 }
 
 /// Numbers that look random and are the same in every run.
-struct Random(u64);
+pub(super) struct Random(u64);
 
 impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
+    pub(super) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    pub(super) fn below(&mut self, limit: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -96,7 +100,7 @@ fn killed(ctx: &mut Ctx) -> Result<()> {
     let watchers = &["raw_exec"];
     let (shapes, longest) = clean(&node, watchers)?;
     ctx.say(&format!("an undisturbed run takes up to {longest:?}"));
-    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let mut random = Random::new(0x9e37_79b9_7f4a_7c15);
     let mut at_work = 0;
     for round in 0..ROUNDS {
         let plan = PLANS[usize::try_from(round % 3)?];
@@ -118,7 +122,7 @@ fn reverted(ctx: &mut Ctx) -> Result<()> {
     let node = hook_streams::node()?;
     let watchers = &["kp_sleep", "raw_exec", "tp_exec"];
     let (shapes, longest) = clean(&node, watchers)?;
-    let mut random = Random(0x2545_f491_4f6c_dd1d);
+    let mut random = Random::new(0x2545_f491_4f6c_dd1d);
     for round in 0..12 {
         for step in 0..3 {
             tell(&node, PLANS[(round + step) % 3], watchers)?;

@@ -1,11 +1,8 @@
 //! The life of a stream: the rows of the event table, on a real kernel.
 
-use std::{
-    fs,
-    time::{Duration, Instant},
-};
+use std::fs;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use aya::{Btf, EbpfLoader, programs::Lsm};
 use nodebpf_loader::kernel::Kernel;
 use nodeplan::report::{Code, Exit, StreamState};
@@ -30,7 +27,6 @@ pub(crate) const TESTS: &[Test] = &[
     Test { name: "fault-in-first-apply", needs: &[Feature::Freplace], run: fault_in_first },
     Test { name: "fault-in-update", needs: &[Feature::Freplace], run: fault_in_update },
     Test { name: "fault-in-removal", needs: &[Feature::Freplace], run: fault_in_removal },
-    Test { name: "faults-in-pairs", needs: &[Feature::Freplace], run: pairs },
 ];
 
 fn idempotent(_: &mut Ctx) -> Result<()> {
@@ -340,57 +336,6 @@ pub(super) fn every_fault(
         }
         n += 1;
     }
-}
-
-/// Time for pairs: the calls right after a fault first, for every fault, then those further away.
-const PAIRS_LIMIT: Duration = Duration::from_secs(150);
-
-/// An update with a fault, and another one in the undo of it: undone, done or degraded; the next run converges.
-fn pairs(ctx: &mut Ctx) -> Result<()> {
-    let pair = Pair::new("near0", "far0")?;
-    let node = Node::new()?;
-    let old = || node.ship(&Stream::pass("drop", pair.near_name, 510));
-    let new = || node.ship(&Stream { revision: 2, ..Stream::pass("drop", pair.near_name, 20) });
-    old()?;
-    node.apply_expecting(Exit::Done)?;
-    new()?;
-    let kernel = Kernel::new();
-    node.apply_with(&kernel)?;
-    let (calls, want) = (kernel.calls(), Snapshot::take_settled()?.shape());
-    let (started, mut tried, mut ends) = (Instant::now(), 0, [0; 4]);
-    let mut distance = 1;
-    while started.elapsed() < PAIRS_LIMIT {
-        for n in 0..calls {
-            old()?;
-            node.apply_expecting(Exit::Done).with_context(|| format!("before calls {n} and {distance} later"))?;
-            new()?;
-            let outcome = node.apply_with(&Kernel::failing_twice(n, distance));
-            ends[match &outcome {
-                Err(_) => 0,
-                Ok((_, Exit::Done)) => 1,
-                Ok((_, Exit::Failed)) => 2,
-                Ok((_, Exit::Degraded)) => 3,
-                Ok((report, exit)) => bail!("calls {n} and {distance} later: {exit:?} {report:?}"),
-            }] += 1;
-            let report = node.apply_expecting(Exit::Done);
-            let report = report.with_context(|| format!("after calls {n} and {distance} later: {outcome:?}"))?;
-            let shape = want.expect();
-            shape.with_context(|| format!("calls {n} and {distance} later: {outcome:?}, then {report:?}"))?;
-            tried += 1;
-            if distance > 1 && started.elapsed() >= PAIRS_LIMIT {
-                break;
-            }
-        }
-        distance += 1;
-    }
-    let [impossible, done, failed, degraded] = ends;
-    ctx.say(&format!(
-        "{tried} pairs among {calls} calls, up to {} calls apart: {impossible} runs impossible, {done} done all the same, \
-         {failed} undone, {degraded} degraded; each converged in the next run",
-        distance - 1
-    ));
-    ensure!(failed > 0 && degraded > 0, "the pairs tell nothing");
-    clear(&node)
 }
 
 pub(super) fn clear(node: &Node) -> Result<()> {
