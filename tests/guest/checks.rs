@@ -8,6 +8,7 @@ pub(crate) mod example;
 pub(crate) mod freplace;
 pub(crate) mod held;
 mod hook_streams;
+pub(crate) mod hook_xdp;
 pub(crate) mod hooks;
 pub(crate) mod hostile;
 pub(crate) mod kernel;
@@ -19,3 +20,5 @@ pub(crate) mod never_neither;
 pub(crate) mod objects;
 pub(crate) mod packets;
 pub(crate) mod tcx;
+
+pub(crate) use hook_streams::every_hook;
