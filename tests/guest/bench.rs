@@ -134,6 +134,7 @@ fn rounds() -> Result<()> {
         let before = Snapshot::take_settled()?.programs();
         apply("nodebpf-loader-btf", round)?;
         ensure!(Snapshot::take_settled()?.programs() == before + 1, "the program with the kernel's types does not run");
+        apply("nodebpf-loader-one-again", round)?;
         clear().context("after the program with the kernel's types")?;
     }
     ship_ten(&node)?;

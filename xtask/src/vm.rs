@@ -68,6 +68,10 @@ pub(crate) struct Args {
     /// Ask Debian for newer kernels
     #[arg(long)]
     refresh: bool,
+    /// Give the guest one processor whose clock counts instructions: its
+    /// seconds are the same on a busy machine; for comparing, not for races
+    #[arg(long)]
+    counted: bool,
     /// Write what the tests proved of hooks to tests/guest/matrix.json, from
     /// which docs/loader.md is made
     #[arg(long)]
@@ -97,8 +101,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         // A line at a time, with its kernel: two guests speak at once.
         let say = |text: &str| text.lines().for_each(|line| println!("{:width$} | {line}", kernel.name));
         say(&format!("booting {}", kernel.release));
-        let booted =
-            boot(&Boot { kernel, overlay: &overlay, script: &script, limit }, &mut |line| say(&format!("  {line}")))?;
+        let boot_of = Boot { kernel, overlay: &overlay, script: &script, limit, counted: args.counted };
+        let booted = boot(&boot_of, &mut |line| say(&format!("  {line}")))?;
         let up = booted.up.map_or_else(|| "never up".to_owned(), |up| format!("up after {:.1} s", up.as_secs_f32()));
         let work = booted.work.map_or_else(String::new, |work| format!(", {:.0} s of a core", work.as_secs_f32()));
         say(&format!("{up}, {:.1} s in all{work}", booted.elapsed.as_secs_f32()));
@@ -150,12 +154,16 @@ pub(crate) fn boot(boot: &Boot, on_line: &mut dyn FnMut(&str)) -> Result<Booted>
     qemu::boot(boot, &run::root().join("target/vm/run").join(&boot.kernel.name), on_line)
 }
 
+/// What every run of the loader in the guest spends its time with: signatures and digests.
+const FAST: [&str; 7] = ["crypto-bigint", "ecdsa", "elliptic-curve", "p256", "primefield", "primeorder", "sha2"];
+
 /// Builds the guest tests as one static program.
 pub(crate) fn build_guest() -> Result<PathBuf> {
     let target = run::root().join("target");
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo
         .args(["build", "--quiet", "--package", "system-tests", "--bin", "nodebpf-guest", "--target", MUSL])
+        .args(FAST.iter().flat_map(|name| ["--config".to_owned(), format!("profile.dev.package.{name}.opt-level=3")]))
         .arg("--target-dir")
         .arg(&target)
         // Small and fast enough for an emulated processor; places of panics are kept.
