@@ -72,9 +72,12 @@ fn objects() -> Vec<String> {
     (0..PROGRAMS).map(|n| format!("/bench/pass{n}.bpf.o")).collect()
 }
 
-/// One bundle with all programs, for one interface.
-fn ship_ten(node: &Node) -> Result<()> {
-    let objects = objects().iter().map(fs::read).collect::<Result<Vec<_>, _>>().context("reading the objects")?;
+/// One bundle with all programs, for one interface; objects are cut to `size`, behind which there is only noise.
+fn ship_ten(node: &Node, size: usize) -> Result<()> {
+    let mut objects = objects().iter().map(fs::read).collect::<Result<Vec<_>, _>>().context("reading the objects")?;
+    for object in &mut objects {
+        object.truncate(size);
+    }
     let programs = objects.iter().enumerate().map(|(n, object)| {
         let attach = format!(
             r#"{{"xdp":{{"interfaces":[{{"name":"near0"}}],"mode":"native","priority":{},"proceedOn":["pass"]}}}}"#,
@@ -119,7 +122,7 @@ fn rounds() -> Result<()> {
     };
     let load = format!("xdp-loader load -m native near0 {}", objects().join(" "));
     for round in 0..=ROUNDS {
-        ship_ten(&node)?;
+        ship_ten(&node, usize::MAX)?;
         apply("nodebpf-loader", round)?;
         ensure!(chain("near0")?.len() == PROGRAMS, "nodebpf-loader attached {:?}", chain("near0")?);
         apply("nodebpf-loader-again", round)?;
@@ -129,6 +132,15 @@ fn rounds() -> Result<()> {
         xdp_loader("unload --all near0")?;
         empty.expect_again().context("after xdp-loader")?;
     }
+    // The same programs in objects without the noise behind them: what the size of objects takes.
+    let size = usize::try_from(fs::metadata("/objects/xdp_pass.bpf.o").context("reading the object")?.len())?;
+    for round in 0..=ROUNDS {
+        ship_ten(&node, size)?;
+        apply("nodebpf-loader-small", round)?;
+        ensure!(chain("near0")?.len() == PROGRAMS, "nodebpf-loader attached {:?}", chain("near0")?);
+        apply("nodebpf-loader-small-again", round)?;
+        clear().context("after small objects")?;
+    }
     for round in 0..=ROUNDS {
         ship_core(&node)?;
         let before = Snapshot::take_settled()?.programs();
@@ -137,7 +149,7 @@ fn rounds() -> Result<()> {
         apply("nodebpf-loader-one-again", round)?;
         clear().context("after the program with the kernel's types")?;
     }
-    ship_ten(&node)?;
+    ship_ten(&node, usize::MAX)?;
     let kernel = Kernel::new();
     let (_, exit) = node.apply_with(&kernel)?;
     ensure!(exit == Exit::Done, "{exit:?}");

@@ -42,19 +42,6 @@ impl Ctx {
     pub(crate) fn say(&self, text: &str) {
         eprintln!("{:.2} s: {text}", self.started.elapsed().as_secs_f32());
     }
-
-    /// A fact for the matrix in docs/loader.md; it counts if the test passes. `at` is one word: what was attached to.
-    pub(crate) fn proved(&self, hook: Hook, at: &str, step: Step) {
-        let step = match step {
-            Step::Attached => "attached",
-            Step::Effect => "effect",
-            Step::Unchanged => "unchanged",
-            Step::Updated => "updated",
-            Step::Detached => "detached",
-            Step::Refused(code) => &format!("refused-{}", code.as_str()),
-        };
-        eprintln!("PROVED hook={hook} at={at} step={step}");
-    }
 }
 
 /// What a test saw of a hook.
@@ -72,6 +59,19 @@ pub(crate) enum Step {
     Detached,
     /// Refused with this code before anything was attached.
     Refused(Code),
+}
+
+/// Notes a fact for the matrix in docs/loader.md; it counts if the test passes. `at` is one word: what was attached to.
+pub(crate) fn prove(hook: Hook, at: &str, step: Step) {
+    let step = match step {
+        Step::Attached => "attached",
+        Step::Effect => "effect",
+        Step::Unchanged => "unchanged",
+        Step::Updated => "updated",
+        Step::Detached => "detached",
+        Step::Refused(code) => &format!("refused-{}", code.as_str()),
+    };
+    eprintln!("PROVED hook={hook} at={at} step={step}");
 }
 
 /// What the command line asks for.

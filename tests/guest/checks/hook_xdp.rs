@@ -6,7 +6,7 @@ use nodeplan::{hook::Hook, report::Exit};
 use super::hook_streams::{apply_attached, soon};
 use crate::{
     features::Feature,
-    harness::{Ctx, Step, Test},
+    harness::{Ctx, Step, Test, prove},
     net::{Pair, udp_frame},
     node::{Node, Snapshot, Stream},
 };
@@ -17,10 +17,10 @@ pub(crate) const TESTS: &[Test] = &[Test { name: "hook-xdp", needs: &[Feature::F
 const OTHER_PORT: &str =
     r#","maps":{"port":{"entries":[{"key":"00000000","value":"12b6"}]},"dropped":{"counter":"dropped"}}"#;
 
-fn xdp(ctx: &mut Ctx) -> Result<()> {
+fn xdp(_: &mut Ctx) -> Result<()> {
     for mode in ["native", "skb"] {
         let pair = Pair::new("near0", "far0")?;
-        in_mode(ctx, &pair, mode).context(mode)?;
+        in_mode(&pair, mode).context(mode)?;
         crate::net::ip("link del near0")?;
     }
     Ok(())
@@ -45,8 +45,8 @@ fn passing(pair: &Pair) -> Result<Vec<u16>> {
     Ok(ports)
 }
 
-fn in_mode(ctx: &Ctx, pair: &Pair, mode: &'static str) -> Result<()> {
-    let proved = |step| ctx.proved(Hook::Xdp, mode, step);
+fn in_mode(pair: &Pair, mode: &'static str) -> Result<()> {
+    let proved = |step| prove(Hook::Xdp, mode, step);
     let node = Node::new()?;
     let empty = Snapshot::take_settled()?;
     ensure!(passing(pair)? == [4789, 4790], "without a program: {:?}", passing(pair)?);

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     bpf::{self, AttachType, Kind},
     features::{Feature, smallest},
-    harness::{Ctx, Step, Test},
+    harness::{Ctx, Step, Test, prove},
     net::{Pair, ip, udp_frame},
     node::{Node, Snapshot, spawn_apply, stream},
     sys,
@@ -48,8 +48,8 @@ pub(crate) const TESTS: &[Test] = &[
 ];
 
 /// Both directions; an update takes the link over; a program of others is left alone.
-fn tc(ctx: &mut Ctx) -> Result<()> {
-    let proved = |step| ["ingress", "egress"].iter().for_each(|at| ctx.proved(Hook::Tc, at, step));
+fn tc(_: &mut Ctx) -> Result<()> {
+    let proved = |step| ["ingress", "egress"].iter().for_each(|at| prove(Hook::Tc, at, step));
     let pair = Pair::new("near0", "far0")?;
     let node = node()?;
     let foreign = smallest(Kind::SchedCls, "foreign", bpf::TCX_NEXT)?;
@@ -147,7 +147,9 @@ fn tc_probe(ctx: &mut Ctx) -> Result<()> {
     let reason = refused.reason.as_ref().context("a reason")?;
     ensure!(reason.code == Code::FeatureMissing && reason.message.contains("TCX"), "{reason:?}");
     before.expect_again()?;
-    ["ingress", "egress"].iter().for_each(|at| ctx.proved(Hook::Tc, at, Step::Refused(reason.code)));
+    for at in ["ingress", "egress"] {
+        prove(Hook::Tc, at, Step::Refused(reason.code));
+    }
     Ok(())
 }
 
@@ -183,7 +185,7 @@ fn cgroup(ctx: &mut Ctx) -> Result<()> {
         ("cg_setsockopt", "setsockopt", 7),
         ("cg_sockops", "sockops", 8),
     ];
-    let proved = |step| cases.iter().for_each(|(_, at, _)| ctx.proved(Hook::Cgroup, at, step));
+    let proved = |step| cases.iter().for_each(|(_, at, _)| prove(Hook::Cgroup, at, step));
     let mut programs: Vec<Program> = cases.iter().map(|(program, at, _)| (*program, cgroup_at(at), "")).collect();
     programs.sort_unstable();
     let links = || -> Result<Vec<String>> {
@@ -271,26 +273,26 @@ fn tracing(ctx: &mut Ctx) -> Result<()> {
         let empty = Snapshot::take_settled()?;
         ship(&node, "drop", 1, OBJECT, &[(program, at.to_owned(), "")], "")?;
         let old = apply_attached(&node, "drop").context(program)?;
-        ctx.proved(hook, &to, Step::Attached);
+        prove(hook, &to, Step::Attached);
         let before = Snapshot::take_settled()?;
         apply_attached(&node, "drop")?;
         before.expect_again().with_context(|| format!("{program}: a second run"))?;
-        ctx.proved(hook, &to, Step::Unchanged);
+        prove(hook, &to, Step::Unchanged);
         trigger()?;
         let first = hits("drop", place)?;
         ensure!(first > 0, "{program} did not run");
-        ctx.proved(hook, &to, Step::Effect);
+        prove(hook, &to, Step::Effect);
         ship(&node, "drop", 2, OBJECT, &[(program, at.to_owned(), DENY)], "")?;
         let new = apply_attached(&node, "drop").context(program)?;
         ensure!(new != old, "{program}: {old:?} still runs");
         trigger()?;
         ensure!(hits("drop", place)? > 0, "{program} did not run after the update");
-        ctx.proved(hook, &to, Step::Updated);
+        prove(hook, &to, Step::Updated);
         ctx.say(&format!("{program}: {first} hits, then {}", hits("drop", place)?));
         Node::remove("drop")?;
         node.apply_expecting(Exit::Done)?;
         empty.expect_again().with_context(|| format!("{program}: detached"))?;
-        ctx.proved(hook, &to, Step::Detached);
+        prove(hook, &to, Step::Detached);
     }
     Ok(())
 }
@@ -306,8 +308,8 @@ fn raw_socket(protocol: libc::c_int) -> Result<(), Option<i32>> {
     Ok(())
 }
 
-fn lsm(ctx: &mut Ctx) -> Result<()> {
-    let proved = |step| ctx.proved(Hook::Lsm, "socket_create", step);
+fn lsm(_: &mut Ctx) -> Result<()> {
+    let proved = |step| prove(Hook::Lsm, "socket_create", step);
     let node = node()?;
     let empty = Snapshot::take_settled()?;
     let at = || r#"{"lsm":{"hook":"socket_create"}}"#.to_owned();

@@ -27,12 +27,13 @@ pub(super) fn run(kernel: &str, counted: bool) -> Result<()> {
     vm::tools(false)?;
     let objects = run::root().join("target/bench/objects");
     inputs::objects(&objects)?;
-    let core = run::root().join("bpf/prebuilt/core_task.bpf.o");
+    let prebuilt = run::root().join("bpf/prebuilt");
     let overlay = Overlay::new()
         .with(vm::build_guest()?, vm::GUEST_PATH)
         .with(dist::loader()?, LOADER)
         .with(objects, "/bench")
-        .with(core, "/objects/core_task.bpf.o");
+        .with(prebuilt.join("core_task.bpf.o"), "/objects/core_task.bpf.o")
+        .with(prebuilt.join("xdp_pass.bpf.o"), "/objects/xdp_pass.bpf.o");
     let script = format!("exec {} --bench", vm::GUEST_PATH);
     for kernel in vm::kernels(&[Choice::named(kernel)?], false)? {
         println!("booting {}", kernel.release);
@@ -85,6 +86,8 @@ fn show(lines: &[String], release: &str) -> Result<()> {
         "xdp-loader",
         "nodebpf-loader-again",
         "nodebpf-loader-btf",
+        "nodebpf-loader-small",
+        "nodebpf-loader-small-again",
         "nodebpf-loader-one-again",
         "nothing",
     ];
@@ -95,6 +98,8 @@ fn show(lines: &[String], release: &str) -> Result<()> {
         "xdp-loader load, the same ten objects in one call",
         "nodebpf-loader apply, nothing to be done",
         "nodebpf-loader apply, one program that needs the kernel's types",
+        "nodebpf-loader apply, ten programs in objects of 2.5 KB",
+        "nodebpf-loader apply, nothing to be done for them",
         "nodebpf-loader apply, nothing to be done for that one program",
         "true of busybox: what starting a program takes",
     ]) {

@@ -24,14 +24,12 @@ fn at_most<T: Sync, R: Send>(limit: usize, items: &[T], work: impl Fn(&T) -> Res
     thread::scope(|scope| {
         let worker = || {
             let mut done = Vec::new();
-            while let Some((at, item)) = {
+            loop {
                 let at = next.fetch_add(1, Ordering::Relaxed);
-                items.get(at).map(|item| (at, item))
-            } {
+                let Some(item) = items.get(at) else { break done };
                 let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(item)));
                 done.push((at, caught.unwrap_or_else(|_| Err(anyhow!("it panicked; the message stands above")))));
             }
-            done
         };
         let workers: Vec<_> = (0..limit.min(items.len())).map(|_| scope.spawn(worker)).collect();
         for (at, result) in workers.into_iter().flat_map(|worker| worker.join().unwrap_or_default()) {

@@ -7,7 +7,10 @@
 //! Nobody writes a cell by hand: the file comes from a run, the table from the file, and a full run that says less or
 //! other than the file fails.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use nodeplan::hook::Hook;
@@ -86,8 +89,10 @@ impl Matrix {
     pub(crate) fn markdown(&self) -> String {
         let releases: Vec<String> = self.0.iter().map(|(name, on)| format!("{name} is {}", on.release)).collect();
         let mut out = format!("Kernels: {}.\n\n| hook | attached to | how | update |", releases.join(", "));
-        self.0.keys().for_each(|name| out.push_str(&format!(" {name} |")));
-        out.push_str(&format!("\n|---|---|---|---|{}\n", "---|".repeat(self.0.len())));
+        for name in self.0.keys() {
+            let _ = write!(out, " {name} |");
+        }
+        let _ = writeln!(out, "\n|---|---|---|---|{}", "---|".repeat(self.0.len()));
         for hook in Hook::ALL {
             // Places with equal cells share a row.
             let mut rows: Vec<(Vec<String>, Vec<&str>)> = Vec::new();
@@ -101,7 +106,7 @@ impl Matrix {
             let update = if hook.updates_atomically() { "atomic" } else { "overlap" };
             for (cells, places) in rows {
                 let (places, cells, how) = (places.join(", "), cells.join(" | "), how(hook));
-                out.push_str(&format!("| `{hook}` | {places} | {how} | {update} | {cells} |\n"));
+                let _ = writeln!(out, "| `{hook}` | {places} | {how} | {update} | {cells} |");
             }
         }
         out

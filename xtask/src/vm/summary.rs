@@ -140,7 +140,8 @@ refused on 6.1 (6.1.9): tcx: no TCX
 
     #[test]
     fn the_slowest_come_first_and_at_most_ten() {
-        let text: String = (0..12).map(|n| format!("PASS t{n}\n| took {n}.50 s, 0.25 s of it at work\n")).collect();
+        let text = (0..12).map(|n| format!("PASS t{n}\n| took {n}.50 s, 0.25 s of it at work\n"));
+        let text = text.collect::<Vec<_>>().concat();
         let told = slowest(&[run("6.12", &text), run("6.1", "PASS a\n| took 9.75 s, 9.00 s of it at work\nPASS b")]);
         let lines: Vec<&str> = told.lines().collect();
         assert_eq!(lines.len(), 11);
