@@ -39,6 +39,7 @@ use summary::KernelRun;
 
 /// Options.
 #[derive(clap::Args, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own on the command line")]
 pub(crate) struct Args {
     /// Boot Debian's kernel of this line: 6.12 or 6.1 [default: both]
     #[arg(long = "kernel", value_name = "NAME")]

@@ -210,7 +210,7 @@ pub(super) fn compare(runs: &[KernelRun]) -> Result<()> {
         match committed.0.get(kernel) {
             None => println!("`{FILE}` does not know kernel {kernel}"),
             Some(old) if old.release != on.release => {
-                println!("`{FILE}` is of {}, this run of {}", old.release, on.release)
+                println!("`{FILE}` is of {}, this run of {}", old.release, on.release);
             }
             Some(_) => {}
         }

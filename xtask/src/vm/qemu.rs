@@ -197,7 +197,7 @@ fn work_of(process: u32) -> Option<Duration> {
     parse_stat(&fs::read_to_string(format!("/proc/{process}/stat")).ok()?)
 }
 
-/// proc_pid_stat(5): the name in parentheses may hold anything; utime and stime are fields 14 and 15, in ticks, of which
+/// `proc_pid_stat(5)`: the name in parentheses may hold anything; utime and stime are fields 14 and 15, in ticks, of which
 /// Linux on this machine has 100 a second.
 fn parse_stat(stat: &str) -> Option<Duration> {
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
