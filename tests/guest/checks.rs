@@ -8,6 +8,7 @@ pub(crate) mod example;
 pub(crate) mod freplace;
 pub(crate) mod held;
 mod hook_streams;
+pub(crate) mod hook_xdp;
 pub(crate) mod hooks;
 pub(crate) mod hostile;
 pub(crate) mod kernel;
@@ -24,3 +25,5 @@ pub(crate) mod stale;
 pub(crate) mod tcx;
 pub(crate) mod together;
 pub(crate) mod versions;
+
+pub(crate) use hook_streams::every_hook;

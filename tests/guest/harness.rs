@@ -16,6 +16,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+use nodeplan::{hook::Hook, report::Code};
 
 use crate::{
     features::{self, Feature, Verdict},
@@ -41,6 +42,36 @@ impl Ctx {
     pub(crate) fn say(&self, text: &str) {
         eprintln!("{:.2} s: {text}", self.started.elapsed().as_secs_f32());
     }
+}
+
+/// What a test saw of a hook.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Step {
+    /// The kernel runs a program there, and the report says so.
+    Attached,
+    /// The program ran, or its verdict had its effect.
+    Effect,
+    /// A second run changed nothing, ids included.
+    Unchanged,
+    /// A new revision took its place, and ran.
+    Updated,
+    /// Gone with its bundle; the kernel holds what it held before.
+    Detached,
+    /// Refused with this code before anything was attached.
+    Refused(Code),
+}
+
+/// Notes a fact for the matrix in docs/loader.md; it counts if the test passes. `at` is one word: what was attached to.
+pub(crate) fn prove(hook: Hook, at: &str, step: Step) {
+    let step = match step {
+        Step::Attached => "attached",
+        Step::Effect => "effect",
+        Step::Unchanged => "unchanged",
+        Step::Updated => "updated",
+        Step::Detached => "detached",
+        Step::Refused(code) => &format!("refused-{}", code.as_str()),
+    };
+    eprintln!("PROVED hook={hook} at={at} step={step}");
 }
 
 /// What the command line asks for.
@@ -69,7 +100,7 @@ pub(crate) fn run_all<'a>(tests: impl Iterator<Item = &'a Test>, options: &Optio
         options.filter.as_ref().is_none_or(|texts| texts.split(',').any(|text| test.name.contains(text)))
     };
     for test in tests.filter(wanted) {
-        let started = Instant::now();
+        let (started, worked) = (Instant::now(), sys::work_of_children());
         let outcome =
             run_apart(test.name, options).unwrap_or_else(|error| Outcome::Failed(format!("{error:#}"), Vec::new()));
         let (line, details) = match outcome {
@@ -90,7 +121,8 @@ pub(crate) fn run_all<'a>(tests: impl Iterator<Item = &'a Test>, options: &Optio
         for detail in details {
             println!("| {detail}");
         }
-        println!("| took {:.2} s", started.elapsed().as_secs_f32());
+        let work = sys::work_of_children().saturating_sub(worked);
+        println!("| took {:.2} s, {:.2} s of it at work", started.elapsed().as_secs_f32(), work.as_secs_f32());
     }
     println!("DONE passed={passed} failed={failed} refused={refused}");
     ExitCode::from(u8::from(failed > 0))

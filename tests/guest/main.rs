@@ -1,6 +1,6 @@
 //! The guest tests: one static program that runs inside a guest of `cargo xtask vm`.
 //!
-//! In:  `--filter TEXT`, `--lacks FEATURE`, `--list`; files that xtask put into the guest, such as `/objects`.
+//! In:  `--filter TEXT`, `--lacks FEATURE`, `--list`, `--bench`; files that xtask put into the guest, such as `/objects`.
 //! Out: one line for each test and a last line with the counts, as `xtask/src/vm/guest_report.rs` reads them.
 //! Exits with 0 when no test failed, 1 when one did, 2 on wrong usage.
 //!
@@ -9,6 +9,7 @@
 //! network namespace and a mount namespace of its own: see [`sandbox`]. What it needs of the kernel stands in its
 //! `needs`; what a kernel is known to lack stands in [`features`].
 
+mod bench;
 mod bpf;
 mod btf;
 mod checks;
@@ -42,6 +43,7 @@ const ALL: &[&[Test]] = &[
     checks::stale::TESTS,
     checks::rehearsal::TESTS,
     checks::hostile::TESTS,
+    checks::hook_xdp::TESTS,
     checks::hooks::TESTS,
     checks::diag::TESTS,
     checks::events::TESTS,
@@ -51,7 +53,7 @@ const ALL: &[&[Test]] = &[
     checks::together::TESTS,
 ];
 
-const USAGE: &str = "usage: nodebpf-guest [--list] [--filter TEXT] [--lacks FEATURE]...";
+const USAGE: &str = "usage: nodebpf-guest [--bench] [--list] [--filter TEXT] [--lacks FEATURE]...";
 
 fn main() -> ExitCode {
     let mut options = Options::default();
@@ -59,6 +61,9 @@ fn main() -> ExitCode {
     // How a test starts a loader that it can kill.
     if std::env::args().nth(1).as_deref() == Some(node::LOADER) {
         return ExitCode::from(nodebpf_loader::cli::run(std::env::args_os().skip(2)).code());
+    }
+    if std::env::args().nth(1).as_deref() == Some(bench::MEASURE) {
+        return bench::measure(std::env::args_os().skip(2));
     }
     while let Some(word) = words.next() {
         match (word.as_str(), words.next()) {
@@ -68,6 +73,7 @@ fn main() -> ExitCode {
                 Some(feature) => options.lacks.push(feature),
                 None => return usage(&format!("no feature is called `{name}`; known: {}", Feature::names())),
             },
+            ("--bench", None) => return bench::run(),
             // How a test is started in its own process: only the harness says this.
             (harness::ONE, Some(name)) => options.one = Some(name),
             (other, _) => return usage(&format!("`{other}` is not understood")),

@@ -298,6 +298,19 @@ impl Snapshot {
         bail!("the kernel does not come to rest: {last:?}")
     }
 
+    /// Looks until the kernel has this shape, which settled before.
+    pub(crate) fn take_of_shape(shape: &Shape) -> Result<Self> {
+        for _ in 0..500 {
+            let now = Self::take()?;
+            if now.shape() == *shape {
+                return Ok(now);
+            }
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        // Not what it was: that is for the caller to judge, on what is at rest.
+        Self::take_settled()
+    }
+
     /// Whether the same dispatchers are attached.
     pub(crate) fn same_dispatchers(&self, other: &Self) -> bool {
         self.xdp == other.xdp

@@ -100,6 +100,32 @@ fn raw_mount(source: Option<&str>, path: &str, kind: Option<&str>, flags: libc::
     checked(result).with_context(|| format!("mount on {path}")).map(drop)
 }
 
+/// What ended and awaited children of this process, and theirs, took.
+fn usage_of_children() -> libc::rusage {
+    // SAFETY: all zeros is a valid `rusage`.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: the pointer leads to one `rusage`. The call fails for wrong arguments only; then it is zero.
+    unsafe { libc::getrusage(libc::RUSAGE_CHILDREN, &raw mut usage) };
+    usage
+}
+
+/// How long children were at work.
+pub(crate) fn work_of_children() -> Duration {
+    let usage = usage_of_children();
+    [usage.ru_utime, usage.ru_stime].iter().map(duration).sum()
+}
+
+/// The largest peak of memory among children, in KiB. It counts what a child held before it became another program: a copy
+/// of its parent, so a small process must be the parent.
+pub(crate) fn peak_of_children() -> i64 {
+    usage_of_children().ru_maxrss
+}
+
+fn duration(time: &libc::timeval) -> Duration {
+    let micros = u64::try_from(time.tv_usec).unwrap_or(0);
+    Duration::from_secs(u64::try_from(time.tv_sec).unwrap_or(0)) + Duration::from_micros(micros)
+}
+
 /// Ends every process of a group; one that is gone is fine.
 pub(crate) fn kill_group(group: u32) {
     if let Ok(group) = libc::pid_t::try_from(group) {

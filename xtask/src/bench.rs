@@ -1,4 +1,4 @@
-//! Bench: how long the compiler takes as a whole process, and how much memory.
+//! Bench: how long the compiler takes as a whole process, and how much memory; or the loader, in a guest.
 //!
 //! In:  the compiler as it ships; inputs made below `target/bench/`. Out: a table. No figure fails anything.
 //! May fail with: what the compiler says.
@@ -6,6 +6,7 @@
 //! The yardstick is butane, which embeds files in MachineConfigs without reading them. If a `butane` is on PATH, or named
 //! with `--butane`, it embeds the same files in the same run; otherwise its recorded figures are shown, and said to be.
 
+mod guest;
 mod inputs;
 mod measure;
 
@@ -32,10 +33,23 @@ pub(crate) struct Args {
     /// The butane to compare with [default: the one on PATH]
     #[arg(long, value_name = "FILE")]
     butane: Option<PathBuf>,
+
+    /// Measure the loader that ships against xdp-loader instead, on this
+    /// kernel in a guest: 6.12 or 6.1
+    #[arg(long, value_name = "KERNEL", num_args = 0..=1, default_missing_value = "6.12")]
+    guest: Option<String>,
+
+    /// With --guest: count instructions instead of time, which a busy
+    /// machine does not change
+    #[arg(long, requires = "guest")]
+    counted: bool,
 }
 
 /// Builds, measures and prints.
 pub(crate) fn run(args: &Args) -> Result<()> {
+    if let Some(kernel) = &args.guest {
+        return guest::run(kernel, args.counted);
+    }
     let compiler = build()?;
     let work = run::root().join("target/bench");
     files::empty_folder(&work)?;

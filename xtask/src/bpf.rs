@@ -47,6 +47,7 @@ const OBJECTS: &[Object] = &[
         defines: &["DISPATCHER_VERSION=3"],
         output: "bpf/prebuilt/dispatcher_v3.bpf.o",
     },
+    Object { source: "bpf/programs/core_task.bpf.c", defines: &[], output: "bpf/prebuilt/core_task.bpf.o" },
     Object { source: "bpf/programs/hooks.bpf.c", defines: &[], output: "bpf/prebuilt/hooks.bpf.o" },
     Object { source: "bpf/programs/lsm_deny_ext.bpf.c", defines: &[], output: "bpf/prebuilt/lsm_deny_ext.bpf.o" },
     Object { source: "bpf/programs/tail.bpf.c", defines: &[], output: "bpf/prebuilt/tail.bpf.o" },

@@ -1,4 +1,5 @@
-//! Boot real kernels under software emulation and run the guest tests, all of them in one boot for each kernel.
+//! Boot real kernels under software emulation, at the same time, and run the guest tests, all of them in one boot for each
+//! kernel.
 //!
 //! In:  names of kernels or RPMs; the guest tests (`tests/guest`); objects and files for the guest.
 //! Out: a table of tests and kernels on the terminal; `console.log` of each boot below `target/vm/run/`.
@@ -6,12 +7,14 @@
 //!
 //! Other tasks boot guests of their own: [`tools`], then [`kernels`], then [`boot`] with an [`Overlay`].
 
+mod at_once;
 mod boot_image;
 mod cpio;
 pub(crate) mod guest_report;
 pub(crate) mod ignition;
 pub(crate) mod initramfs;
 mod kernel;
+pub(crate) mod matrix;
 mod modules;
 pub(crate) mod qemu;
 mod summary;
@@ -36,6 +39,7 @@ use summary::KernelRun;
 
 /// Options.
 #[derive(clap::Args, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own on the command line")]
 pub(crate) struct Args {
     /// Boot Debian's kernel of this line: 6.12 or 6.1 [default: both]
     #[arg(long = "kernel", value_name = "NAME")]
@@ -65,6 +69,14 @@ pub(crate) struct Args {
     /// Ask Debian for newer kernels
     #[arg(long)]
     refresh: bool,
+    /// Give the guest one processor whose clock counts instructions: its
+    /// seconds are the same on a busy machine; for comparing, not for races
+    #[arg(long)]
+    counted: bool,
+    /// Write what the tests proved of hooks to tests/guest/matrix.json, from
+    /// which docs/loader.md is made
+    #[arg(long)]
+    write_matrix: bool,
 }
 
 /// Longest life of a guest: a machine under load must not fail a suite that would pass.
@@ -83,18 +95,32 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     tools(!args.rpms.is_empty())?;
     let overlay = suite_overlay(&guest, args.lean)?;
     let script = script(args)?;
-    let mut runs = Vec::new();
-    for kernel in kernels(&choices(args)?, args.refresh)? {
-        println!("booting {} ({})", kernel.name, kernel.release);
-        let limit = args.limit.map_or(LIMIT, Duration::from_secs);
-        let booted = boot(&Boot { kernel: &kernel, overlay: &overlay, script: &script, limit }, &mut |line| {
-            println!("  {line}");
-        })?;
+    let kernels = kernels(&choices(args)?, args.refresh)?;
+    let limit = args.limit.map_or(LIMIT, Duration::from_secs);
+    let width = kernels.iter().map(|kernel| kernel.name.len()).max().unwrap_or_default();
+    let results = at_once::at_once(&kernels, |kernel| {
+        // A line at a time, with its kernel: two guests speak at once.
+        let say = |text: &str| text.lines().for_each(|line| println!("{:width$} | {line}", kernel.name));
+        say(&format!("booting {}", kernel.release));
+        let boot_of = Boot { kernel, overlay: &overlay, script: &script, limit, counted: args.counted };
+        let booted = boot(&boot_of, &mut |line| say(&format!("  {line}")))?;
         let up = booted.up.map_or_else(|| "never up".to_owned(), |up| format!("up after {:.1} s", up.as_secs_f32()));
-        println!("  {up}, {:.1} s in all", booted.elapsed.as_secs_f32());
-        runs.push(judge(kernel, &booted));
+        let work = booted.work.map_or_else(String::new, |work| format!(", {:.0} s of a core", work.as_secs_f32()));
+        say(&format!("{up}, {:.1} s in all{work}", booted.elapsed.as_secs_f32()));
+        Ok(judge(&booted, &say))
+    });
+    let reports = results.into_iter().map(|result| result.unwrap_or_else(|error| GuestReport::of_problem(&error)));
+    let runs: Vec<KernelRun> = kernels
+        .into_iter()
+        .zip(reports)
+        .map(|(kernel, report)| KernelRun { kernel: kernel.name, release: kernel.release, report })
+        .collect();
+    finish(&runs)?;
+    if args.write_matrix {
+        return matrix::write(&runs);
     }
-    finish(&runs)
+    // Parts of the tests prove parts; expected lacks make other results.
+    if args.filter.is_none() && args.lacks.is_empty() { matrix::compare(&runs) } else { Ok(()) }
 }
 
 /// Runs all guest tests on all kernels with a short name.
@@ -129,12 +155,16 @@ pub(crate) fn boot(boot: &Boot, on_line: &mut dyn FnMut(&str)) -> Result<Booted>
     qemu::boot(boot, &run::root().join("target/vm/run").join(&boot.kernel.name), on_line)
 }
 
+/// What every run of the loader in the guest spends its time with: signatures and digests.
+const FAST: [&str; 7] = ["crypto-bigint", "ecdsa", "elliptic-curve", "p256", "primefield", "primeorder", "sha2"];
+
 /// Builds the guest tests as one static program.
 pub(crate) fn build_guest() -> Result<PathBuf> {
     let target = run::root().join("target");
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo
         .args(["build", "--quiet", "--package", "system-tests", "--bin", "nodebpf-guest", "--target", MUSL])
+        .args(FAST.iter().flat_map(|name| ["--config".to_owned(), format!("profile.dev.package.{name}.opt-level=3")]))
         .arg("--target-dir")
         .arg(&target)
         // Small and fast enough for an emulated processor; places of panics are kept.
@@ -205,21 +235,22 @@ pub(crate) fn run_folder(name: &str) -> PathBuf {
 }
 
 /// Turns a boot into a report; what went wrong outside of the tests becomes a problem of the report.
-fn judge(kernel: Kernel, booted: &Booted) -> KernelRun {
+fn judge(booted: &Booted, say: &dyn Fn(&str)) -> GuestReport {
     let mut report = GuestReport::parse(booted.lines.iter().map(String::as_str));
     if let Some(trouble) = &booted.trouble {
-        println!("the last lines of its console, `{}`:\n{}", booted.console.display(), booted.console_tail());
+        say(&format!("the last lines of its console, `{}`:\n{}", booted.console.display(), booted.console_tail()));
         report.problems.push(trouble.clone());
     }
     if booted.status.is_some_and(|status| status != 0) && report.counts().failed == 0 {
         report.problems.push(format!("the tests ended with status {:?}, though none failed", booted.status));
     }
-    KernelRun { kernel: kernel.name, release: kernel.release, report }
+    report
 }
 
 fn finish(runs: &[KernelRun]) -> Result<()> {
     let totals = summary::totals(runs);
-    println!("\n{}\n{} passed, {} failed", summary::render(runs), totals.passed, totals.failed);
+    println!("\n{}\n{}", summary::render(runs), summary::slowest(runs));
+    println!("{} passed, {} failed", totals.passed, totals.failed);
     if totals.failed > 0 {
         bail!("{} failed; consoles are below target/vm/run/", totals.failed);
     }

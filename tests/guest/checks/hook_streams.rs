@@ -35,7 +35,7 @@ pub(super) fn node() -> Result<Node> {
     Ok(node)
 }
 
-pub(super) fn every_hook(trust: &mut TrustDocument) {
+pub(crate) fn every_hook(trust: &mut TrustDocument) {
     trust.format = nodeplan::trust::TRUST_FORMAT;
     for owner in trust.owners.values_mut() {
         let band = owner.hooks.get(&Hook::Xdp).and_then(|rule| rule.band);
@@ -190,6 +190,16 @@ pub(super) const WATCHERS: [(&str, &str, u32); 7] = [
     ("raw_exec", r#"{"rawTracepoint":{"name":"sched_process_exec"}}"#, 10),
     ("tp_exec", r#"{"tracepoint":{"category":"sched","name":"sched_process_exec"}}"#, 9),
 ];
+
+/// Hook of an attachment, and what it attaches to in one word: `sched/sched_process_exec`.
+pub(super) fn place_of(attachment: &str) -> Result<(Hook, String)> {
+    let object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(attachment)?;
+    let (word, place) = object.iter().next().context("an attachment")?;
+    let hook = Hook::ALL.into_iter().find(|hook| hook.as_str() == word).context("a hook")?;
+    let parts: Vec<&str> =
+        place.as_object().context("a place")?.values().filter_map(serde_json::Value::as_str).collect();
+    Ok((hook, parts.join("/")))
+}
 
 pub(super) fn xdp_on(selector: &str) -> String {
     format!(r#"{{"xdp":{{"interfaces":[{selector}],"mode":"native","priority":510,"proceedOn":["pass"]}}}}"#)

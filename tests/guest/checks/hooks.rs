@@ -6,19 +6,22 @@ use std::{fs, net::UdpSocket, os::fd::AsFd as _, process::Command, thread, time:
 
 use anyhow::{Context as _, Result, ensure};
 use nodebpf_loader::kernel::Kernel;
-use nodeplan::report::{Code, Exit, StreamState};
+use nodeplan::{
+    hook::Hook,
+    report::{Code, Exit, StreamState},
+};
 
 use super::{
     hook_streams::{
         DENY, EGRESS, Failed, INGRESS, Inside, OBJECT, Program, WATCHERS, apply_attached, attached, cgroup_at,
-        every_hook, hits, leaves, map, node, quiet, ship, ship_all, soon, tc_on, tcx, xdp_on,
+        every_hook, hits, leaves, map, node, place_of, quiet, ship, ship_all, soon, tc_on, tcx, xdp_on,
     },
     life::{clear, every_fault},
 };
 use crate::{
     bpf::{self, AttachType, Kind},
     features::{Feature, smallest},
-    harness::{Ctx, Test},
+    harness::{Ctx, Step, Test, prove},
     net::{Pair, ip, udp_frame},
     node::{Node, Snapshot, spawn_apply, stream},
     sys,
@@ -36,6 +39,7 @@ pub(crate) const TESTS: &[Test] = &[
     Test { name: "hook-tail-call-outlives-the-loader", needs: &[Feature::Freplace], run: tail_call },
     Test { name: "hook-state-maps-are-kept", needs: &[], run: state_maps },
     Test { name: "hook-timer-outlives-the-loader", needs: &[], run: timer },
+    Test { name: "core-field-of-this-kernel", needs: &[], run: core_field },
     Test { name: "hook-selectors", needs: &[Feature::Freplace], run: selectors },
     Test { name: "fault-in-hooks-first", needs: &[Feature::Freplace], run: fault_in_first },
     Test { name: "fault-in-hooks-update", needs: &[Feature::Freplace], run: fault_in_update },
@@ -45,6 +49,7 @@ pub(crate) const TESTS: &[Test] = &[
 
 /// Both directions; an update takes the link over; a program of others is left alone.
 fn tc(_: &mut Ctx) -> Result<()> {
+    let proved = |step| ["ingress", "egress"].iter().for_each(|at| prove(Hook::Tc, at, step));
     let pair = Pair::new("near0", "far0")?;
     let node = node()?;
     let foreign = smallest(Kind::SchedCls, "foreign", bpf::TCX_NEXT)?;
@@ -53,14 +58,17 @@ fn tc(_: &mut Ctx) -> Result<()> {
     let both = || format!("{},{}", tc_on("near0", "egress", 10, ""), tc_on("near0", "ingress", 10, ""));
     ship(&node, "drop", 1, OBJECT, &[("tc_hook", both(), "")], "")?;
     let old = apply_attached(&node, "drop")?;
+    proved(Step::Attached);
     ensure!(leaves(&pair)?, "a program without opinion lets it go");
     ensure!(hits("drop", 0)? == 1, "it ran {} times on egress", hits("drop", 0)?);
     pair.far_socket()?.send(&udp_frame([192, 0, 2, 2], [192, 0, 2, 1], 7, b"x")?)?;
     thread::sleep(Duration::from_millis(100));
     ensure!(hits("drop", 0)? == 2, "it ran {} times on ingress", hits("drop", 0)?);
+    proved(Step::Effect);
     let before = Snapshot::take_settled()?;
     apply_attached(&node, "drop")?;
     before.expect_again().context("a second run")?;
+    proved(Step::Unchanged);
     let links = (tcx("near0", EGRESS)?, tcx("near0", INGRESS)?);
     ship(&node, "drop", 2, OBJECT, &[("tc_hook", both(), DENY)], "")?;
     let new = apply_attached(&node, "drop")?;
@@ -69,10 +77,13 @@ fn tc(_: &mut Ctx) -> Result<()> {
     let ids = |list: &[(u32, u32)]| list.iter().map(|(_, link)| *link).collect::<Vec<_>>();
     ensure!(ids(&links.0) == ids(&after.0) && ids(&links.1) == ids(&after.1), "not in place: {links:?} {after:?}");
     ensure!(!leaves(&pair)?, "the new program drops");
+    proved(Step::Updated);
     Node::remove("drop")?;
     node.apply_expecting(Exit::Done)?;
     soon("detached", || leaves(&pair))?;
-    empty.expect_again().context("the foreign program alone")
+    empty.expect_again().context("the foreign program alone")?;
+    proved(Step::Detached);
+    Ok(())
 }
 
 /// Ours by priority; among others by anchors; a changed priority moves; others stay, by id.
@@ -123,7 +134,8 @@ fn tc_probe(ctx: &mut Ctx) -> Result<()> {
     let _pair = Pair::new("near0", "far0")?;
     let node = node()?;
     let before = Snapshot::take_settled()?;
-    ship(&node, "drop", 1, OBJECT, &[("tc_hook", tc_on("near0", "egress", 10, ""), "")], "")?;
+    let both = format!("{},{}", tc_on("near0", "egress", 10, ""), tc_on("near0", "ingress", 10, ""));
+    ship(&node, "drop", 1, OBJECT, &[("tc_hook", both, "")], "")?;
     let present = bpf::query_interface(1, AttachType::TcxIngress).is_ok();
     ctx.say(if present { "TCX: attached" } else { "no TCX: refused" });
     if present {
@@ -134,7 +146,11 @@ fn tc_probe(ctx: &mut Ctx) -> Result<()> {
     ensure!(refused.state == StreamState::Refused, "{refused:?}");
     let reason = refused.reason.as_ref().context("a reason")?;
     ensure!(reason.code == Code::FeatureMissing && reason.message.contains("TCX"), "{reason:?}");
-    before.expect_again()
+    before.expect_again()?;
+    for at in ["ingress", "egress"] {
+        prove(Hook::Tc, at, Step::Refused(reason.code));
+    }
+    Ok(())
 }
 
 fn udp_to(port: u16) -> std::io::Result<()> {
@@ -169,6 +185,7 @@ fn cgroup(ctx: &mut Ctx) -> Result<()> {
         ("cg_setsockopt", "setsockopt", 7),
         ("cg_sockops", "sockops", 8),
     ];
+    let proved = |step| cases.iter().for_each(|(_, at, _)| prove(Hook::Cgroup, at, step));
     let mut programs: Vec<Program> = cases.iter().map(|(program, at, _)| (*program, cgroup_at(at), "")).collect();
     programs.sort_unstable();
     let links = || -> Result<Vec<String>> {
@@ -187,13 +204,16 @@ fn cgroup(ctx: &mut Ctx) -> Result<()> {
     let old = apply_attached(&node, "drop")?;
     let old_links = links()?;
     ctx.say(&old_links.join(", "));
+    proved(Step::Attached);
     let before = Snapshot::take_settled()?;
     apply_attached(&node, "drop")?;
     before.expect_again().context("a second run")?;
+    proved(Step::Unchanged);
     use_sockets()?;
     for (program, _, place) in cases {
         ensure!(hits("drop", place)? > 0, "{program} did not run");
     }
+    proved(Step::Effect);
     // 4789 in the order of the machine.
     let deny = r#","globals":{"deny":"b5120000"}"#;
     let denying: Vec<Program> = programs.iter().map(|(program, at, _)| (*program, at.clone(), deny)).collect();
@@ -209,10 +229,13 @@ fn cgroup(ctx: &mut Ctx) -> Result<()> {
     let denied = udp_to(4789).map_err(|error| error.raw_os_error());
     ensure!(denied == Err(Some(libc::EPERM)), "connecting to the denied port: {denied:?}");
     udp_to(4790).context("another port")?;
+    proved(Step::Updated);
     Node::remove("drop")?;
     node.apply_expecting(Exit::Done)?;
     soon("detached", || Ok(udp_to(4789).is_ok()))?;
-    empty.expect_again()
+    empty.expect_again()?;
+    proved(Step::Detached);
+    Ok(())
 }
 
 /// An absent cgroup is pending; one that comes is taken up; one that goes leaves no pin.
@@ -246,24 +269,30 @@ fn trigger() -> Result<()> {
 fn tracing(ctx: &mut Ctx) -> Result<()> {
     let node = node()?;
     for (program, at, place) in WATCHERS {
+        let (hook, to) = place_of(at)?;
         let empty = Snapshot::take_settled()?;
         ship(&node, "drop", 1, OBJECT, &[(program, at.to_owned(), "")], "")?;
         let old = apply_attached(&node, "drop").context(program)?;
+        prove(hook, &to, Step::Attached);
         let before = Snapshot::take_settled()?;
         apply_attached(&node, "drop")?;
         before.expect_again().with_context(|| format!("{program}: a second run"))?;
+        prove(hook, &to, Step::Unchanged);
         trigger()?;
         let first = hits("drop", place)?;
         ensure!(first > 0, "{program} did not run");
+        prove(hook, &to, Step::Effect);
         ship(&node, "drop", 2, OBJECT, &[(program, at.to_owned(), DENY)], "")?;
         let new = apply_attached(&node, "drop").context(program)?;
         ensure!(new != old, "{program}: {old:?} still runs");
         trigger()?;
         ensure!(hits("drop", place)? > 0, "{program} did not run after the update");
+        prove(hook, &to, Step::Updated);
         ctx.say(&format!("{program}: {first} hits, then {}", hits("drop", place)?));
         Node::remove("drop")?;
         node.apply_expecting(Exit::Done)?;
         empty.expect_again().with_context(|| format!("{program}: detached"))?;
+        prove(hook, &to, Step::Detached);
     }
     Ok(())
 }
@@ -280,23 +309,33 @@ fn raw_socket(protocol: libc::c_int) -> Result<(), Option<i32>> {
 }
 
 fn lsm(_: &mut Ctx) -> Result<()> {
+    let proved = |step| prove(Hook::Lsm, "socket_create", step);
     let node = node()?;
     let empty = Snapshot::take_settled()?;
     let at = || r#"{"lsm":{"hook":"socket_create"}}"#.to_owned();
     // Protocols 253 and 254 are for experiments: RFC 3692.
     let denies = |number: &str| format!(r#","globals":{{"deny":"{number}000000"}}"#);
     ship(&node, "drop", 1, OBJECT, &[("lsm_socket", at(), &denies("fd"))], "")?;
-    apply_attached(&node, "drop")?;
+    let old = apply_attached(&node, "drop")?;
+    proved(Step::Attached);
     ensure!(raw_socket(253) == Err(Some(libc::EPERM)), "{:?}", raw_socket(253));
     ensure!(raw_socket(254) == Ok(()) && hits("drop", 16)? > 0, "another protocol");
+    proved(Step::Effect);
+    let before = Snapshot::take_settled()?;
+    ensure!(apply_attached(&node, "drop")? == old, "a second run loaded anew");
+    before.expect_again().context("a second run")?;
+    proved(Step::Unchanged);
     ship(&node, "drop", 2, OBJECT, &[("lsm_socket", at(), &denies("fe"))], "")?;
     apply_attached(&node, "drop")?;
     ensure!(raw_socket(254) == Err(Some(libc::EPERM)), "updated");
     soon("the old program left", || Ok(raw_socket(253) == Ok(())))?;
+    proved(Step::Updated);
     Node::remove("drop")?;
     node.apply_expecting(Exit::Done)?;
     soon("detached", || Ok(raw_socket(254) == Ok(())))?;
-    empty.expect_again()
+    empty.expect_again()?;
+    proved(Step::Detached);
+    Ok(())
 }
 
 /// A place that this kernel does not have is a missing feature, by name, and nothing changes.
@@ -367,6 +406,26 @@ fn timer(ctx: &mut Ctx) -> Result<()> {
     let before = fired()?;
     soon("it still fires after another run", || Ok(fired()? > before + 3))?;
     ctx.say(&format!("it fired {} times", fired()?));
+    Ok(())
+}
+
+/// A field of the kernel's own type is read where this kernel has it: a helper says the same.
+fn core_field(ctx: &mut Ctx) -> Result<()> {
+    let node = node()?;
+    let at = r#"{"rawTracepoint":{"name":"sched_process_exec"}}"#.to_owned();
+    ship(&node, "drop", 1, "core_task.bpf.o", &[("core_task", at, "")], "")?;
+    apply_attached(&node, "drop")?;
+    trigger()?;
+    let compared = |place: u32| -> Result<u64> {
+        let mut value = [0; 8];
+        Kernel::new()
+            .map_lookup(map("drop", "compared")?.as_fd(), &place.to_ne_bytes(), &mut value)
+            .map_err(Failed::from)?;
+        Ok(u64::from_ne_bytes(value))
+    };
+    let (same, other) = (compared(0)?, compared(1)?);
+    ctx.say(&format!("{same} times the same, {other} times not"));
+    ensure!(same > 0 && other == 0, "{same} times the same, {other} times not");
     Ok(())
 }
 

@@ -1,7 +1,5 @@
 //! Two faults in one run: each next run mends what they left.
 
-use std::time::{Duration, Instant};
-
 use anyhow::{Context as _, Result, bail, ensure};
 use nodebpf_loader::kernel::Kernel;
 use nodeplan::report::Exit;
@@ -19,8 +17,9 @@ pub(crate) const TESTS: &[Test] = &[
     Test { name: "faults-in-pairs-far-apart", needs: &[Feature::Freplace], run: far_pairs },
 ];
 
-/// Time for pairs: the calls right after a fault first, for every fault, then those further away.
-const PAIRS_LIMIT: Duration = Duration::from_secs(150);
+/// Pairs that are tried: the calls right after a fault first, for every fault, then those further away. A number and not
+/// a time, so that a slow machine proves as much.
+const PAIRS: usize = 220;
 
 /// Pairs with a random distance.
 const FAR_PAIRS: usize = 60;
@@ -31,7 +30,6 @@ struct Update<'a> {
     /// Calls of an undisturbed one.
     calls: usize,
     want: Shape,
-    started: Instant,
     tried: usize,
     /// Runs that were impossible, done all the same, undone, degraded.
     ends: [usize; 4],
@@ -45,7 +43,7 @@ impl<'a> Update<'a> {
         let kernel = Kernel::new();
         node.apply_with(&kernel)?;
         let (calls, want) = (kernel.calls(), Snapshot::take_settled()?.shape());
-        Ok(Self { node, calls, want, started: Instant::now(), tried: 0, ends: [0; 4] })
+        Ok(Self { node, calls, want, tried: 0, ends: [0; 4] })
     }
 
     fn old() -> Stream {
@@ -95,10 +93,10 @@ fn pairs(ctx: &mut Ctx) -> Result<()> {
     let node = Node::new()?;
     let mut update = Update::new(&node)?;
     let mut distance = 1;
-    while update.started.elapsed() < PAIRS_LIMIT {
+    while update.tried < PAIRS {
         for n in 0..update.calls {
             update.fail(n, distance)?;
-            if distance > 1 && update.started.elapsed() >= PAIRS_LIMIT {
+            if distance > 1 && update.tried >= PAIRS {
                 break;
             }
         }
@@ -123,7 +121,6 @@ fn far_pairs(ctx: &mut Ctx) -> Result<()> {
         let distance = 2 + usize::try_from(random.below(calls))?;
         update.fail(n, distance)?;
         farthest = farthest.max(distance);
-        ensure!(update.started.elapsed() < Duration::from_mins(3), "{} pairs in three minutes", update.tried);
     }
     ensure!(update.ends[2] + update.ends[3] > FAR_PAIRS / 4, "the pairs tell nothing: {:?}", update.ends);
     update.done(ctx, farthest)

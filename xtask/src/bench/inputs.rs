@@ -80,6 +80,12 @@ fn key(folder: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Ten objects with one program each, `pass0.bpf.o` to `pass9.bpf.o`, and nothing else.
+pub(super) fn objects(folder: &Path) -> Result<()> {
+    files::empty_folder(folder)?;
+    (0..10).try_for_each(|n| files::write(&folder.join(format!("pass{n}.bpf.o")), object(n)?))
+}
+
 /// Copy `n` of a small program: its functions and its map have names of their own, of the same length.
 fn renamed(n: usize) -> Result<Vec<u8>> {
     let mut object = files::read(&run::root().join("bpf/prebuilt/xdp_pass.bpf.o"))?;

@@ -11,6 +11,8 @@
 //! FAIL name: reason
 //! REFUSED name: reason          the kernel lacks a feature, as was written down beforehand
 //! | more about the test above
+//! | PROVED hook=tc at=egress step=attached    a fact for the matrix in docs/loader.md: `matrix.rs`
+//! | took 1.25 s, 0.50 s of it at work
 //! DONE passed=N failed=N refused=N
 //! ```
 //!
@@ -33,6 +35,14 @@ pub(crate) struct TestResult {
     pub(crate) details: Vec<String>,
 }
 
+impl TestResult {
+    /// How long it took, in seconds, and how long processors were at work for it.
+    pub(crate) fn seconds(&self) -> Option<(f32, f32)> {
+        let (took, work) = self.details.last()?.strip_prefix("took ")?.split_once(" s, ")?;
+        Some((took.parse().ok()?, work.strip_suffix(" s of it at work")?.parse().ok()?))
+    }
+}
+
 /// All of one boot.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct GuestReport {
@@ -50,6 +60,11 @@ pub(crate) struct Counts {
 }
 
 impl GuestReport {
+    /// The report of a guest that was not even started.
+    pub(crate) fn of_problem(error: &anyhow::Error) -> Self {
+        Self { tests: Vec::new(), problems: vec![format!("{error:#}")] }
+    }
+
     /// Reads the lines of a report.
     pub(crate) fn parse<'a>(lines: impl IntoIterator<Item = &'a str>) -> Self {
         let mut report = Self::default();
@@ -153,6 +168,13 @@ mod tests {
         assert_eq!(report.tests[1].details, ["sent 4", "got 3"]);
         assert_eq!(report.outcome("tcx"), Some(&Outcome::Refused("no TCX: errno 22".to_owned())));
         assert_eq!(report.outcome("absent"), None);
+    }
+
+    #[test]
+    fn the_time_of_a_test_is_its_last_line() {
+        let report = parse("PASS a\n| took 9 s, on the way\n| took 1.25 s, 0.50 s of it at work\nPASS b\n| 1 s: said");
+        assert_eq!(report.tests[0].seconds(), Some((1.25, 0.5)));
+        assert_eq!(report.tests[1].seconds(), None);
     }
 
     #[test]

@@ -32,6 +32,25 @@ pub(crate) fn totals(runs: &[KernelRun]) -> Totals {
     Totals { passed, failed }
 }
 
+/// The tests that took longest, on whichever kernel, with their seconds.
+pub(crate) fn slowest(runs: &[KernelRun]) -> String {
+    const SHOWN: usize = 10;
+    let mut all: Vec<(f32, f32, &str, &str)> = Vec::new();
+    for run in runs {
+        all.extend(run.report.tests.iter().filter_map(|test| {
+            let (took, work) = test.seconds()?;
+            Some((took, work, test.name.as_str(), run.kernel.as_str()))
+        }));
+    }
+    all.sort_by(|one, other| other.0.total_cmp(&one.0));
+    all.truncate(SHOWN);
+    let mut out = String::from("slowest tests: seconds, and seconds at work\n");
+    for (took, work, test, kernel) in all {
+        let _ = writeln!(out, "{took:8.1} {work:8.1}  {test} ({kernel})");
+    }
+    out
+}
+
 /// Draws the table and what must be said below it.
 pub(crate) fn render(runs: &[KernelRun]) -> String {
     let mut out = table(runs);
@@ -117,6 +136,17 @@ refused on 6.1 (6.1.9): tcx: no TCX
 ";
         assert_eq!(render(&runs), want);
         assert_eq!(totals(&runs), Totals { passed: 3, failed: 0 });
+    }
+
+    #[test]
+    fn the_slowest_come_first_and_at_most_ten() {
+        let text = (0..12).map(|n| format!("PASS t{n}\n| took {n}.50 s, 0.25 s of it at work\n"));
+        let text = text.collect::<Vec<_>>().concat();
+        let told = slowest(&[run("6.12", &text), run("6.1", "PASS a\n| took 9.75 s, 9.00 s of it at work\nPASS b")]);
+        let lines: Vec<&str> = told.lines().collect();
+        assert_eq!(lines.len(), 11);
+        assert_eq!(lines[1], "    11.5      0.2  t11 (6.12)");
+        assert_eq!(lines[3], "     9.8      9.0  a (6.1)");
     }
 
     #[test]
