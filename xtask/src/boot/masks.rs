@@ -2,7 +2,7 @@
 //! no check looks at it.
 //!
 //! In: nothing. Out: an overlay with links to `/dev/null`, which mask units and generators (systemd.unit(5),
-//! systemd.generator(7)). Cannot fail.
+//! systemd.generator(7)), and a program that does nothing. Cannot fail.
 //!
 //! Nothing of udev, of the journal or of what our units are ordered by.
 
@@ -58,9 +58,13 @@ const UNITS: [&str; 29] = [
     "systemd-user-sessions.service",
 ];
 
+/// udev starts it for every interface that comes, 500 veths too; there are no settings to apply.
+const SYSCTL: &str = "/usr/lib/systemd/systemd-sysctl";
+
 /// Masks them.
 pub(crate) fn over(overlay: Overlay) -> Overlay {
     let generators = GENERATORS.iter().map(|name| format!("/etc/systemd/system-generators/{name}"));
     let units = UNITS.iter().map(|name| format!("/etc/systemd/system/{name}"));
+    let overlay = overlay.link(SYSCTL, "/usr/bin/true");
     generators.chain(units).fold(overlay, |overlay, path| overlay.link(&path, "/dev/null"))
 }
