@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use nodeplan::report::{Code, Exit, StreamState, Summary};
 use serde::Serialize;
 
-use super::{Fleet, Said, clock::Time};
+use super::{Fleet, Said, clock::Time, names};
 use crate::lock::{Lock, Stream};
 
 /// How something stands to what was agreed.
@@ -107,10 +107,17 @@ pub struct Node {
     /// Why its report cannot be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unreadable: Option<String>,
-    /// Streams by name.
+    /// Streams by name; none if its line had no room for them (NB1510).
     pub streams: Vec<Row>,
     /// All as it should be.
     pub right: bool,
+}
+
+impl Node {
+    /// Whether its streams are in its own report only.
+    pub fn is_cut(&self) -> bool {
+        self.problems.contains(&Code::SummaryTooLong)
+    }
 }
 
 /// All nodes.
@@ -143,11 +150,12 @@ pub struct Agreed<'a> {
 
 /// Judges.
 pub fn judge(fleet: &Fleet, agreed: &Agreed<'_>) -> Table {
-    let mut names: BTreeSet<&String> = fleet.nodes.keys().collect();
-    names.extend(agreed.nodes.iter().flat_map(BTreeMap::keys));
+    let said = names::join(&fleet.nodes, agreed.nodes.as_ref());
+    let mut names: BTreeSet<&str> = said.keys().copied().collect();
+    names.extend(agreed.nodes.iter().flat_map(BTreeMap::keys).map(String::as_str));
     let mut unknown_pools = BTreeSet::new();
     let nodes: Vec<Node> =
-        names.into_iter().map(|name| node(name, fleet.nodes.get(name), agreed, &mut unknown_pools)).collect();
+        names.into_iter().map(|name| node(name, said.get(name).copied(), agreed, &mut unknown_pools)).collect();
     let judged = |node: &&Node| node.voice != Voice::NotListed;
     let right = nodes.iter().any(|node| judged(&node)) && nodes.iter().filter(judged).all(|node| node.right);
     Table { locked: agreed.lock.is_some(), right, nodes, unknown_pools }
@@ -171,12 +179,14 @@ fn node(name: &str, said: Option<&Said>, agreed: &Agreed<'_>, unknown_pools: &mu
         _ => BTreeMap::new(),
     };
     let judge_lock = agreed.lock.is_some() && voice != Voice::NotListed;
-    let streams = if voice == Voice::Heard || voice == Voice::NotListed {
+    let problems = summary.map(|summary| summary.problems.clone()).unwrap_or_default();
+    // A line without room for streams says nothing of any: they are not missing on the node.
+    let cut = problems.contains(&Code::SummaryTooLong);
+    let streams = if !cut && (voice == Voice::Heard || voice == Voice::NotListed) {
         rows(summary, &wanted, judge_lock, &agreed.accept)
     } else {
         Vec::new()
     };
-    let problems = summary.map(|summary| summary.problems.clone()).unwrap_or_default();
     // A silent node of a pool that gets nothing need not even have a loader.
     let quiet = voice == Voice::Silent && agreed.lock.is_some() && pool.is_some() && wanted.is_empty();
     let right = quiet

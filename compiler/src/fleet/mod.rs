@@ -1,7 +1,7 @@
 //! Fleet: what the nodes of a cluster run, by what they say in their journals, and whether it is what was agreed.
 //!
 //! In:   journal lines of many nodes in any mix of forms ([`line`]), the nodes there should be ([`nodes`]), a lock.
-//! Out:  [`Table`]: per node and stream a state and a verdict.
+//! Out:  [`Table`]: per node and stream a state and a verdict, short names of nodes as their full ones ([`names`]).
 //! May fail with: NB0550 (no report), NB0551 (nodes), NB0552 (too many nodes), NB0553 (a pool unknown to the lock).
 //!
 //! Lines come from outside: everything is bounded, and nothing of them reaches a terminal unescaped. What a node says is
@@ -10,6 +10,7 @@
 pub mod clock;
 pub mod judge;
 pub mod line;
+pub mod names;
 pub mod nodes;
 pub mod text;
 
@@ -29,6 +30,8 @@ pub const MAX_NODES: usize = 10_000;
 /// What a node said last.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Said {
+    /// Which report of the input it was, counted from 0.
+    pub at: usize,
     /// When, if the line has it.
     pub time: Option<Time>,
     /// The report, or why it cannot be read.
@@ -40,6 +43,8 @@ pub struct Said {
 pub struct Fleet {
     /// The newest line of each node.
     pub nodes: BTreeMap<String, Said>,
+    /// Reports with the name of a node.
+    pub reports: usize,
     /// Lines with a report and no node.
     pub nameless: usize,
     /// Lines that are too long to be one of a journal.
@@ -56,6 +61,8 @@ impl Fleet {
             self.nameless += 1;
             return;
         };
+        let at = self.reports;
+        self.reports += 1;
         if !self.nodes.contains_key(&node) && self.nodes.len() >= MAX_NODES {
             self.too_many += 1;
             return;
@@ -66,6 +73,6 @@ impl Fleet {
             return;
         }
         let summary = json::parse(message.as_bytes(), SUMMARY_MAX_BYTES).map_err(|error| error.to_string());
-        self.nodes.insert(node, Said { time, summary });
+        self.nodes.insert(node, Said { at, time, summary });
     }
 }

@@ -257,6 +257,68 @@ fn silent_nodes_are_seen_only_with_a_list() {
 }
 
 #[test]
+fn a_short_name_is_the_only_full_one_that_begins_with_it() {
+    let line = |at: &str, node: &str, revision| {
+        format!("{at} {node} nodebpf-loader[1]: {}", report(&stream("s", "attached", revision, STATEMENT)))
+    };
+    let [early, late] = ["Nov 22 10:00:00", "Nov 22 10:00:01"];
+    let iso = "2026-11-22T10:00:00Z";
+    let list = |names: &[&str]| -> BTreeMap<_, _> {
+        names.iter().map(|name| ((*name).to_owned(), "worker".to_owned())).collect()
+    };
+    let w0 = || line(early, "w-0", 1);
+    let full = || line(late, "w-0.a.example", 2);
+    for (name, lines, listed, want) in [
+        ("the later one", vec![w0(), full()], None, vec![("w-0.a.example", 2)]),
+        ("newest first", vec![full(), w0()], None, vec![("w-0.a.example", 2)]),
+        ("short is newer", vec![full(), line(late, "w-0", 3)], None, vec![("w-0.a.example", 3)]),
+        ("two kinds of time: by order", vec![full(), line(iso, "w-0", 3)], None, vec![("w-0.a.example", 3)]),
+        ("two kinds, other order", vec![line(iso, "w-0", 3), full()], None, vec![("w-0.a.example", 2)]),
+        (
+            "two full ones",
+            vec![w0(), full(), line(late, "w-0.b.example", 4)],
+            None,
+            vec![("w-0", 1), ("w-0.a.example", 2), ("w-0.b.example", 4)],
+        ),
+        ("a longer name", vec![w0(), line(late, "w-01.a.example", 2)], None, vec![("w-0", 1), ("w-01.a.example", 2)]),
+        ("a dash", vec![w0(), line(late, "w-0-x.a", 2)], None, vec![("w-0", 1), ("w-0-x.a", 2)]),
+        ("listed short", vec![full()], Some(list(&["w-0"])), vec![("w-0", 2)]),
+        ("listed full", vec![w0()], Some(list(&["w-0.a.example"])), vec![("w-0.a.example", 1)]),
+        (
+            "listed both",
+            vec![w0(), full()],
+            Some(list(&["w-0", "w-0.a.example"])),
+            vec![("w-0", 1), ("w-0.a.example", 2)],
+        ),
+    ] {
+        let lines: Vec<_> = lines.iter().map(String::as_str).collect();
+        let table = judge(&fleet(&lines), &Agreed { nodes: listed, ..Agreed::default() });
+        let got: Vec<_> =
+            table.nodes.iter().map(|node| (node.node.as_str(), node.streams[0].revision.unwrap())).collect();
+        assert_eq!(got, want, "case: {name}");
+        assert!(table.nodes.iter().all(|node| node.voice == Voice::Heard), "case: {name}");
+    }
+}
+
+#[test]
+fn streams_without_room_in_the_line_are_not_missing() {
+    let cut = r#"nodebpf-report {"reportVersion":"1.1","loader":"1","kernel":"k","problems":["NB1510"],"streams":[]}"#;
+    let line = format!("Nov 22 10:00:00 n nodebpf-loader[1]: {cut}");
+    let lock = lock();
+    for lock in [None, Some(&lock)] {
+        let agreed = Agreed { lock, pool: Some("worker".to_owned()), ..Agreed::default() };
+        let table = judge(&fleet(&[&line]), &agreed);
+        assert!(!table.right && table.nodes[0].is_cut());
+        assert_eq!(table.nodes[0].streams, [], "nobody knows whether `s` is missing");
+        assert_eq!(table.nodes[0].problems, [Code::SummaryTooLong]);
+        let text = text::print(&table);
+        assert!(text.contains("n: NB1510: its streams are not in the journal"), "{text}");
+        assert!(text.contains("read /run/nodebpf/report.json on that node"), "{text}");
+        assert!(!text.contains("missing") && !text.contains("no streams"), "{text}");
+    }
+}
+
+#[test]
 fn pools_of_nodes() {
     let pool = |metadata: &str| {
         let list = format!(r#"{{"items":[{{"metadata":{{"name":"n",{metadata}}}}}]}}"#);

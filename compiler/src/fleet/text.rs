@@ -10,6 +10,9 @@ use crate::{
     table::{row, table},
 };
 
+/// What to do where the line had no room for streams.
+const CUT: &str = ": its streams are not in the journal; read /run/nodebpf/report.json on that node";
+
 /// Prints the table and, below it, what it comes to.
 pub fn print(all: &Table) -> String {
     let mut head = vec!["NODE", "POOL", "STREAM", "STATE", "REV", "WHY"];
@@ -27,7 +30,8 @@ pub fn print(all: &Table) -> String {
     for node in all.nodes.iter().filter(|node| node.unreadable.is_some() || !node.problems.is_empty()) {
         let codes: Vec<_> = node.problems.iter().map(|code| Code::as_str(*code)).collect();
         let why = node.unreadable.as_deref().map(visible).unwrap_or_default();
-        let _ = writeln!(out, "{}: {}{why}", visible(&node.node), codes.join(" "));
+        let cut = if node.is_cut() { CUT } else { "" };
+        let _ = writeln!(out, "{}: {}{why}{cut}", visible(&node.node), codes.join(" "));
     }
     let _ = writeln!(out, "{}", sentence(all));
     out
@@ -38,6 +42,7 @@ fn cells(node: &Node, stream: Option<&Row>, locked: bool) -> Vec<String> {
     let state = match (stream.map(|stream| stream.state), node.voice) {
         (Some(Some(state)), _) => state.as_str().to_owned(),
         (Some(None), _) => dash(),
+        (None, Voice::Heard | Voice::NotListed) if node.is_cut() => "not in the journal".to_owned(),
         (None, Voice::Heard | Voice::NotListed) => "no streams".to_owned(),
         (None, Voice::Silent) => "silent".to_owned(),
         (None, Voice::Unreadable) => "unreadable".to_owned(),

@@ -67,6 +67,7 @@ pub(crate) fn obtain() -> Result<PathBuf> {
     files::empty_folder(&work)?;
     let tar = work.join("root.tar");
     let left_out: Vec<String> = LEFT_OUT.iter().map(|path| format!("\"$1\"/{path}")).collect();
+    let site = mirror()?;
     run::check(
         Command::new("mmdebstrap")
             .args([
@@ -80,8 +81,14 @@ pub(crate) fn obtain() -> Result<PathBuf> {
             .arg(format!("--customize-hook=rm -rf {} && rm -f \"$1\"/etc/machine-id", left_out.join(" ")))
             .arg(SUITE)
             .arg(&tar)
-            .arg(mirror()?),
-    )?;
+            .arg(&site),
+    )
+    .with_context(|| {
+        format!(
+            "mmdebstrap made no root file system of Debian `{SUITE}` from {site}; this needs the network once: \
+             `apt-get update` shows whether that archive answers; without it: cargo xtask test --no-boot"
+        )
+    })?;
     run::check(
         Command::new("bsdtar")
             .args(["--format", "newc", "-cf"])

@@ -74,6 +74,15 @@ impl Overlay {
         }
         self
     }
+
+    /// Adds a symbolic link.
+    #[must_use]
+    pub(crate) fn link(mut self, path: &str, target: &str) -> Self {
+        if let Err(error) = self.archive.link(path, target) {
+            self.problem.get_or_insert(error);
+        }
+        self
+    }
 }
 
 /// An archive with nothing but `overlay` and the modules of `kernel`, for a root file system that is there already.

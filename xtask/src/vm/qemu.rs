@@ -40,7 +40,7 @@ const SMALL: &[&str] = &["-m", "1024"];
 
 /// The same with a clock that counts instructions, four nanoseconds each, and skips idle time: what else this machine does
 /// changes no figure. Two processors do not come up so: one spins until the other's turn.
-const COUNTED: &[&str] = &["-m", "1024", "-smp", "1", "-icount", "shift=2,sleep=off"];
+const COUNTED: &[&str] = &["-m", "1024", "-icount", "shift=2,sleep=off"];
 
 /// One boot.
 pub(crate) struct Boot<'a> {
@@ -89,8 +89,14 @@ pub(crate) fn boot(boot: &Boot, folder: &Path, on_line: &mut dyn FnMut(&str)) ->
     fs::create_dir_all(folder)?;
     let archive = folder.join("initramfs.cpio");
     files::write(&archive, initramfs::build(boot.kernel, boot.overlay, boot.script)?)?;
-    let options = if boot.counted { COUNTED } else { SMALL };
-    let machine = Machine { image: &boot.kernel.image, archive: &archive, options, limit: boot.limit };
+    let machine = Machine {
+        image: &boot.kernel.image,
+        archive: &archive,
+        processors: if boot.counted { 1 } else { 2 },
+        options: if boot.counted { COUNTED } else { SMALL },
+        words: "",
+        limit: boot.limit,
+    };
     run(&machine, folder, on_line)
 }
 
@@ -98,8 +104,12 @@ pub(crate) fn boot(boot: &Boot, folder: &Path, on_line: &mut dyn FnMut(&str)) ->
 pub(crate) struct Machine<'a> {
     pub(crate) image: &'a Path,
     pub(crate) archive: &'a Path,
+    /// Processors; more than one take turns, and wait for each other.
+    pub(crate) processors: u8,
     /// Memory and devices.
     pub(crate) options: &'a [&'a str],
+    /// More words for the kernel's command line.
+    pub(crate) words: &'a str,
     /// The guest is ended after this time.
     pub(crate) limit: Duration,
 }
@@ -160,9 +170,11 @@ impl Talk {
 
 fn start(machine: &Machine, console: &Path) -> Result<Child> {
     let mut command = setup::qemu()?;
-    command.args(["-M", "pc", "-accel", "tcg,thread=single", "-cpu", "max,-la57", "-smp", "2"]).args(machine.options);
+    command.args(["-M", "pc", "-accel", "tcg,thread=single", "-cpu", "max,-la57"]);
+    command.args(["-smp", &machine.processors.to_string()]).args(machine.options);
     command.args(["-nodefaults", "-no-user-config", "-display", "none", "-monitor", "none", "-no-reboot"]);
-    command.arg("-kernel").arg(machine.image).arg("-initrd").arg(machine.archive).args(["-append", COMMAND_LINE]);
+    command.arg("-kernel").arg(machine.image).arg("-initrd").arg(machine.archive);
+    command.args(["-append", format!("{COMMAND_LINE} {}", machine.words).trim_end()]);
     // A comma in a path would end the option; QEMU reads two as one.
     let path = console.to_str().context("the path of the workspace must be text")?.replace(',', ",,");
     command.args(["-chardev", &format!("file,id=console,path={path}"), "-serial", "chardev:console"]);
