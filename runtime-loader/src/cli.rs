@@ -1,7 +1,8 @@
 //! Command line of `nodebpf-loader`: arguments in, one command run, exit code out.
 //!
-//! Commands that only look are those of [`diag`], a binary of its own, so that the one that every node carries into
-//! every boot is small. They are typed as all others; this one starts that one.
+//! Commands that only look are those of [`diag`], a binary of its own, so that the one that every node starts at every
+//! boot is small. They are typed as all others; this one starts that one. The dry run is not among them: it is a run, and
+//! would bring all of this one along.
 
 pub mod diag;
 mod words;
@@ -82,6 +83,7 @@ const COMMANDS: &str = "apply, gate, status, hold, release, detach, inventory, m
 #[derive(Debug, PartialEq, Eq)]
 enum Command {
     Apply { boot: bool, early: bool },
+    DryRun { json: bool },
     Gate,
     Status { json: bool },
     Hold(Order),
@@ -131,6 +133,7 @@ fn parse(words: &mut Words) -> Result<Command, String> {
     }
     let name = words.command.take().ok_or_else(|| format!("a command is missing: {COMMANDS}"))?;
     let command = match name.as_str() {
+        "apply" if words.take("--dry-run") => Command::DryRun { json: words.take("--json") },
         "apply" => {
             let (boot, update, early) = (words.take("--boot"), words.take("--update"), words.take("--early"));
             if boot && update {
@@ -162,6 +165,7 @@ fn execute(command: &Command, paths: &Paths) -> Exit {
             let scope = if *early { Scope::Early } else { Scope::All };
             commands::apply::run(&kernel, paths, Starter::of(*boot), &scope)
         }
+        Command::DryRun { json } => commands::apply::dry_run(&kernel, paths, *json),
         Command::Gate => commands::gate::run(paths),
         Command::Hold(order) => commands::hold::run(&kernel, paths, order),
         Command::Status { json } => commands::status::run(&kernel, paths, *json),
@@ -190,6 +194,8 @@ mod tests {
             ("apply --update", Command::Apply { boot: false, early: false }),
             ("apply --boot", Command::Apply { boot: true, early: false }),
             ("apply --early --boot", Command::Apply { boot: true, early: true }),
+            ("apply --dry-run", Command::DryRun { json: false }),
+            ("apply --json --dry-run", Command::DryRun { json: true }),
             ("gate", Command::Gate),
             ("hold a b --reason slow", order(&["a", "b"], hold(false, "slow"))),
             ("hold --all --detach", order(&[], hold(true, ""))),
@@ -208,6 +214,7 @@ mod tests {
             "",
             "run",
             "apply --json",
+            "apply --dry-run --boot",
             "apply status",
             "--root",
             "apply --boot --update",

@@ -29,8 +29,6 @@ Commands:
   selftest Try every hook with a program that does nothing
   status --prometheus
            Print metrics as text
-  apply --dry-run
-           Load and verify all, attach nothing, print a table
   version  Print the version
 
 Options:
@@ -41,13 +39,11 @@ Options:
 Exit codes are those of nodebpf-loader.
 ";
 
-const COMMANDS: &str = "inventory, map dump, selftest, status --prometheus, apply --dry-run and version";
+const COMMANDS: &str = "inventory, map dump, selftest, status --prometheus and version";
 
 /// A command that only looks.
 #[derive(Debug, PartialEq, Eq)]
 enum Look {
-    /// What `apply` would come to.
-    DryRun,
     /// What runs, as metrics.
     Metrics,
     /// Entries of a map: stream and map.
@@ -64,12 +60,10 @@ enum Look {
 
 /// Whether the loader leaves a command line to `nodebpf-diag`.
 pub(super) fn is_ours(words: &Words) -> bool {
-    let has = |option: &str| words.options.iter().any(|one| one == option);
     match words.command.as_deref() {
         _ if words.help => false,
         Some("inventory" | "map" | "selftest") => true,
-        Some("apply") => has("--dry-run"),
-        Some("status") => has("--prometheus"),
+        Some("status") => words.options.iter().any(|one| one == "--prometheus"),
         _ => false,
     }
 }
@@ -90,7 +84,6 @@ fn parse(words: &mut Words) -> Result<(Look, bool), String> {
     let name = words.command.take().ok_or_else(|| format!("a command is missing: {COMMANDS}"))?;
     let json = words.take("--json");
     let look = match name.as_str() {
-        "apply" if words.take("--dry-run") => Look::DryRun,
         "status" if !json && words.take("--prometheus") => Look::Metrics,
         "status" if json => return Err("status takes --prometheus or --json, not both".to_owned()),
         "inventory" => Look::Inventory,
@@ -110,7 +103,6 @@ fn execute(look: &Look, json: bool, kernel: &Kernel, paths: &Paths) -> Exit {
     match look {
         Look::Help => print(HELP),
         Look::Version => print(&format!("nodebpf-diag {}\n", env!("CARGO_PKG_VERSION"))),
-        Look::DryRun => commands::apply::dry_run(kernel, paths, json),
         Look::Metrics => status::metrics(kernel, paths),
         Look::Inventory => match apply::require_root().map(|()| inventory::take(kernel)) {
             Ok(Ok(value)) => show(&value, json),
@@ -141,8 +133,6 @@ mod tests {
     fn arguments() {
         let dump = || Look::MapDump("s".to_owned(), "m".to_owned());
         for (line, want) in [
-            ("apply --dry-run", Some((Look::DryRun, false))),
-            ("apply --json --dry-run", Some((Look::DryRun, true))),
             ("status --prometheus", Some((Look::Metrics, false))),
             ("--root /x map dump s m", Some((dump(), false))),
             ("map dump s m --json", Some((dump(), true))),
@@ -152,7 +142,7 @@ mod tests {
             ("inventory --help", Some((Look::Help, false))),
             ("", None),
             ("apply", None),
-            ("apply --dry-run --boot", None),
+            ("apply --dry-run", None),
             ("status", None),
             ("status --prometheus --json", None),
             ("map dump s", None),
@@ -169,7 +159,7 @@ mod tests {
     #[test]
     fn what_is_left_to_it() {
         for (line, ours) in [
-            ("apply --dry-run", true),
+            ("apply --dry-run", false),
             ("status --prometheus", true),
             ("map dump s m", true),
             ("inventory --json", true),
