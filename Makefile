@@ -17,7 +17,7 @@ test:
 check:
 	$(CARGO) xtask test --no-vm --no-fuzz
 
-# Both release binaries, in target/dist/.
+# The release binaries, in target/dist/.
 dist:
 	$(CARGO) xtask dist
 

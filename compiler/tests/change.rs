@@ -201,13 +201,18 @@ fn install_and_uninstall_say_what_nodes_do() {
     succeed(dir, "trust build policy.yaml -o trust.json");
     for (loader, out) in [("one", "first"), ("two", "second")] {
         fs::write(dir.join(loader), executable(62, None, loader.as_bytes())).unwrap();
+        fs::write(dir.join("nodebpf-diag"), executable(62, None, out.as_bytes())).unwrap();
         succeed(dir, &format!("install --pool worker --trust trust.json --loader {loader} -o {out}"));
     }
     let upgrade = json(dir, "diff first second --json");
     assert_eq!(verdict(&upgrade, "worker").as_deref(), Some("act"), "a new loader is no reboot");
     let items = upgrade["pools"][0]["outcomes"][0]["items"].as_array().unwrap();
-    assert_eq!(items.len(), 1, "one file: {items:?}");
-    assert_eq!(items[0]["what"], "/usr/local/bin/nodebpf-loader");
+    let what: Vec<_> = items.iter().map(|item| item["what"].as_str().unwrap()).collect();
+    assert_eq!(what, ["/usr/local/bin/nodebpf-diag", "/usr/local/bin/nodebpf-loader"]);
+    // The other binary alone is nothing to act upon.
+    fs::copy(dir.join("first/99-worker-nodebpf.yaml"), dir.join("second/99-worker-nodebpf.yaml")).unwrap();
+    assert_eq!(verdict(&json(dir, "diff first second --json"), "worker").as_deref(), Some("none"));
+    succeed(dir, "install --pool worker --trust trust.json --loader two -o second");
     assert_eq!(verdict(&json(dir, "diff first second --policy none --json"), "worker").as_deref(), Some("reboot"));
     // Everything at once: the policy restarts a unit that is gone.
     let gone = stdout(&succeed(dir, "diff first empty"));
@@ -396,6 +401,7 @@ fn the_guide_on_changes_is_true() {
         fs::create_dir(dir.join(empty)).unwrap();
     }
     fs::write(dir.join("loader"), executable(62, None, b"loader")).unwrap();
+    fs::write(dir.join("nodebpf-diag"), executable(62, None, b"diag")).unwrap();
     succeed(dir, "trust build policy.yaml -o trust.json");
     succeed(dir, "install --pool worker --trust trust.json --loader loader -o installed");
     fs::write(dir.join("journal"), line("w1", &[("netops-frag", "attached", 3, &statement)])).unwrap();

@@ -120,6 +120,7 @@ fn the_thin_path() {
     let directory = project();
     let dir = directory.path();
     fs::write(dir.join("loader"), support::executable(62, None, b"loader")).unwrap();
+    fs::write(dir.join("nodebpf-diag"), support::executable(62, None, b"diag")).unwrap();
     succeed(dir, "trust build policy.yaml -o trust.json");
     succeed(dir, "compile bpf.yaml --key key.pem --policy policy.yaml -o out");
     succeed(dir, "compile bpf.yaml --key key.pem --trust trust.json -o ign --format ignition --pool edge");
@@ -128,9 +129,11 @@ fn the_thin_path() {
         listing(&dir.join("out")),
         [
             "00-nodebpf-machineconfiguration.yaml",
+            "99-edge-nodebpf-diag.yaml",
             "99-edge-nodebpf-stream-netops-frag.yaml",
             "99-edge-nodebpf-trust.yaml",
             "99-edge-nodebpf.yaml",
+            "99-worker-nodebpf-diag.yaml",
             "99-worker-nodebpf-stream-netops-frag.yaml",
             "99-worker-nodebpf-trust.yaml",
             "99-worker-nodebpf.yaml"
@@ -146,6 +149,8 @@ fn the_thin_path() {
     assert_eq!(*trust_file, ("/etc/nodebpf/trust.json".to_owned(), read("trust.json")));
     let [_, loader] = &node_files(&read("out/99-worker-nodebpf.yaml"))[..] else { panic!("a rule and a loader") };
     assert_eq!(*loader, ("/usr/local/bin/nodebpf-loader".to_owned(), read("loader")));
+    let diag = node_files(&read("out/99-worker-nodebpf-diag.yaml"));
+    assert_eq!(diag, [("/usr/local/bin/nodebpf-diag".to_owned(), read("nodebpf-diag"))]);
 
     let trust = Trust::parse(&read("trust.json")).unwrap();
     let verified = Unverified::decode(&files[0].1).unwrap().verify(trust.document()).unwrap();
@@ -434,8 +439,12 @@ fn loaders_must_run_anywhere() {
         ("cut", support::executable(62, None, b"")[..100].to_vec(), "has damaged ELF headers"),
     ] {
         fs::write(dir.join("loader"), bytes).unwrap();
-        let text = fail(dir, "install --pool worker --trust trust.json --loader loader -o out", 1);
+        let text = fail(dir, "install --pool worker --trust trust.json --loader loader --no-diag -o out", 1);
         assert!(text.contains("NB0504") && text.contains(want), "{name}: {text}");
+        let line = "install --pool worker --trust trust.json --loader good --diag loader -o out";
+        fs::write(dir.join("good"), support::executable(62, None, b"")).unwrap();
+        let text = fail(dir, line, 1);
+        assert!(text.contains("NB0504") && text.contains(want) && text.contains("diag `loader`"), "{name}: {text}");
     }
     assert!(!dir.join("out").exists());
 }

@@ -44,7 +44,9 @@ fn desk() -> tempfile::TempDir {
         let text = fs::read_to_string(example.join(file)).unwrap();
         fs::write(directory.path().join(file), in_the_future(&text)).unwrap();
     }
-    fs::write(directory.path().join("nodebpf-loader"), support::executable(62, None, b"x")).unwrap();
+    for binary in ["nodebpf-loader", "nodebpf-diag"] {
+        fs::write(directory.path().join(binary), support::executable(62, None, b"x")).unwrap();
+    }
     directory
 }
 

@@ -24,7 +24,7 @@ fn ignition_lays_the_right_bytes_modes_and_units() {
     let dir = directory.path();
     fs::write(dir.join("loader"), support::executable(62, None, &support::noise(3000))).unwrap();
     succeed(dir, "trust build policy.yaml -o trust.json");
-    succeed(dir, "install --pool worker --trust trust.json --loader loader -o out");
+    succeed(dir, "install --pool worker --trust trust.json --loader loader --no-diag -o out");
     succeed(dir, "compile bpf.yaml --key key.pem --pool worker -o ign --format ignition");
     let mut paths: Vec<_> = fs::read_dir(dir.join("out")).unwrap().map(|entry| entry.unwrap().path()).collect();
     // The policy of the cluster is no MachineConfig.

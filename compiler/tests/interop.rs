@@ -116,7 +116,7 @@ fn systemd_accepts_our_units() {
     let dir = directory.path();
     succeed(dir, "trust build policy.yaml -o trust.json");
     fs::write(dir.join("loader"), support::executable(62, None, b"")).unwrap();
-    succeed(dir, "install --pool worker --trust trust.json --loader loader -o out");
+    succeed(dir, "install --pool worker --trust trust.json --loader loader --no-diag -o out");
     let config: serde_json::Value =
         serde_saphyr::from_slice(&fs::read(dir.join("out/99-worker-nodebpf.yaml")).unwrap()).unwrap();
     let units = config.pointer("/spec/config/systemd/units").unwrap().as_array().unwrap();
@@ -164,7 +164,7 @@ fn ignition_accepts_our_configs() {
     let dir = directory.path();
     succeed(dir, "trust build policy.yaml -o trust.json");
     fs::write(dir.join("loader"), support::executable(62, None, b"")).unwrap();
-    succeed(dir, "install --pool worker --trust trust.json --loader loader -o out --format ignition");
+    succeed(dir, "install --pool worker --trust trust.json --loader loader --no-diag -o out --format ignition");
     succeed(dir, "compile bpf.yaml --key key.pem --pool worker -o out --format ignition");
     for entry in fs::read_dir(dir.join("out")).unwrap().map(Result::unwrap) {
         let text = told(dir, &format!("ignition-validate {}", entry.path().display()));
@@ -205,7 +205,7 @@ fn both_versions_of_yaml_read_equal_documents() {
     succeed(dir, "compile bpf.yaml --key key.pem -o out");
     succeed(dir, "trust build policy.yaml -o trust.json");
     fs::write(dir.join("loader"), support::executable(62, None, b"x")).unwrap();
-    succeed(dir, "install --pool no --trust trust.json --loader loader -o out");
+    succeed(dir, "install --pool no --trust trust.json --loader loader --no-diag -o out");
     fs::write(dir.join("both.yaml"), succeed(dir, "compile bpf.yaml --key key.pem").stdout).unwrap();
     let written = fs::read_dir(dir.join("out")).unwrap().map(|entry| entry.unwrap().path());
     let files: Vec<_> = written.chain([dir.join("both.yaml")]).map(|path| path.display().to_string()).collect();

@@ -16,6 +16,7 @@ fn delivered() -> tempfile::TempDir {
     let directory = project();
     let dir = directory.path();
     fs::write(dir.join("loader"), support::executable(62, None, &support::noise(3000))).unwrap();
+    fs::write(dir.join("nodebpf-diag"), support::executable(62, None, b"diag")).unwrap();
     succeed(dir, "trust build policy.yaml -o trust.json");
     succeed(dir, &format!("install --pool worker --trust trust.json --loader loader -o out/base {BOTH}"));
     succeed(dir, &format!("compile bpf.yaml --key key.pem --pool worker -o out/app {BOTH}"));
@@ -61,10 +62,14 @@ fn of_image(unit: &[u8]) -> Vec<u8> {
 fn an_image_has_what_ignition_lays() {
     let directory = delivered();
     let dir = directory.path();
-    let configs: Vec<_> =
-        ["base/99-worker-nodebpf", "base/99-worker-nodebpf-trust", "app/99-worker-nodebpf-stream-netops-frag"]
-            .map(|name| serde_json::from_slice(&fs::read(dir.join(format!("out/{name}.ign"))).unwrap()).unwrap())
-            .into();
+    let configs: Vec<_> = [
+        "base/99-worker-nodebpf",
+        "base/99-worker-nodebpf-diag",
+        "base/99-worker-nodebpf-trust",
+        "app/99-worker-nodebpf-stream-netops-frag",
+    ]
+    .map(|name| serde_json::from_slice(&fs::read(dir.join(format!("out/{name}.ign"))).unwrap()).unwrap())
+    .into();
     support::ignition::lay(&configs, dir).unwrap();
     let mut laid = files(&dir.join("root"));
     let preset = laid.remove("/etc/systemd/system-preset/20-ignition.preset").unwrap().1;
@@ -108,7 +113,12 @@ fn an_image_has_what_ignition_lays() {
 fn every_format_carries_the_same_files() {
     let directory = delivered();
     let out = directory.path().join("out");
-    for stem in ["base/99-worker-nodebpf", "base/99-worker-nodebpf-trust", "app/99-worker-nodebpf-stream-netops-frag"] {
+    for stem in [
+        "base/99-worker-nodebpf",
+        "base/99-worker-nodebpf-diag",
+        "base/99-worker-nodebpf-trust",
+        "app/99-worker-nodebpf-stream-netops-frag",
+    ] {
         let read = |end: &str| node_files(&fs::read(out.join(format!("{stem}.{end}"))).unwrap());
         assert_eq!(read("yaml"), read("ign"), "{stem}");
     }
@@ -134,7 +144,9 @@ fn modes_in_a_tree_do_not_depend_on_the_umask() {
     );
     assert!(Command::new("sh").args(["-c", &line]).current_dir(dir).status().unwrap().success());
     assert_eq!(files(&dir.join("strict/tree")), files(&dir.join("out/base/tree")));
-    assert_eq!(files(&dir.join("strict/tree"))["/worker/rootfs/usr/bin/nodebpf-loader"].0, 0o755);
+    for binary in ["nodebpf-loader", "nodebpf-diag"] {
+        assert_eq!(files(&dir.join("strict/tree"))[&format!("/worker/rootfs/usr/bin/{binary}")].0, 0o755);
+    }
 }
 
 #[test]
@@ -170,7 +182,7 @@ fn kustomize_builds_the_directory() {
     assert!(output.status.success(), "{}", support::stderr(&output));
     let built: Vec<Value> = serde_saphyr::from_slice_multiple(&output.stdout).unwrap();
     let kinds: Vec<_> = built.iter().map(|one| one["kind"].as_str().unwrap()).collect();
-    assert_eq!(kinds.iter().filter(|kind| **kind == "MachineConfig").count(), 3, "{kinds:?}");
+    assert_eq!(kinds.iter().filter(|kind| **kind == "MachineConfig").count(), 4, "{kinds:?}");
     assert_eq!(kinds.iter().filter(|kind| **kind == "MachineConfiguration").count(), 1, "{kinds:?}");
     // What it built is what we wrote.
     for path in ["base/00-nodebpf-machineconfiguration.yaml", "base/99-worker-nodebpf.yaml"] {
@@ -218,4 +230,29 @@ fn a_new_loader_changes_one_file_and_no_unit() {
         {"type": "Restart", "restart": {"serviceName": "nodebpf-apply.service"}},
     ]);
     assert_eq!(entry["actions"], wanted);
+    // The other binary has an object of its own, and nothing is to be done when it changes.
+    let read = |from: &str| fs::read(dir.join(from).join("99-worker-nodebpf-diag.yaml")).unwrap();
+    assert_eq!(read("out/base"), read("new"));
+    let entry = files.iter().find(|file| file["path"] == "/usr/local/bin/nodebpf-diag").unwrap();
+    assert_eq!(entry["actions"], serde_json::json!([{"type": "None"}]));
+}
+
+#[test]
+fn without_diag_nothing_of_it_is_written() {
+    let directory = delivered();
+    let dir = directory.path();
+    succeed(dir, &format!("install --pool worker --trust trust.json --loader loader -o less {BOTH} --no-diag"));
+    let (with, without) = (files(&dir.join("out/base")), files(&dir.join("less")));
+    let mut gone: Vec<_> = with.keys().filter(|name| !without.contains_key(*name)).map(String::as_str).collect();
+    gone.sort_unstable();
+    let wanted =
+        ["/99-worker-nodebpf-diag.ign", "/99-worker-nodebpf-diag.yaml", "/tree/worker/rootfs/usr/bin/nodebpf-diag"];
+    assert_eq!(gone, wanted);
+    // All else is as before, but for the list of what there is.
+    for (name, content) in without.iter().filter(|(name, _)| *name != "/kustomization.yaml") {
+        assert_eq!(Some(content), with.get(name), "{name}");
+    }
+    fs::remove_file(dir.join("nodebpf-diag")).unwrap();
+    let text = fail(dir, "install --pool worker --trust trust.json --loader loader -o none", 3);
+    assert!(text.contains("--no-diag") && text.contains("nodebpf-diag`"), "{text}");
 }

@@ -21,7 +21,7 @@ fn repository() -> tempfile::TempDir {
     succeed(dir, "compile bpf.yaml --key key.pem -o repo/pools");
     succeed(dir, "compile bpf.yaml --key key.pem --pool edge --format ignition -o repo/images");
     fs::write(dir.join("loader"), support::executable(62, None, b"x")).unwrap();
-    succeed(dir, "install --pool worker --trust trust.json --loader loader -o repo/install");
+    succeed(dir, "install --pool worker --trust trust.json --loader loader --no-diag -o repo/install");
     let bundle = node_files(&fs::read(dir.join("repo/pools").join(CONFIG)).unwrap()).remove(0).1;
     fs::write(dir.join("repo/netops-frag.bundle"), bundle).unwrap();
     let other = "spec: {config: {storage: {files: [{path: /etc/cron.d/nodebpf/x}, {path: etc}]}}}";

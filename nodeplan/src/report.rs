@@ -131,6 +131,8 @@ codes! {
     SummaryTooLong = "NB1510", "the journal line of the run had no room for its streams";
     /// A map that `map dump` cannot show.
     NoSuchMap = "NB1511", "there is no such map to show";
+    /// A command of the other binary, which is not there.
+    NoDiag = "NB1512", "nodebpf-diag cannot be started";
 }
 
 impl Code {

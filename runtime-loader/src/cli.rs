@@ -1,22 +1,32 @@
-//! Command line: arguments in, one command run, exit code out.
+//! Command line of `nodebpf-loader`: arguments in, one command run, exit code out.
+//!
+//! Commands that only look are those of [`diag`], a binary of its own, so that the one that every node starts at every
+//! boot is small. They are typed as all others; this one starts that one. The dry run is not among them: it is a run, and
+//! would bring all of this one along.
+
+pub mod diag;
+mod words;
 
 use std::{ffi::OsString, path::PathBuf};
 
-use nodeplan::{name::StreamName, report::Exit, sorted::SortedSet, text};
+use nodeplan::{
+    report::{Code, Exit},
+    text,
+};
 
 use crate::{
     commands::{
         self,
         apply::Starter,
-        diag::Diag,
         hold::{Order, What},
         print,
     },
-    kernel::Kernel,
+    kernel::{self, Kernel},
     paths::Paths,
     report,
     stream::Scope,
 };
+use words::Words;
 
 const HELP: &str = "\
 Attach the eBPF programs of this node's signed bundles
@@ -64,96 +74,66 @@ refused, 4 the node lacks a feature, 5 the kernel refused something,
 6 a change could not be undone, 7 another run holds the lock
 ";
 
+/// What to do on a node without the other binary.
+const HOW_TO_GET_DIAG: &str =
+    "let `nodebpf install` ship it (without --no-diag), or copy nodebpf-diag of the same release there";
+
 const COMMANDS: &str = "apply, gate, status, hold, release, detach, inventory, map dump, selftest and version";
 
 #[derive(Debug, PartialEq, Eq)]
 enum Command {
     Apply { boot: bool, early: bool },
-    Diag(Diag),
+    DryRun { json: bool },
     Gate,
+    Status { json: bool },
     Hold(Order),
     Version,
     Help,
 }
 
 /// Runs one command.
-pub fn run(args: impl Iterator<Item = OsString>) -> Exit {
-    match parse(args) {
-        // Below it no link is followed; that it may be reached by one is the caller's business.
-        Ok((command, root)) => execute(&command, &Paths::new(&root.canonicalize().unwrap_or(root))),
-        Err(message) => {
-            report::log(3, &message);
-            report::log(3, "see nodebpf-loader --help");
-            Exit::Usage
-        }
+pub fn run(args: &[OsString]) -> Exit {
+    let parsed = Words::read(args).and_then(|mut words| match diag::is_ours(&words) {
+        true => Ok(None),
+        false => Ok(Some((parse(&mut words)?, words.root))),
+    });
+    match parsed {
+        Ok(Some((command, root))) => execute(&command, &paths(root)),
+        Ok(None) => start_diag(args),
+        Err(message) => refuse(&message, "nodebpf-loader"),
     }
 }
 
-/// Words of the command line, sorted out.
-#[derive(Default)]
-struct Words {
-    root: Option<PathBuf>,
-    command: Option<String>,
-    options: Vec<String>,
-    /// Behind the command.
-    operands: Vec<String>,
-    reason: Option<String>,
+/// Says what is wrong with a command line of this binary.
+fn refuse(message: &str, binary: &str) -> Exit {
+    report::log(3, message);
+    report::log(3, &format!("see {binary} --help"));
+    Exit::Usage
 }
 
-impl Words {
-    /// Whether an option was given; it is done with then.
-    fn take(&mut self, option: &str) -> bool {
-        let at = self.options.iter().position(|one| one == option);
-        at.map(|at| self.options.remove(at)).is_some()
-    }
-
-    /// What nobody has taken.
-    fn rest(&self) -> impl Iterator<Item = &str> {
-        self.options.iter().chain(&self.operands).chain(&self.reason).map(String::as_str)
-    }
-
-    /// Streams of a command that needs names, or `--all`.
-    fn streams(&mut self) -> Result<SortedSet<StreamName>, String> {
-        let all = self.take("--all");
-        let mut streams = SortedSet::new();
-        for name in self.operands.drain(..) {
-            let stream = StreamName::try_from(name.as_str()).map_err(|error| format!("`{name}`: {error}"))?;
-            streams.insert(stream);
-        }
-        match (all, streams.is_empty()) {
-            (true, false) => Err("name streams, or give --all, not both".to_owned()),
-            (false, true) => Err("name streams, or give --all".to_owned()),
-            _ => Ok(streams),
-        }
-    }
+/// Files below `root`. Below it no link is followed; that it may be reached by one is the caller's business.
+fn paths(root: Option<PathBuf>) -> Paths {
+    let root = root.unwrap_or_else(|| PathBuf::from("/"));
+    Paths::new(&root.canonicalize().unwrap_or(root))
 }
 
-/// The command that only looks, if these words are one.
-fn looks(name: &str, words: &Words) -> Option<Diag> {
-    let shape = words.operands.iter().chain(&words.options).map(String::as_str);
-    let shape: Vec<&str> = [name].into_iter().chain(shape).collect();
-    Diag::parse(&shape).filter(|_| words.reason.is_none())
+/// Goes on as `nodebpf-diag`, which lies beside this binary. Returns only if it could not.
+fn start_diag(args: &[OsString]) -> Exit {
+    let error = match std::env::current_exe() {
+        Ok(ours) => kernel::exec(&ours.with_file_name("nodebpf-diag"), args).to_string(),
+        Err(error) => format!("/proc/self/exe: {error}"),
+    };
+    report::log(3, &format!("{} {error}; {HOW_TO_GET_DIAG}", Code::NoDiag.as_str()));
+    Exit::CannotRun
 }
 
-fn parse(args: impl Iterator<Item = OsString>) -> Result<(Command, PathBuf), String> {
-    let mut words = Words::default();
-    let mut args = args.map(|arg| arg.into_string().map_err(|arg| format!("{} is not UTF-8", arg.display())));
-    while let Some(arg) = args.next().transpose()? {
-        match arg.as_str() {
-            "-h" | "--help" => return Ok((Command::Help, PathBuf::new())),
-            "--root" => words.root = Some(PathBuf::from(args.next().transpose()?.ok_or("--root needs a directory")?)),
-            "--reason" => words.reason = Some(args.next().transpose()?.ok_or("--reason needs a text")?),
-            option if option.starts_with('-') => words.options.push(arg),
-            _ if words.command.is_none() => words.command = Some(arg),
-            _ => words.operands.push(arg),
-        }
+fn parse(words: &mut Words) -> Result<Command, String> {
+    if words.help {
+        return Ok(Command::Help);
     }
-    let root = words.root.take().unwrap_or_else(|| PathBuf::from("/"));
     let name = words.command.take().ok_or_else(|| format!("a command is missing: {COMMANDS}"))?;
-    if let Some(diag) = looks(&name, &words) {
-        return Ok((Command::Diag(diag), root));
-    }
     let command = match name.as_str() {
+        "apply" if words.take("--dry-run") => Command::DryRun { json: words.take("--json") },
         "apply" => {
             let (boot, update, early) = (words.take("--boot"), words.take("--update"), words.take("--early"));
             if boot && update {
@@ -168,15 +148,12 @@ fn parse(args: impl Iterator<Item = OsString>) -> Result<(Command, PathBuf), Str
             Command::Hold(Order { streams, what: What::Hold { detach, reason } })
         }
         "release" => Command::Hold(Order { streams: words.streams()?, what: What::Release }),
-        "status" | "inventory" | "selftest" => {
-            return Err(format!("{name} does not take {}", text::join(&mut words.rest(), " ")));
-        }
-        "map" => return Err("map dump takes a stream, a map and perhaps --json".to_owned()),
+        "status" => Command::Status { json: words.take("--json") },
         "version" => Command::Version,
         _ => return Err(format!("unknown command `{name}`; there are {COMMANDS}")),
     };
     let left = text::join(&mut words.rest(), " ");
-    if left.is_empty() { Ok((command, root)) } else { Err(format!("{name} does not take {left}")) }
+    if left.is_empty() { Ok(command) } else { Err(format!("{name} does not take {left}")) }
 }
 
 fn execute(command: &Command, paths: &Paths) -> Exit {
@@ -188,19 +165,25 @@ fn execute(command: &Command, paths: &Paths) -> Exit {
             let scope = if *early { Scope::Early } else { Scope::All };
             commands::apply::run(&kernel, paths, Starter::of(*boot), &scope)
         }
+        Command::DryRun { json } => commands::apply::dry_run(&kernel, paths, *json),
         Command::Gate => commands::gate::run(paths),
         Command::Hold(order) => commands::hold::run(&kernel, paths, order),
-        Command::Diag(diag) => diag.run(&kernel, paths),
+        Command::Status { json } => commands::status::run(&kernel, paths, *json),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use nodeplan::name::StreamName;
+
     use super::*;
 
     #[test]
     fn arguments() {
-        let parse = |line: &str| parse(line.split_whitespace().map(OsString::from)).map(|(command, _)| command);
+        let parse = |line: &str| {
+            let args: Vec<OsString> = line.split_whitespace().map(OsString::from).collect();
+            Words::read(&args).and_then(|mut words| parse(&mut words))
+        };
         let order = |names: &[&str], what| {
             let streams = names.iter().map(|name| StreamName::try_from(*name).unwrap()).collect();
             Command::Hold(Order { streams, what })
@@ -211,13 +194,17 @@ mod tests {
             ("apply --update", Command::Apply { boot: false, early: false }),
             ("apply --boot", Command::Apply { boot: true, early: false }),
             ("apply --early --boot", Command::Apply { boot: true, early: true }),
+            ("apply --dry-run", Command::DryRun { json: false }),
+            ("apply --json --dry-run", Command::DryRun { json: true }),
             ("gate", Command::Gate),
             ("hold a b --reason slow", order(&["a", "b"], hold(false, "slow"))),
             ("hold --all --detach", order(&[], hold(true, ""))),
             ("detach a", order(&["a"], hold(true, ""))),
             ("release --all", order(&[], What::Release)),
             ("release a", order(&["a"], What::Release)),
-            ("--root /x status --json", Command::Diag(Diag::parse(&["status", "--json"]).unwrap())),
+            ("--root /x status --json", Command::Status { json: true }),
+            ("status", Command::Status { json: false }),
+            ("selftest --help", Command::Help),
             ("--help", Command::Help),
             ("apply --help", Command::Help),
         ] {
@@ -227,6 +214,7 @@ mod tests {
             "",
             "run",
             "apply --json",
+            "apply --dry-run --boot",
             "apply status",
             "--root",
             "apply --boot --update",

@@ -8,5 +8,6 @@ use std::process::ExitCode;
 static ARENA: arena::Arena = arena::Arena::new();
 
 fn main() -> ExitCode {
-    ExitCode::from(nodebpf_loader::cli::run(std::env::args_os().skip(1)).code())
+    let args: Vec<_> = std::env::args_os().skip(1).collect();
+    ExitCode::from(nodebpf_loader::cli::run(&args).code())
 }

@@ -60,7 +60,7 @@ fn main() -> ExitCode {
     let mut words = std::env::args().skip(1);
     // How a test starts a loader that it can kill.
     if std::env::args().nth(1).as_deref() == Some(node::LOADER) {
-        return ExitCode::from(nodebpf_loader::cli::run(std::env::args_os().skip(2)).code());
+        return ExitCode::from(nodebpf_loader::cli::run(&std::env::args_os().skip(2).collect::<Vec<_>>()).code());
     }
     if std::env::args().nth(1).as_deref() == Some(bench::MEASURE) {
         return bench::measure(std::env::args_os().skip(2));

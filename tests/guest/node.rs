@@ -245,7 +245,7 @@ pub(crate) fn spawn_apply() -> Result<Child> {
 /// Runs a command of the loader on the node, in this process, by the clock of the machine.
 pub(crate) fn loader(words: &str) -> Exit {
     let words = ["--root", ROOT].into_iter().chain(words.split_whitespace());
-    nodebpf_loader::cli::run(words.map(Into::into))
+    nodebpf_loader::cli::run(&words.map(Into::into).collect::<Vec<_>>())
 }
 
 /// The part of a report about one stream.

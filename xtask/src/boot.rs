@@ -29,7 +29,7 @@ use crate::{
 /// Options.
 #[derive(clap::Args, Default)]
 pub(crate) struct Args {
-    /// Take the loader in target/dist as it is
+    /// Take the binaries in target/dist as they are
     #[arg(long)]
     no_build: bool,
 
@@ -63,9 +63,12 @@ const WORDS: &str = "mitigations=off audit=0 nokaslr";
 pub(crate) fn run(args: &Args) -> Result<()> {
     setup::need(&[Tool::Mmdebstrap, Tool::Bsdtar, Tool::Ignition])?;
     vm::tools(false)?;
-    let loader = if args.no_build { dist::built().loader } else { dist::loader()? };
+    let (loader, diag) = match args.no_build {
+        true => (dist::built().loader, dist::built().diag),
+        false => (dist::loader()?, dist::diag()?),
+    };
     // Not the release build: the files are the same, and it is there.
-    let dist = dist::Dist { loader, compiler: generate::build_compiler()? };
+    let dist = dist::Dist { loader, diag, compiler: generate::build_compiler()? };
     let kernel = vm::kernels(&[Choice::named("6.12")?], false)?.remove(0);
     let base = root::obtain()?;
     let _lock = files::lock("boot-test")?;

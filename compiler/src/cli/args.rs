@@ -194,6 +194,16 @@ pub struct InstallArgs {
     #[arg(long, value_name = "FILE")]
     pub loader: Option<PathBuf>,
 
+    /// Binary of the commands that only look; default: the
+    /// nodebpf-diag beside the loader
+    #[arg(long, value_name = "FILE")]
+    pub diag: Option<PathBuf>,
+
+    /// Leave nodebpf-diag out: no inventory, selftest, map
+    /// dump and metrics on nodes
+    #[arg(long, conflicts_with = "diag")]
+    pub no_diag: bool,
+
     /// Write all files here
     #[arg(short, long, value_name = "DIR")]
     pub out_dir: PathBuf,

@@ -1,4 +1,4 @@
-//! `nodebpf install`: what brings loader, units and trust file to nodes, and keeps nodes from being drained for it.
+//! `nodebpf install`: what brings both binaries, units and trust file to nodes, and keeps nodes from being drained for it.
 
 use std::path::{Path, PathBuf};
 
@@ -17,22 +17,21 @@ use crate::{
     yaml::parse::TEXT_MAX_BYTES,
 };
 
-/// Largest loader, in bytes. Ours; what nodes get has a smaller limit, on the MachineConfig.
-const LOADER_MAX_BYTES: usize = 16 * 1024 * 1024;
+/// Largest binary, in bytes. Ours; what nodes get has a smaller limit, on the MachineConfig.
+const BINARY_MAX_BYTES: usize = 16 * 1024 * 1024;
 
 pub(super) fn run(args: &InstallArgs, session: &mut Session) -> anyhow::Result<Exit> {
     let path = match &args.loader {
         Some(path) => path.clone(),
         None => beside_us()?,
     };
-    let loader = io::read_file(&path, LOADER_MAX_BYTES)?;
-    if let Some(problem) = install::refuse_loader(&path.display().to_string(), &loader) {
-        session.diags.push(problem);
-    }
+    let loader = io::read_file(&path, BINARY_MAX_BYTES)?;
+    session.diags.extend(install::refuse_binary("loader", &path.display().to_string(), &loader));
+    let diag = read_diag(args, &path, session)?;
     let trust = front::read_trust(&args.trust, session)?;
     let (Some((_, trust)), false) = (trust, session.diags.has_errors()) else { return Ok(session.exit()) };
     let formats = Formats::new(args.formats.iter().copied().map(Format::from));
-    let delivery = delivery(args, &loader, &trust)?;
+    let delivery = delivery(args, &loader, diag.as_deref(), &trust)?;
     let written = delivery.emit(&formats, &mut session.diags);
     check_kustomization(&args.out_dir, &written, session)?;
     if session.sound(args.strict) {
@@ -41,7 +40,19 @@ pub(super) fn run(args: &InstallArgs, session: &mut Session) -> anyhow::Result<E
     Ok(session.exit())
 }
 
-fn delivery(args: &InstallArgs, loader: &[u8], trust: &[u8]) -> anyhow::Result<Delivery> {
+/// The binary of the commands that only look, unless it is to be left out.
+fn read_diag(args: &InstallArgs, loader: &Path, session: &mut Session) -> anyhow::Result<Option<Vec<u8>>> {
+    if args.no_diag {
+        return Ok(None);
+    }
+    let path = args.diag.clone().unwrap_or_else(|| loader.with_file_name("nodebpf-diag"));
+    let bytes = io::read_file(&path, BINARY_MAX_BYTES)
+        .context("looking for nodebpf-diag: name it with `--diag FILE`, or leave it out with `--no-diag`")?;
+    session.diags.extend(install::refuse_binary("diag", &path.display().to_string(), &bytes));
+    Ok(Some(bytes))
+}
+
+fn delivery(args: &InstallArgs, loader: &[u8], diag: Option<&[u8]>, trust: &[u8]) -> anyhow::Result<Delivery> {
     let units = unit::units(Carrier::MachineConfig).context("making units")?;
     let image_units = unit::units(Carrier::Image).context("making units")?;
     let rule = unit::udev_rule().context("making the udev rule")?;
@@ -55,10 +66,12 @@ fn delivery(args: &InstallArgs, loader: &[u8], trust: &[u8]) -> anyhow::Result<D
         bytes: [disruption::COMMENT.as_bytes(), &policy].concat(),
     });
     for pool in &pools {
-        for config in [install::loader(pool, loader, &rule, &units), install::trust(pool, trust)] {
+        let diag_config = diag.map(|diag| install::diag(pool, diag));
+        let configs = [install::loader(pool, loader, &rule, &units), install::trust(pool, trust)];
+        for config in configs.into_iter().chain(diag_config) {
             delivery.config(pool, config, None);
         }
-        delivery.tree(pool, tree::install(loader, trust, &rule, &image_units));
+        delivery.tree(pool, tree::install(loader, diag, trust, &rule, &image_units));
     }
     Ok(delivery)
 }

@@ -10,7 +10,11 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{ignition::NodeUnit, install::udev_path, unit::LOADER_PATH};
+use super::{
+    ignition::NodeUnit,
+    install::udev_path,
+    unit::{DIAG_PATH, LOADER_PATH},
+};
 
 /// Name of the document's file: the first of a directory, as `oc apply -f DIRECTORY` goes through it.
 pub const FILE_NAME: &str = "00-nodebpf-machineconfiguration.yaml";
@@ -82,6 +86,8 @@ struct Restart {
 pub fn machine_configuration(units: &[NodeUnit]) -> MachineConfiguration {
     let files = [DIRECTORY, LOADER_PATH, &udev_path()];
     let file = |path: &str| FilePolicy { path: path.to_owned(), actions: restart(APPLY) };
+    // Nothing that runs has it open, and whoever types a command gets the new one.
+    let diag = FilePolicy { path: DIAG_PATH.to_owned(), actions: vec![Action { kind: "None", restart: None }] };
     let unit = |unit: &NodeUnit| UnitPolicy { name: unit.name.to_owned(), actions: actions(unit.name) };
     MachineConfiguration {
         api_version: "operator.openshift.io/v1",
@@ -97,7 +103,7 @@ pub fn machine_configuration(units: &[NodeUnit]) -> MachineConfiguration {
         },
         spec: Spec {
             node_disruption_policy: Policy {
-                files: files.into_iter().map(file).collect(),
+                files: files.into_iter().map(file).chain([diag]).collect(),
                 units: units.iter().map(unit).collect(),
             },
         },
@@ -139,9 +145,10 @@ mod tests {
         let lists = ["files", "units"].map(|list| policy[list].as_array().unwrap().clone());
         for entry in lists.iter().flatten() {
             let kinds: Vec<_> = entry["actions"].as_array().unwrap().iter().map(|action| &action["type"]).collect();
-            assert!(kinds == ["DaemonReload"] || kinds == ["DaemonReload", "Restart"], "{entry}");
+            let alone = kinds == ["None"] && entry["path"] == DIAG_PATH;
+            assert!(alone || kinds == ["DaemonReload"] || kinds == ["DaemonReload", "Restart"], "{entry}");
         }
-        assert_eq!((lists[0].len(), lists[1].len()), (3, 6));
+        assert_eq!((lists[0].len(), lists[1].len()), (4, 6));
     }
 
     #[test]
@@ -159,7 +166,9 @@ mod tests {
         let paths: Vec<_> =
             policy["files"].as_array().unwrap().iter().map(|file| file["path"].as_str().unwrap()).collect();
         let covers = |path: &str| paths.iter().any(|entry| path == *entry || path.starts_with(&format!("{entry}/")));
-        for path in [LOADER_PATH, &udev_path(), crate::lower::install::TRUST_PATH, crate::lower::BUNDLE_DIRECTORY] {
+        for path in
+            [LOADER_PATH, DIAG_PATH, &udev_path(), crate::lower::install::TRUST_PATH, crate::lower::BUNDLE_DIRECTORY]
+        {
             assert!(covers(path), "{path}");
         }
     }

@@ -1,6 +1,6 @@
-//! What `install` puts on nodes: the loader with its units and its udev rule, and the trust file.
+//! What `install` puts on nodes: the loader with its units and its udev rule, the binary for support, the trust file.
 //!
-//! In:   bytes of loader and trust file, a pool. Out: two `MachineConfig`s.
+//! In:   bytes of both binaries and the trust file, a pool. Out: a `MachineConfig` for each.
 //! May fail with: NB0504 (not a static `x86_64` executable).
 
 use std::collections::BTreeMap;
@@ -15,15 +15,15 @@ use super::{
     DATA_MODE,
     ignition::{NodeFile, NodeUnit},
     machineconfig::{About, MachineConfig},
-    unit::{LOADER_PATH, UDEV_RULE},
+    unit::{DIAG_PATH, LOADER_PATH, UDEV_RULE},
 };
 use crate::diag::{Code, Diagnostic, shown};
 
 /// Where nodes have their trust file.
 pub const TRUST_PATH: &str = "/etc/nodebpf/trust.json";
 
-/// Mode of the loader, `rwxr-xr-x`.
-pub(super) const LOADER_MODE: u32 = 0o755;
+/// Mode of the binaries, `rwxr-xr-x`.
+pub(super) const BINARY_MODE: u32 = 0o755;
 
 /// Where nodes have the udev rule.
 pub fn udev_path() -> String {
@@ -33,10 +33,16 @@ pub fn udev_path() -> String {
 /// Loader, udev rule and units of one pool.
 pub fn loader(pool: &PoolName, loader: &[u8], rule: &str, units: &[NodeUnit]) -> MachineConfig {
     let files = [
-        NodeFile { path: LOADER_PATH.to_owned(), mode: LOADER_MODE, content: loader.to_vec() },
+        NodeFile { path: LOADER_PATH.to_owned(), mode: BINARY_MODE, content: loader.to_vec() },
         NodeFile { path: udev_path(), mode: DATA_MODE, content: rule.into() },
     ];
     MachineConfig::new(format!("99-{pool}-nodebpf"), pool, digest("loader-sha256", loader), &files, units)
+}
+
+/// The binary for support of one pool: an object of its own, so that none is too big for a plain `oc apply`.
+pub fn diag(pool: &PoolName, diag: &[u8]) -> MachineConfig {
+    let file = NodeFile { path: DIAG_PATH.to_owned(), mode: BINARY_MODE, content: diag.to_vec() };
+    MachineConfig::new(format!("99-{pool}-nodebpf-diag"), pool, digest("diag-sha256", diag), &[file], &[])
 }
 
 /// Trust file of one pool.
@@ -50,13 +56,16 @@ fn digest(key: &'static str, content: &[u8]) -> About {
     About { annotations: BTreeMap::from([(key, Sha256Digest::of(content).to_string())]), ..About::default() }
 }
 
-/// Why a node could not run these bytes whatever else is on it; `None` if it could.
-pub fn refuse_loader(name: &str, bytes: &[u8]) -> Option<Diagnostic> {
+/// Why a node could not run these bytes, `loader` or `diag`, whatever else is on it; `None` if it could.
+pub fn refuse_binary(what: &str, name: &str, bytes: &[u8]) -> Option<Diagnostic> {
     let why = why_not(bytes)?;
+    let help = format!("build it with `cargo xtask dist`, and give it with `--{what} target/dist/nodebpf-{what}`");
     Some(
-        Diagnostic::error(Code::NotALoader, format!("loader `{}` {why}", shown(name)))
-            .note("the loader must be one static x86_64 ELF executable, so that nothing on the node can break it")
-            .help("build it with `cargo xtask dist`, and give it with `--loader target/dist/nodebpf-loader`"),
+        Diagnostic::error(Code::NotALoader, format!("{what} `{}` {why}", shown(name)))
+            .note(format!(
+                "the {what} must be one static x86_64 ELF executable, so that nothing on the node can break it"
+            ))
+            .help(help),
     )
 }
 

@@ -1,8 +1,8 @@
 //! Tree: what goes into the image of a node, as an overlay of its root file system.
 //!
-//! In:   loader, trust file, units and bundles. Out: files and links below `rootfs/`, and a Containerfile. Cannot fail.
+//! In:   both binaries, trust file, units and bundles. Out: files and links below `rootfs/`, and a Containerfile. Cannot fail.
 //!
-//! Loader, units and udev rule lie below `/usr`, which an update of the image replaces; the trust file too, as the
+//! Binaries, units and udev rule lie below `/usr`, which an update of the image replaces; the trust file too, as the
 //! anchor of what nodes accept later. Units are enabled by links, because presets are applied on first boots only.
 //! Bundles lie in `/etc`: an update of the image merges it, and a bundle that left the image leaves the node.
 
@@ -11,8 +11,8 @@ use nodeplan::name::StreamName;
 use super::{
     BUNDLE_DIRECTORY, DATA_MODE,
     ignition::NodeUnit,
-    install::LOADER_MODE,
-    unit::{IMAGE_LOADER_PATH, UDEV_RULE, wanted_by},
+    install::BINARY_MODE,
+    unit::{IMAGE_DIAG_PATH, IMAGE_LOADER_PATH, UDEV_RULE, wanted_by},
 };
 
 /// Where an image has the trust file.
@@ -63,14 +63,15 @@ pub enum Node {
     },
 }
 
-/// The tree of `install`; `units` are those for images.
-pub fn install(loader: &[u8], trust: &[u8], rule: &str, units: &[NodeUnit]) -> Vec<Entry> {
+/// The tree of `install`, with the binary for support if it is to be there; `units` are those for images.
+pub fn install(loader: &[u8], diag: Option<&[u8]>, trust: &[u8], rule: &str, units: &[NodeUnit]) -> Vec<Entry> {
     let mut entries = vec![
         containerfile(),
-        file(IMAGE_LOADER_PATH, LOADER_MODE, loader),
+        file(IMAGE_LOADER_PATH, BINARY_MODE, loader),
         file(ANCHOR_PATH, DATA_MODE, trust),
         file(&format!("{RULE_DIRECTORY}/{UDEV_RULE}"), DATA_MODE, rule.as_bytes()),
     ];
+    entries.extend(diag.map(|diag| file(IMAGE_DIAG_PATH, BINARY_MODE, diag)));
     for unit in units {
         entries.push(file(&format!("{UNIT_DIRECTORY}/{}", unit.name), DATA_MODE, unit.content.as_bytes()));
         entries.extend(wanted_by(unit).into_iter().map(|target| Entry {
@@ -103,7 +104,7 @@ mod tests {
 
     #[test]
     fn every_link_leads_to_a_unit_of_the_tree() {
-        let entries = install(b"l", b"t", "r", &units(Carrier::Image).unwrap());
+        let entries = install(b"l", Some(b"d"), b"t", "r", &units(Carrier::Image).unwrap());
         let has = |path: &str| entries.iter().any(|entry| entry.path == path);
         let mut links = 0;
         for entry in &entries {
@@ -120,7 +121,7 @@ mod tests {
     /// What `/usr` has is the image's: nothing of it may lie where only a running node can write.
     #[test]
     fn nothing_lies_in_var_or_usr_local() {
-        for entry in install(b"l", b"t", "r", &units(Carrier::Image).unwrap()) {
+        for entry in install(b"l", Some(b"d"), b"t", "r", &units(Carrier::Image).unwrap()) {
             assert!(!entry.path.contains("/var/") && !entry.path.contains("/usr/local/"), "{}", entry.path);
         }
     }

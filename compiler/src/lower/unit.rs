@@ -19,6 +19,12 @@ pub const LOADER_PATH: &str = "/usr/local/bin/nodebpf-loader";
 /// Where an image has the loader: `/usr/local` is `/var/usrlocal` there, which is no part of an image.
 pub const IMAGE_LOADER_PATH: &str = "/usr/bin/nodebpf-loader";
 
+/// Beside the loader: what it starts for commands that only look.
+pub const DIAG_PATH: &str = "/usr/local/bin/nodebpf-diag";
+
+/// The same in an image.
+pub const IMAGE_DIAG_PATH: &str = "/usr/bin/nodebpf-diag";
+
 /// Name of the udev rule; behind `80-net-setup-link.rules`, which finds the driver of an interface.
 pub const UDEV_RULE: &str = "90-nodebpf.rules";
 
@@ -67,11 +73,20 @@ impl Carrier {
             Self::Image => IMAGE_LOADER_PATH,
         }
     }
+
+    /// Where the binary for support lies.
+    pub fn diag_path(self) -> &'static str {
+        match self {
+            Self::MachineConfig => DIAG_PATH,
+            Self::Image => IMAGE_DIAG_PATH,
+        }
+    }
 }
 
 #[derive(Serialize)]
 struct Values<'a> {
     loader_path: &'a str,
+    diag_path: &'a str,
     capabilities: &'a str,
     run_path: &'a str,
     dirty_path: &'a str,
@@ -83,6 +98,7 @@ impl Values<'static> {
     fn of(carrier: Carrier) -> Self {
         Self {
             loader_path: carrier.loader_path(),
+            diag_path: carrier.diag_path(),
             capabilities: CAPABILITIES,
             run_path: RUN_PATH,
             dirty_path: DIRTY_PATH,

@@ -12,7 +12,10 @@ use std::fmt;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::{diag::visible, lower::unit::LOADER_PATH};
+use crate::{
+    diag::visible,
+    lower::unit::{DIAG_PATH, LOADER_PATH},
+};
 
 /// One step of a node.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -116,9 +119,11 @@ impl Policy {
                 .chain(restart.map(|unit| Action::Restart(unit.to_owned())))
                 .collect(),
         };
+        // What only looks: nothing is to be done when it changes.
+        let diag = Entry { of: DIAG_PATH.to_owned(), actions: vec![Action::None] };
         let at_boot = AT_BOOT.iter().map(|unit| entry(unit, None));
         Self {
-            files: OUR_FILES.iter().map(|file| entry(file, Some(APPLY))).collect(),
+            files: OUR_FILES.iter().map(|file| entry(file, Some(APPLY))).chain([diag]).collect(),
             units: at_boot.chain(RESTARTED.iter().map(|unit| entry(unit, Some(unit)))).collect(),
             ssh: Vec::new(),
         }

@@ -2,7 +2,6 @@
 //! not is a line on standard error.
 
 pub mod apply;
-pub mod diag;
 pub mod gate;
 pub mod hold;
 pub mod map;

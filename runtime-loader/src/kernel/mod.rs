@@ -21,7 +21,7 @@ pub use bpffs::{BPFFS, DirLock};
 pub use links::{LinkInfo, List, Neighbour, PerfEvent, Position};
 pub use netlink::{DefaultRoute, Filter, Interface, SwapError, XdpAttached, XdpState};
 pub use objects::{LinkDetail, Listed};
-pub use process::read_link;
+pub use process::{exec, read_link};
 
 /// Handle to the running kernel.
 #[derive(Debug, Default)]

@@ -1,7 +1,15 @@
-//! Namespaces of this process, and links in /proc.
-#![expect(unsafe_code, reason = "setns(2), unshare(2), readlink(2)")]
+//! Namespaces of this process, links in /proc, and another program in its place.
+#![expect(unsafe_code, reason = "setns(2), unshare(2), readlink(2), execve(2)")]
 
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::{
+    ffi::{OsStr, OsString},
+    os::{
+        fd::{AsRawFd, BorrowedFd},
+        unix::ffi::OsStrExt,
+    },
+    path::Path,
+    ptr,
+};
 
 use super::{Call, CallError, Kernel};
 
@@ -31,4 +39,16 @@ pub fn read_link<'b>(path: &mut Vec<u8>, buffer: &'b mut [u8; 64]) -> &'b [u8] {
     let len = unsafe { libc::readlink(path.as_ptr().cast(), buffer.as_mut_ptr().cast(), buffer.len()) };
     path.pop();
     buffer.get(..usize::try_from(len).unwrap_or_default()).unwrap_or_default()
+}
+
+/// Goes on as another program with these arguments; returns why it could not. Words that this process was given have no
+/// NUL, and are all that is passed on.
+pub fn exec(program: &Path, args: &[OsString]) -> CallError {
+    let words = [program.as_os_str()].into_iter().chain(args.iter().map(OsString::as_os_str));
+    let words: Vec<Vec<u8>> = words.map(|word: &OsStr| [word.as_bytes(), b"\0"].concat()).collect();
+    let mut argv: Vec<*const libc::c_char> = words.iter().map(|word| word.as_ptr().cast()).collect();
+    argv.push(ptr::null());
+    // SAFETY: the words end with NUL and outlive the call, their list ends with a null pointer.
+    unsafe { libc::execv(argv[0], argv.as_ptr()) };
+    CallError::last("execve", program.display().to_string())
 }
