@@ -86,7 +86,7 @@ pub(crate) fn obtain() -> Result<PathBuf> {
     .with_context(|| {
         format!(
             "mmdebstrap made no root file system of Debian `{SUITE}` from {site}; this needs the network once: \
-             `apt-get update` shows whether that archive answers; without it: cargo xtask test --no-boot"
+             `apt-get update` shows whether that archive answers"
         )
     })?;
     run::check(
