@@ -10,7 +10,6 @@ use nodeplan::{
     applies::{Architecture, OcpVersion},
     bundle::{Unverified, Verified},
     limits,
-    memory::Memory,
     name::StreamName,
     plan::NodePlan,
     report::{Code, Reason, TrustReport},
@@ -20,6 +19,7 @@ use nodeplan::{
 };
 
 use crate::{
+    memory::Kept,
     paths::Paths,
     program,
     read::{self, ReadError},
@@ -81,7 +81,7 @@ pub fn trust_report(trust: &Result<Trust, Reason>) -> TrustReport {
 }
 
 /// Reads and judges all bundles.
-pub fn bundles(paths: &Paths, trust: &Result<Trust, Reason>, memory: &Memory, node: &Node) -> Bundles {
+pub fn bundles(paths: &Paths, trust: &Result<Trust, Reason>, memory: &Kept, node: &Node) -> Bundles {
     let mut bundles = Bundles { verdicts: SortedMap::new(), directory_read: false, strangers: Vec::new() };
     let dir = paths.bundles();
     let names = match read::list(&dir) {
@@ -93,11 +93,24 @@ pub fn bundles(paths: &Paths, trust: &Result<Trust, Reason>, memory: &Memory, no
         }
     };
     bundles.directory_read = true;
+    let (mut buffer, mut believed) = (Vec::new(), 0);
     for name in names {
         let stream = name.strip_suffix(".bundle").and_then(|stem| StreamName::try_from(stem).ok());
         match stream {
             Some(stream) => {
-                let verdict = judge(&dir.join(&name), &stream, trust, memory, node);
+                let path = dir.join(&name);
+                let mut verdict = match read::read_into(&path, limits::BUNDLE_MAX_BYTES, &mut buffer) {
+                    Ok(()) => judge(&path, &buffer, &stream, trust, memory, node),
+                    Err(error) => Verdict::Refused(error.reason(&path)),
+                };
+                if let Verdict::Runs(_) | Verdict::Ends(..) = verdict {
+                    // Only those: what nobody has signed takes no room from what somebody has.
+                    believed += buffer.len();
+                    if believed > limits::BUNDLES_MAX_BYTES {
+                        believed -= buffer.len();
+                        verdict = Verdict::Refused(too_large(&path, believed, buffer.len()));
+                    }
+                }
                 bundles.verdicts.insert(stream, verdict);
             }
             None => bundles.strangers.push(Reason {
@@ -109,16 +122,30 @@ pub fn bundles(paths: &Paths, trust: &Result<Trust, Reason>, memory: &Memory, no
     bundles
 }
 
-fn judge(path: &Path, stream: &StreamName, trust: &Result<Trust, Reason>, memory: &Memory, node: &Node) -> Verdict {
-    let bytes = match read::read(path, limits::BUNDLE_MAX_BYTES) {
-        Ok(bytes) => bytes,
-        Err(error) => return Verdict::Refused(error.reason(path)),
-    };
+/// Bounds the memory of a run: what is believed is kept until its end.
+fn too_large(path: &Path, believed: usize, len: usize) -> Reason {
+    let message = format!(
+        "{}: the bundles before it have {believed} bytes, it has {len}; {} are allowed together: remove streams, or make \
+         their objects smaller",
+        path.display(),
+        limits::BUNDLES_MAX_BYTES
+    );
+    Reason { code: Code::BundlesTooLarge, message }
+}
+
+fn judge(
+    path: &Path,
+    bytes: &[u8],
+    stream: &StreamName,
+    trust: &Result<Trust, Reason>,
+    memory: &Kept,
+    node: &Node,
+) -> Verdict {
     let trust = match trust {
         Ok(trust) => trust,
         Err(reason) => return Verdict::Refused(reason.clone()),
     };
-    let verified = match Unverified::decode(&bytes).and_then(|bundle| bundle.verify(trust.document())) {
+    let verified = match Unverified::decode(bytes).and_then(|bundle| bundle.verify(trust.document())) {
         Ok(verified) => verified,
         Err(refusal) => {
             let code = refusal.code();
