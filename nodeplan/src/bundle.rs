@@ -62,7 +62,16 @@ pub struct Unverified<'a> {
     objects: Vec<(Sha256Digest, &'a [u8])>,
 }
 
-/// A bundle whose signatures, digests and rights were checked.
+/// The same after its signatures, digests and rights were checked.
+#[derive(Debug)]
+pub struct Checked<'a> {
+    plan: Accepted,
+    statement_digest: Sha256Digest,
+    signers: SortedSet<KeyId>,
+    objects: Vec<(Sha256Digest, &'a [u8])>,
+}
+
+/// A bundle whose signatures, digests and rights were checked, with bytes of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verified {
     plan: Rc<Accepted>,
@@ -221,8 +230,13 @@ impl<'a> Unverified<'a> {
         Ok(plan)
     }
 
-    /// Checks signatures, then the statement, then digests, then rights, in this order.
+    /// Checks, and keeps what it found.
     pub fn verify(self, trust: &TrustDocument) -> Result<Verified, Refusal> {
+        Ok(self.check(trust)?.keep())
+    }
+
+    /// Checks signatures, then the statement, then digests, then rights, in this order.
+    pub fn check(self, trust: &TrustDocument) -> Result<Checked<'a>, Refusal> {
         let Self { statement, signatures, objects } = self;
         let message = to_sign(statement);
         let mut signers = SortedSet::new();
@@ -249,11 +263,22 @@ impl<'a> Unverified<'a> {
         })?;
         match trust.floors.get(&plan.stream) {
             Some(&floor) if plan.revision < floor => Err(Refusal::BelowFloor { found: plan.revision, floor }),
-            _ => {
-                let objects = objects.into_iter().map(|(name, bytes)| (name, bytes.to_owned())).collect();
-                Ok(Verified { plan: Rc::new(plan), statement_digest, signers, objects })
-            }
+            _ => Ok(Checked { plan, statement_digest, signers, objects }),
         }
+    }
+}
+
+impl Checked<'_> {
+    /// What the stream wants.
+    pub fn plan(&self) -> &Accepted {
+        &self.plan
+    }
+
+    /// Copies what it borrows.
+    pub fn keep(self) -> Verified {
+        let objects = self.objects.into_iter().map(|(name, bytes)| (name, bytes.to_owned())).collect();
+        let Self { plan, statement_digest, signers, .. } = self;
+        Verified { plan: Rc::new(plan), statement_digest, signers, objects }
     }
 }
 

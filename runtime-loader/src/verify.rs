@@ -93,24 +93,16 @@ pub fn bundles(paths: &Paths, trust: &Result<Trust, Reason>, memory: &Kept, node
         }
     };
     bundles.directory_read = true;
-    let (mut buffer, mut believed) = (Vec::new(), 0);
+    let (mut buffer, mut room) = (Vec::new(), limits::BUNDLES_MAX_BYTES);
     for name in names {
         let stream = name.strip_suffix(".bundle").and_then(|stem| StreamName::try_from(stem).ok());
         match stream {
             Some(stream) => {
                 let path = dir.join(&name);
-                let mut verdict = match read::read_into(&path, limits::BUNDLE_MAX_BYTES, &mut buffer) {
-                    Ok(()) => judge(&path, &buffer, &stream, trust, memory, node),
+                let verdict = match read::read_into(&path, limits::BUNDLE_MAX_BYTES, &mut buffer) {
+                    Ok(()) => judge(&path, &buffer, &stream, trust, memory, node, &mut room),
                     Err(error) => Verdict::Refused(error.reason(&path)),
                 };
-                if let Verdict::Runs(_) | Verdict::Ends(..) = verdict {
-                    // Only those: what nobody has signed takes no room from what somebody has.
-                    believed += buffer.len();
-                    if believed > limits::BUNDLES_MAX_BYTES {
-                        believed -= buffer.len();
-                        verdict = Verdict::Refused(too_large(&path, believed, buffer.len()));
-                    }
-                }
                 bundles.verdicts.insert(stream, verdict);
             }
             None => bundles.strangers.push(Reason {
@@ -122,17 +114,7 @@ pub fn bundles(paths: &Paths, trust: &Result<Trust, Reason>, memory: &Kept, node
     bundles
 }
 
-/// Bounds the memory of a run: what is believed is kept until its end.
-fn too_large(path: &Path, believed: usize, len: usize) -> Reason {
-    let message = format!(
-        "{}: the bundles before it have {believed} bytes, it has {len}; {} are allowed together: remove streams, or make \
-         their objects smaller",
-        path.display(),
-        limits::BUNDLES_MAX_BYTES
-    );
-    Reason { code: Code::BundlesTooLarge, message }
-}
-
+/// `room`: how many bytes of bundles a run may still keep. What it does not believe takes none.
 fn judge(
     path: &Path,
     bytes: &[u8],
@@ -140,25 +122,37 @@ fn judge(
     trust: &Result<Trust, Reason>,
     memory: &Kept,
     node: &Node,
+    room: &mut usize,
 ) -> Verdict {
     let trust = match trust {
         Ok(trust) => trust,
         Err(reason) => return Verdict::Refused(reason.clone()),
     };
-    let verified = match Unverified::decode(bytes).and_then(|bundle| bundle.verify(trust.document())) {
-        Ok(verified) => verified,
+    let checked = match Unverified::decode(bytes).and_then(|bundle| bundle.check(trust.document())) {
+        Ok(checked) => checked,
         Err(refusal) => {
             let code = refusal.code();
             return refused(Reason { code, message: format!("{}: {refusal}", path.display()) });
         }
     };
-    if verified.plan().stream != *stream {
-        let message = format!("{} holds stream `{}`", path.display(), verified.plan().stream);
+    if checked.plan().stream != *stream {
+        let message = format!("{} holds stream `{}`", path.display(), checked.plan().stream);
         return Verdict::Refused(Reason { code: Code::FileName, message });
     }
-    if let Some(Reason { code, message }) = memory.refuses(verified.plan()) {
+    if let Some(Reason { code, message }) = memory.refuses(checked.plan()) {
         return refused(Reason { code, message: format!("{}: {message}", path.display()) });
     }
+    if bytes.len() > *room {
+        let message = format!(
+            "{}: it has {} bytes, and those before it leave {room} of {}: remove streams, or make their objects smaller",
+            path.display(),
+            bytes.len(),
+            limits::BUNDLES_MAX_BYTES
+        );
+        return Verdict::Refused(Reason { code: Code::BundlesTooLarge, message });
+    }
+    *room -= bytes.len();
+    let verified = checked.keep();
     match gate(verified.plan(), node) {
         Ok(()) => Verdict::Runs(Box::new(verified)),
         Err((code, message)) => Verdict::Ends(Box::new(verified), code, message),

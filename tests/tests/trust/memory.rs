@@ -337,8 +337,13 @@ fn bundles_are_bounded_together() {
     for number in 0..17 {
         node.ship_parts(&format!("netops-{number:02}"), &large(&format!("netops-{number:02}"), node::NETOPS));
     }
+    // A genuine one under other names is not believed, either.
+    for number in 0..4 {
+        node.ship_parts(&format!("b-{number:02}"), &large("netops-00", node::NETOPS));
+    }
     node.ship(&node::plan("netops-small", "netops", 1));
     let run = node.run();
+    assert_eq!(run.of("b-00"), Some((StreamState::Refused, Some(Code::FileName))));
     assert_eq!(run.of("a-00"), Some((StreamState::Refused, Some(Code::Signature))));
     for number in 0..17 {
         let stream = format!("netops-{number:02}");
