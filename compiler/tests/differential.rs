@@ -122,7 +122,7 @@ fn a_python_dsse_verifier_accepts_our_bundle() {
     let mut statement = bundle.clone();
     let at = bundle.windows(10).position(|window| window == b"\"revision\"").unwrap();
     statement[at + 11] ^= 1;
-    let mut parts = Unverified::decode(&bundle).unwrap().parts().clone();
+    let mut parts = Unverified::decode(&bundle).unwrap().parts();
     parts.objects.values_mut().for_each(|object| object[200] ^= 1);
     for (name, bytes) in [("statement", statement), ("object", parts.encode())] {
         let (accepted, said) = judge(&bytes, "public.pem", "1");

@@ -54,7 +54,7 @@ fn openssl_reads_our_keys_and_checks_our_signatures() {
     let directory = project();
     let dir = directory.path();
     let bundle = compiled(dir);
-    let parts = Unverified::decode(&bundle).unwrap().parts().clone();
+    let parts = Unverified::decode(&bundle).unwrap().parts();
     let (id, signature) = parts.signatures.iter().next().unwrap();
     fs::write(dir.join("pae"), bundle::to_sign(&parts.statement)).unwrap();
     fs::write(dir.join("sig"), signature).unwrap();

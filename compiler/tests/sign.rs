@@ -221,7 +221,7 @@ fn bundles_gain_signatures() {
     let text = stderr(&succeed(dir, "sign x.bundle --key b/private.pem --trust trust.json -o y.bundle"));
     assert!(text.contains("owner netops: 2 of 2 signatures"), "{text}");
     assert_eq!(fs::read(dir.join("x.bundle")).unwrap(), before, "-o leaves the input alone");
-    let parts = Unverified::decode(&fs::read(dir.join("y.bundle")).unwrap()).unwrap().parts().clone();
+    let parts = Unverified::decode(&fs::read(dir.join("y.bundle")).unwrap()).unwrap().parts();
     assert_eq!(parts.signatures.len(), 2);
     succeed(dir, "sign x.bundle --key b/private.pem");
     assert_eq!(fs::read(dir.join("x.bundle")).unwrap(), fs::read(dir.join("y.bundle")).unwrap());
@@ -245,11 +245,11 @@ fn what_nodes_refuse_is_not_signed() {
     let dir = directory.path();
     succeed(dir, "compile bpf.yaml --key a/private.pem -o out");
     let sound = bundle(dir, "out");
-    let mut parts = Unverified::decode(&sound).unwrap().parts().clone();
+    let mut parts = Unverified::decode(&sound).unwrap().parts();
     parts.objects.values_mut().for_each(|object| object[100] ^= 1);
     fs::write(dir.join("swapped.bundle"), parts.encode()).unwrap();
     fs::write(dir.join("cut.bundle"), &sound[..1000]).unwrap();
-    let mut bad = Unverified::decode(&sound).unwrap().parts().clone();
+    let mut bad = Unverified::decode(&sound).unwrap().parts();
     bad.signatures.values_mut().for_each(|signature| *signature = private(dir, "a").sign(b"other"));
     fs::write(dir.join("bad.bundle"), bad.encode()).unwrap();
     for (args, code) in [

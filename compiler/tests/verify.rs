@@ -86,7 +86,7 @@ fn one_bad_file_fails_the_gate() {
         "apiVersion: v1\nkind: List\nitems:\n- {}",
         config.replace("sha512-", "sha512-0").trim_end().replace('\n', "\n  ")
     );
-    let mut extra = Unverified::decode(&bundle).unwrap().parts().clone();
+    let mut extra = Unverified::decode(&bundle).unwrap().parts();
     extra.objects.insert(nodeplan::digest::Sha256Digest::of(b"more"), b"more".to_vec());
     let mut missing = extra.clone();
     missing.objects = nodeplan::sorted::SortedMap::new();

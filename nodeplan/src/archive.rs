@@ -2,8 +2,9 @@
 //!
 //! Source of the format: POSIX.1-2017, pax, "ustar Interchange Format".
 //!
-//! Decoding reads names and sizes and then demands that the bytes equal [`encode`] of what was read. So every bit of
-//! an archive is either content or fixed: there is no padding, owner, time or checksum spelling to hide in.
+//! Decoding reads a name and a size and then demands that header and padding are those that [`encode`] writes for them,
+//! block by block and without a copy: what is compared was signed by nobody yet. So every bit of an archive is either
+//! content or fixed: there is no padding, owner, time or checksum spelling to hide in.
 
 const BLOCK: usize = 512;
 
@@ -76,10 +77,11 @@ fn header(name: &str, size: usize) -> [u8; BLOCK] {
 
 /// The members of `archive`, in order, borrowed from it.
 pub fn decode(archive: &[u8], max_members: usize) -> Result<Vec<Member<'_>>, ArchiveError> {
+    let truncated = || ArchiveError::Truncated(archive.len());
     let mut members = Vec::new();
     let mut at = 0;
     loop {
-        let block = archive.get(at..at + BLOCK).ok_or(ArchiveError::Truncated(archive.len()))?;
+        let block = archive.get(at..at + BLOCK).ok_or_else(truncated)?;
         if block.iter().all(|&byte| byte == 0) {
             break;
         }
@@ -88,19 +90,29 @@ pub fn decode(archive: &[u8], max_members: usize) -> Result<Vec<Member<'_>>, Arc
         }
         let (name, size) = read_header(block).ok_or(ArchiveError::Header(at))?;
         let start = at + BLOCK;
-        let bytes = start
-            .checked_add(size)
-            .and_then(|end| archive.get(start..end))
-            .ok_or(ArchiveError::Truncated(archive.len()))?;
+        let end = start.checked_add(size).ok_or_else(truncated)?;
+        let bytes = archive.get(start..end).ok_or_else(truncated)?;
         members.push(Member { name, bytes });
-        at = start + size.next_multiple_of(BLOCK);
+        let header = header(name, size);
+        if let Some(other) = (0..BLOCK).find(|&byte| header[byte] != block[byte]) {
+            return Err(ArchiveError::NotCanonical(at + other));
+        }
+        at = end.next_multiple_of(BLOCK);
+        zeros(archive, end, at)?;
     }
-    let canonical = encode(&members);
-    match canonical.iter().zip(archive).position(|(a, b)| a != b) {
-        Some(at) => Err(ArchiveError::NotCanonical(at)),
-        None if canonical.len() > archive.len() => Err(ArchiveError::Truncated(archive.len())),
-        None if canonical.len() < archive.len() => Err(ArchiveError::NotCanonical(canonical.len())),
-        None => Ok(members),
+    zeros(archive, at, at + 2 * BLOCK)?;
+    if archive.len() > at + 2 * BLOCK {
+        return Err(ArchiveError::NotCanonical(at + 2 * BLOCK));
+    }
+    Ok(members)
+}
+
+/// Whether the archive has nothing but zeros from `start` to `end`.
+fn zeros(archive: &[u8], start: usize, end: usize) -> Result<(), ArchiveError> {
+    let found = archive.get(start..end).ok_or(ArchiveError::Truncated(archive.len()))?;
+    match found.iter().position(|&byte| byte != 0) {
+        Some(other) => Err(ArchiveError::NotCanonical(start + other)),
+        None => Ok(()),
     }
 }
 
@@ -181,6 +193,24 @@ mod tests {
     }
 
     proptest! {
+        /// What is compared in place is what `encode` writes: the same verdict on any damage.
+        #[test]
+        fn what_is_accepted_is_what_would_be_written(
+            at in 0..5 * BLOCK, byte: u8, cut in 0..6 * BLOCK, sizes in proptest::collection::vec(0..1100usize, 0..3)
+        ) {
+            let content = [7; 1100];
+            let members: Vec<_> = sizes.iter().map(|&size| Member { name: "m", bytes: &content[..size] }).collect();
+            let mut archive = encode(&members);
+            prop_assert_eq!(decode(&archive, 3), Ok(members));
+            if let Some(place) = archive.get_mut(at) {
+                *place = byte;
+            }
+            archive.truncate(archive.len().max(cut) - cut.min(BLOCK));
+            if let Ok(members) = decode(&archive, 3) {
+                prop_assert_eq!(encode(&members), archive);
+            }
+        }
+
         #[test]
         fn any_bytes_are_read_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..2048)) {
             let _ = decode(&bytes, 8);

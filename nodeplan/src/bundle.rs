@@ -52,13 +52,26 @@ impl Parts {
     }
 }
 
-/// A bundle that was taken apart and not believed.
+/// A bundle that was taken apart and not believed: it borrows from the file, and copies nothing that nobody has signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unverified {
-    parts: Parts,
+pub struct Unverified<'a> {
+    statement: &'a [u8],
+    /// By key id.
+    signatures: Vec<(KeyId, &'a [u8])>,
+    /// By digest.
+    objects: Vec<(Sha256Digest, &'a [u8])>,
 }
 
-/// A bundle whose signatures, digests and rights were checked.
+/// The same after its signatures, digests and rights were checked.
+#[derive(Debug)]
+pub struct Checked<'a> {
+    plan: Accepted,
+    statement_digest: Sha256Digest,
+    signers: SortedSet<KeyId>,
+    objects: Vec<(Sha256Digest, &'a [u8])>,
+}
+
+/// A bundle whose signatures, digests and rights were checked, with bytes of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verified {
     plan: Rc<Accepted>,
@@ -161,54 +174,71 @@ fn sized<'a>(member: &Member<'a>, max: usize) -> Result<&'a [u8], Refusal> {
     Ok(member.bytes)
 }
 
-impl Unverified {
+impl<'a> Unverified<'a> {
     /// Takes a bundle apart. Refuses anything but the canonical encoding of [`Parts`].
-    pub fn decode(bytes: &[u8]) -> Result<Self, Refusal> {
+    pub fn decode(bytes: &'a [u8]) -> Result<Self, Refusal> {
         if bytes.len() > limits::BUNDLE_MAX_BYTES {
             return Err(Refusal::TooLarge { len: bytes.len(), max: limits::BUNDLE_MAX_BYTES });
         }
         let members = archive::decode(bytes, limits::BUNDLE_MAX_MEMBERS)?;
-        let mut parts = Parts::default();
         let (first, rest) = members.split_first().ok_or_else(|| Refusal::Missing(STATEMENT_MEMBER.to_owned()))?;
         if first.name != STATEMENT_MEMBER {
             return Err(Refusal::Member(first.name.to_owned()));
         }
-        sized(first, limits::STATEMENT_MAX_BYTES)?.clone_into(&mut parts.statement);
+        let statement = sized(first, limits::STATEMENT_MAX_BYTES)?;
+        let (mut signatures, mut objects) = (Vec::new(), Vec::new());
         for member in rest {
+            // Each once, and sorted, or the same parts would have two encodings.
+            let sorted;
             if let Some(id) = stem(member.name, "signatures/", ".sig").and_then(|stem| KeyId::try_from(stem).ok()) {
-                parts.signatures.insert(id, sized(member, limits::SIGNATURE_MAX_BYTES)?.to_owned());
+                sorted = objects.is_empty() && signatures.last().is_none_or(|(last, _)| *last < id);
+                signatures.push((id, sized(member, limits::SIGNATURE_MAX_BYTES)?));
             } else if let Some(name) =
                 stem(member.name, "objects/", ".o").and_then(|stem| Sha256Digest::try_from(stem).ok())
             {
-                parts.objects.insert(name, sized(member, limits::OBJECT_MAX_BYTES)?.to_owned());
+                sorted = objects.last().is_none_or(|(last, _)| *last < name);
+                objects.push((name, sized(member, limits::OBJECT_MAX_BYTES)?));
             } else {
                 return Err(Refusal::Member(member.name.to_owned()));
             }
+            if !sorted {
+                return Err(Refusal::Member("signatures/ and objects/ must be sorted, each once".to_owned()));
+            }
         }
-        // Order and repetition: the sorted maps give the archive back only if it was sorted and unique.
-        if parts.encode() != bytes {
-            return Err(Refusal::Member("signatures/ and objects/ must be sorted, each once".to_owned()));
-        }
-        Ok(Self { parts })
+        Ok(Self { statement, signatures, objects })
     }
 
-    /// The parts, for tools that show a bundle without believing it.
-    pub fn parts(&self) -> &Parts {
-        &self.parts
+    /// Exact statement bytes.
+    pub fn statement(&self) -> &'a [u8] {
+        self.statement
+    }
+
+    /// A copy of the parts, for tools that show a bundle without believing it.
+    pub fn parts(&self) -> Parts {
+        Parts {
+            statement: self.statement.to_owned(),
+            signatures: self.signatures.iter().map(|(id, bytes)| (*id, (*bytes).to_owned())).collect(),
+            objects: self.objects.iter().map(|(name, bytes)| (*name, (*bytes).to_owned())).collect(),
+        }
     }
 
     /// The plan that the statement holds, its objects compared with the members. No signature is looked at: for tools
     /// that sign, or show what others have signed.
     pub fn inspect(&self) -> Result<Accepted, Refusal> {
-        let plan = Accepted::parse(self.parts.statement.clone())?;
-        check_objects(&plan, &self.parts.objects)?;
+        let plan = Accepted::parse(self.statement.to_owned())?;
+        check_objects(&plan, &self.objects)?;
         Ok(plan)
     }
 
-    /// Checks signatures, then the statement, then digests, then rights, in this order.
+    /// Checks, and keeps what it found.
     pub fn verify(self, trust: &TrustDocument) -> Result<Verified, Refusal> {
-        let Parts { statement, signatures, objects } = self.parts;
-        let message = to_sign(&statement);
+        Ok(self.check(trust)?.keep())
+    }
+
+    /// Checks signatures, then the statement, then digests, then rights, in this order.
+    pub fn check(self, trust: &TrustDocument) -> Result<Checked<'a>, Refusal> {
+        let Self { statement, signatures, objects } = self;
+        let message = to_sign(statement);
         let mut signers = SortedSet::new();
         for (id, signature) in &signatures {
             if let Some(key) = trust.signing_key(*id) {
@@ -217,15 +247,15 @@ impl Unverified {
             }
         }
         // Not checked: its key may not be listed any more. Who puts a false one here could as well take the bundle away.
-        let revoked = signatures.keys().find(|id| trust.revoked_keys.contains(id));
+        let revoked = signatures.iter().map(|(id, _)| id).find(|id| trust.revoked_keys.contains(id));
         if signers.is_empty() {
             return Err(revoked.map_or(Refusal::NoSigner(signatures.len()), |id| Refusal::RevokedKey(*id)));
         }
-        let statement_digest = Sha256Digest::of(&statement);
+        let statement_digest = Sha256Digest::of(statement);
         if trust.revoked_bundles.contains(&statement_digest) {
             return Err(Refusal::Revoked(statement_digest));
         }
-        let plan = Accepted::parse(statement)?;
+        let plan = Accepted::parse(statement.to_owned())?;
         check_objects(&plan, &objects)?;
         trust.authorize(&plan, &signers).map_err(|refusal| match (&refusal, revoked) {
             (PolicyRefusal::Signers { .. }, Some(id)) => Refusal::RevokedKey(*id),
@@ -233,8 +263,22 @@ impl Unverified {
         })?;
         match trust.floors.get(&plan.stream) {
             Some(&floor) if plan.revision < floor => Err(Refusal::BelowFloor { found: plan.revision, floor }),
-            _ => Ok(Verified { plan: Rc::new(plan), statement_digest, signers, objects }),
+            _ => Ok(Checked { plan, statement_digest, signers, objects }),
         }
+    }
+}
+
+impl Checked<'_> {
+    /// What the stream wants.
+    pub fn plan(&self) -> &Accepted {
+        &self.plan
+    }
+
+    /// Copies what it borrows.
+    pub fn keep(self) -> Verified {
+        let objects = self.objects.into_iter().map(|(name, bytes)| (name, bytes.to_owned())).collect();
+        let Self { plan, statement_digest, signers, .. } = self;
+        Verified { plan: Rc::new(plan), statement_digest, signers, objects }
     }
 }
 
@@ -243,12 +287,12 @@ fn stem<'a>(name: &'a str, prefix: &str, suffix: &str) -> Option<&'a str> {
 }
 
 /// Members, subjects and the plan's objects are one set, and every object has the digest it is named by.
-fn check_objects(plan: &NodePlan, objects: &SortedMap<Sha256Digest, Vec<u8>>) -> Result<(), Refusal> {
+fn check_objects(plan: &NodePlan, objects: &[(Sha256Digest, &[u8])]) -> Result<(), Refusal> {
     let wanted = plan.objects();
-    if let Some(missing) = wanted.iter().find(|digest| !objects.contains_key(digest)) {
+    if let Some(missing) = wanted.iter().find(|digest| objects.iter().all(|(name, _)| name != *digest)) {
         return Err(Refusal::Missing(statement::object_member(missing)));
     }
-    if let Some(extra) = objects.keys().find(|digest| !wanted.contains(digest)) {
+    if let Some((extra, _)) = objects.iter().find(|(name, _)| !wanted.contains(name)) {
         return Err(Refusal::Member(statement::object_member(extra)));
     }
     for (name, bytes) in objects {

@@ -328,7 +328,7 @@ fn a_signature_covers_its_statement_and_no_other() {
     assert_eq!(to_sign(b"{}"), b"DSSEv1 28 application/vnd.in-toto+json 2 {}");
     let (three, four) =
         (signed(&[&key], |_| ()), signed(&[&key], |plan| plan.revision = Revision::try_from(4).unwrap()));
-    assert_eq!(*Unverified::decode(&three.encode()).unwrap().parts(), three);
+    assert_eq!(Unverified::decode(&three.encode()).unwrap().parts(), three);
     let borrowed = Parts { signatures: three.signatures, ..four.clone() };
     assert_eq!(open(&borrowed.encode(), &trust), Err(Refusal::Signature(key.public().id())));
     // Signed, but as something else: without the payload type, and as a trust document.

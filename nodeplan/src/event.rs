@@ -85,7 +85,7 @@ events! {
     /// A sound bundle for this node.
     Valid = "bundle valid, new or changed", Replaced, "attached", Attached, Done;
     /// A bundle that is not believed.
-    NotBelieved = "bundle damaged, signature bad, plan too new, rights exceeded, stream of another owner, no usable trust file at all",
+    NotBelieved = "bundle damaged, signature bad, plan too new, rights exceeded, stream of another owner, no usable trust file at all, the node's memory unreadable or a newer loader's",
         Keeps, "refused", Refused, Refused;
     /// A decision of the security team.
     Forbidden = "key or bundle revoked, below the floor (of the trust file, or remembered), other audience", ByOnRemoval, "refused", Refused, Refused;

@@ -30,6 +30,7 @@ pub mod hook;
 pub mod json;
 pub mod key;
 pub mod limits;
+pub mod map_memory;
 pub mod memory;
 pub mod name;
 pub mod plan;

@@ -43,6 +43,10 @@ pub const OBJECT_MAX_BYTES: usize = 1024 * 1024;
 /// larger even uncompressed by much.
 pub const BUNDLE_MAX_BYTES: usize = 4 * 1024 * 1024;
 
+/// Largest sum of the bundles that one node believes, in bytes. Ours: bounds the memory of a run, which frees nothing.
+/// Four of the largest ones; all of a pool must fit etcd's 1.5 MiB.
+pub const BUNDLES_MAX_BYTES: usize = 4 * BUNDLE_MAX_BYTES;
+
 /// Largest trust file, in bytes. Ours.
 pub const TRUST_MAX_BYTES: usize = 1024 * 1024;
 
@@ -77,5 +81,6 @@ pub const MAP_MAX_SLOTS: usize = 64;
 /// Largest value of a global variable, in bytes. Ours: they travel in the statement.
 pub const GLOBAL_MAX_BYTES: usize = 4096;
 
-/// Memory of one map, in bytes. Ours; per-CPU maps count once for each CPU.
+/// Memory of one map on one CPU, in bytes: [`crate::map_memory`]. Ours: a map is allocated before kubelet runs, and what
+/// fits must not depend on the node. Owners' limits count every CPU.
 pub const MAP_MAX_MEMORY_BYTES: u64 = 64 * 1024 * 1024;

@@ -81,6 +81,10 @@ codes! {
     MemoryNotKept = "NB1116", "what the node is to remember cannot be written";
     /// A clock that nobody set, by which something would have expired.
     ClockUnverified = "NB1117", "the clock is not synchronised";
+    /// What the node remembers is of a newer loader, or cannot be read now.
+    MemoryUnread = "NB1118", "what the node remembers cannot be read by this loader";
+    /// Too many bytes of bundles on one node.
+    BundlesTooLarge = "NB1119", "the bundles of the node are too large together";
     /// Outside `appliesTo`.
     NotApplicable = "NB1201", "the stream is not for this node";
     /// Past `expires`.

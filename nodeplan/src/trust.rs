@@ -150,6 +150,16 @@ pub enum DocumentError {
         /// Distinct keys.
         keys: usize,
     },
+    /// Root keys of which too many are revoked: nobody could make the next version.
+    #[error("{revoked} of the root keys are revoked, and {threshold} of the others must sign; there are {left}")]
+    RootsRevoked {
+        /// Root keys that are revoked.
+        revoked: usize,
+        /// Root keys that are not.
+        left: usize,
+        /// Signatures needed.
+        threshold: usize,
+    },
     /// A key that stands twice in a set.
     #[error("{whose} lists key {key} twice")]
     KeyTwice {
@@ -226,6 +236,11 @@ impl TrustDocument {
     pub fn check(&self) -> Result<(), DocumentError> {
         if let Some(roots) = &self.roots {
             roots.check("the roots")?;
+            let left = roots.keys.iter().filter(|key| !self.revoked_keys.contains(&key.id())).count();
+            if left < roots.threshold {
+                let (revoked, threshold) = (roots.keys.len() - left, roots.threshold);
+                return Err(DocumentError::RootsRevoked { revoked, left, threshold });
+            }
         }
         for (name, owner) in &self.owners {
             owner.signers.check(&format!("owner {name}"))?;

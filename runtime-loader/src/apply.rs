@@ -127,15 +127,12 @@ fn run(
     let known = trust_chain::known(paths);
     let kept = memory::read(paths);
     let trust = &known.trust;
-    let bundles = verify::bundles(paths, trust, &kept.memory, node);
+    let bundles = verify::bundles(paths, trust, &kept, node);
     let all_bundles = bundles.directory_read && *scope == Scope::All;
     let running = state::running(kernel, paths).map_err(|error| cannot_run(error.to_string()))?;
     let mut problems = bundles.strangers.clone();
-    // A node whose holds cannot be read attaches all the same, and says so.
-    let holds = Holds::read(paths).unwrap_or_else(|reason| {
-        problems.push(reason);
-        Holds::default()
-    });
+    let (holds, unread) = Holds::read(paths);
+    problems.extend(unread);
     // A damaged trust file is one whether or not there is a bundle to refuse; none at all is fine without bundles.
     problems.extend(trust.as_ref().err().filter(|reason| reason.code != Code::TrustMissing).cloned());
     problems.extend(known.problems.iter().chain(&kept.problem).cloned());

@@ -1,8 +1,8 @@
 //! Held: which streams an administrator of this node holds, and why.
 //!
 //! In: `/var/lib/nodebpf/held/<stream>` and `.all`, the kernel command line. Out: [`Holds`].
-//! Being there is what holds: a file whose content cannot be read holds all the same. May fail with: NB1001, when the
-//! directory cannot be listed; then nothing is known to be held.
+//! Being there is what holds: a file whose content cannot be read holds all the same. So does a directory that cannot be
+//! listed, everything: NB1001 beside the [`Holds`].
 //!
 //! A hold stops updates and removals, not the security team: what is revoked, below the floor or of another audience
 //! ends all the same.
@@ -50,13 +50,19 @@ pub struct Holds {
 }
 
 impl Holds {
-    /// Reads.
-    pub fn read(paths: &Paths) -> Result<Self, Reason> {
+    /// Reads, and says what is wrong with the directory.
+    pub fn read(paths: &Paths) -> (Self, Option<Reason>) {
         let dir = paths.held();
         let mut holds = Self { off: argument(paths, "nodebpf") == Some("off".to_owned()), ..Self::default() };
         let names = match read::names(&dir) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(holds),
-            names => names.map_err(|error| ReadError::Io(error).reason(&dir))?,
+            Ok(names) => names,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return (holds, None),
+            Err(error) => {
+                let reason = ReadError::Io(error).reason(&dir);
+                holds.all =
+                    Some(Hold { detach: false, words: format!("as who is held is unknown: {}", reason.message) });
+                return (holds, Some(reason));
+            }
         };
         for name in names {
             let hold = || parse(&read::read(&dir.join(&name), MAX_BYTES).unwrap_or_default());
@@ -66,7 +72,13 @@ impl Holds {
                 holds.streams.insert(stream, hold());
             }
         }
-        Ok(holds)
+        (holds, None)
+    }
+
+    /// Everything is held.
+    #[cfg(test)]
+    pub(crate) fn everything(hold: Hold) -> Self {
+        Self { all: Some(hold), ..Self::default() }
     }
 
     /// The hold on a stream. Its own says more than the one on all; that something is to be detached counts from each.
@@ -164,6 +176,8 @@ fn each(dir: &Path, streams: &SortedSet<StreamName>, work: &mut dyn FnMut(&Path)
 mod tests {
     use std::path::PathBuf;
 
+    use nodeplan::report::Code;
+
     use super::*;
 
     struct Root(PathBuf, Paths);
@@ -195,23 +209,23 @@ mod tests {
     fn what_is_held_stays_held_until_released() {
         let Root(_, paths) = &Root::new("life");
         let by = ("root", Timestamp::from_unix_seconds(0), "drops too much\nby far");
-        assert_eq!(Holds::read(paths).unwrap(), Holds::default());
+        assert_eq!(Holds::read(paths).0, Holds::default());
         hold(paths, &names(&["a"]), false, by).unwrap();
-        let held = Holds::read(paths).unwrap();
+        let held = Holds::read(paths).0;
         let words = "by root at 1970-01-01T00:00:00Z: drops too much by far".to_owned();
         assert_eq!(held.of(&name("a")), Some(Hold { detach: false, words: words.clone() }));
         assert_eq!(held.of(&name("b")), None);
         hold(paths, &names(&["a"]), true, by).unwrap();
         hold(paths, &names(&["a"]), false, by).unwrap();
-        assert!(Holds::read(paths).unwrap().of(&name("a")).unwrap().detach, "a second hold brings nothing back");
+        assert!(Holds::read(paths).0.of(&name("a")).unwrap().detach, "a second hold brings nothing back");
         hold(paths, &names(&[]), true, by).unwrap();
-        let held = Holds::read(paths).unwrap();
+        let held = Holds::read(paths).0;
         assert_eq!(held.of(&name("b")), Some(Hold { detach: true, words }));
         assert!(held.beyond(&name("b")).is_some());
         release(paths, &names(&["a", "never-held"])).unwrap();
-        assert!(Holds::read(paths).unwrap().of(&name("a")).is_some(), "held with all others");
+        assert!(Holds::read(paths).0.of(&name("a")).is_some(), "held with all others");
         release(paths, &names(&[])).unwrap();
-        assert_eq!(Holds::read(paths).unwrap(), Holds::default());
+        assert_eq!(Holds::read(paths).0, Holds::default());
     }
 
     #[test]
@@ -222,14 +236,21 @@ mod tests {
         fs::write(paths.held().join("b"), vec![0xff; 2000]).unwrap();
         fs::create_dir(paths.held().join("c")).unwrap();
         fs::write(paths.held().join("NOT.A.NAME"), b"detach\n").unwrap();
-        let held = Holds::read(paths).unwrap();
+        let held = Holds::read(paths).0;
         for stream in ["a", "b", "c"] {
             assert_eq!(held.of(&name(stream)), Some(Hold::default()), "{stream}");
         }
         fs::remove_dir_all(dir.join("var")).unwrap();
         fs::create_dir_all(dir.join("var/lib/nodebpf")).unwrap();
         fs::write(paths.held(), b"").unwrap();
-        assert!(Holds::read(paths).is_err(), "a file where the directory must be");
+        // A file where the directory must be: nobody knows who is held, so everybody is; and the kernel argument counts.
+        for (line, off) in [("quiet", false), ("quiet nodebpf=off", true)] {
+            fs::write(dir.join("proc/cmdline"), line).unwrap();
+            let (held, problem) = Holds::read(paths);
+            assert_eq!(problem.map(|problem| problem.code), Some(Code::Read), "{line}");
+            assert!(held.of(&name("a")).is_some_and(|hold| !hold.detach), "{line}");
+            assert_eq!(held.off, off, "{line}");
+        }
     }
 
     #[test]
@@ -242,7 +263,7 @@ mod tests {
             ("", false),
         ] {
             fs::write(dir.join("proc/cmdline"), line).unwrap();
-            assert_eq!(Holds::read(paths).unwrap().of(&name("a")).is_some(), off, "{line}");
+            assert_eq!(Holds::read(paths).0.of(&name("a")).is_some(), off, "{line}");
         }
     }
 }

@@ -4,10 +4,12 @@
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nodeplan::{
+    map_memory,
     name::{MapName, ProgramName},
     plan::{Map, Slot},
     report::{Code, Reason},
     sorted::SortedMap,
+    text,
 };
 
 use crate::{
@@ -25,11 +27,10 @@ pub type Kept<'a> = &'a dyn Fn(&str) -> Call<Option<OwnedFd>>;
 pub fn named_once(loaded: &[Loaded]) -> Result<(), Reason> {
     let mut names: Vec<&str> = loaded.iter().flat_map(|object| object.maps.iter().map(|(name, _)| &**name)).collect();
     names.retain(|name| MapName::try_from(*name).is_ok());
-    names.sort_unstable();
-    match names.windows(2).find(|pair| pair[0] == pair[1]) {
+    match text::twice(names) {
         None => Ok(()),
-        Some(pair) => {
-            let message = format!("two of its objects have a map `{}`; rename one", pair[0]);
+        Some(name) => {
+            let message = format!("two of its objects have a map `{name}`; rename one");
             Err(Reason { code: Code::MapTwice, message })
         }
     }
@@ -82,12 +83,9 @@ pub fn same_shape(kernel: &Kernel, a: &MapInfo, b: &MapInfo) -> Call<bool> {
     }))
 }
 
-/// Bytes of keys and values that a map can come to hold, per-CPU values once for each CPU.
+/// Memory that a map can come to take on this node, in bytes.
 pub fn memory(info: &MapInfo) -> u64 {
-    let copies = if info.is_per_cpu() { state::possible_cpus() as u64 } else { 1 };
-    // A ring buffer (27) has no entries, and its size in bytes.
-    let entry = if info.map_type == 27 { 1 } else { u64::from(info.key_size) + u64::from(info.value_size) * copies };
-    u64::from(info.max_entries).saturating_mul(entry)
+    map_memory::bytes(info.map_type, info.key_size, info.value_size, info.max_entries, state::possible_cpus())
 }
 
 #[cfg(test)]

@@ -1,11 +1,12 @@
 //! Memory: what a node remembers of streams and of the time, over reboots.
 //!
-//! In: `/var/lib/nodebpf/memory.json`, and at the end of a run what became of the streams. Out: [`Kept`]. A file that
-//! cannot be used is reported and begun anew; one of a newer loader is reported and left alone.
+//! In: `/var/lib/nodebpf/memory.json`, and at the end of a run what became of the streams. Out: [`Kept`]. A file whose
+//! bytes are damaged is reported and begun anew. One of a newer loader, or that cannot be read, is reported and left
+//! alone, and no bundle is accepted without it.
 //!
 //! **Floors**: the highest `rollbackFloor` of what was completely attached here. Learned only when the attachment is
-//! there to stay: in a run without any failure, after which nobody takes files back, or in a later run that finds it
-//! still there. Never forgotten, not even with the stream: a replay would begin with a removal.
+//! there to stay: in a run about all streams in which nothing failed, after which nobody takes files back. Never
+//! forgotten, not even with the stream: a replay would begin with a removal.
 //! **Owners**: of every stream name. Forgotten when a run finds neither a bundle of the stream nor anything of it that
 //! runs, so that a stream can change hands in two steps that are seen, and not in one that is not.
 
@@ -13,6 +14,7 @@ use nodeplan::{
     json,
     memory::{MEMORY_MAX_BYTES, Memory, MemoryError},
     name::StreamName,
+    plan::NodePlan,
     report::{Code, Reason, Report, StreamState},
     sorted::{SortedMap, SortedSet},
 };
@@ -31,23 +33,21 @@ pub struct Kept {
     pub memory: Memory,
     /// What is wrong with the file.
     pub problem: Option<Reason>,
-    /// A newer loader's: left alone.
-    newer: bool,
 }
 
 /// Reads the memory.
 pub fn read(paths: &Paths) -> Kept {
     let path = paths.memory();
-    let (message, newer) = match read::read(&path, MEMORY_MAX_BYTES) {
+    let (message, damaged) = match read::read(&path, MEMORY_MAX_BYTES) {
         Ok(bytes) => match Memory::parse(&bytes) {
             Ok(memory) => return Kept { memory, ..Kept::default() },
-            Err(error) => (error.to_string(), matches!(error, MemoryError::Newer(_))),
+            Err(error) => (error.to_string(), !matches!(error, MemoryError::Newer(_))),
         },
         Err(ReadError::Missing) => return Kept::default(),
         Err(error) => (error.to_string(), false),
     };
-    let message = format!("{}: {message}", path.display());
-    Kept { problem: Some(Reason { code: Code::MemoryDamaged, message }), newer, ..Kept::default() }
+    let code = if damaged { Code::MemoryDamaged } else { Code::MemoryUnread };
+    Kept { problem: Some(Reason { code, message: format!("{}: {message}", path.display()) }), ..Kept::default() }
 }
 
 /// Learns from a run, and what time it is. `undisturbed`: nothing of it failed. `all`: it saw all bundles there are.
@@ -69,10 +69,10 @@ pub fn learn(
             memory.own(&one.stream, &plan.owner);
         }
         let Goal::Run(target) = &stream.goal else { continue };
-        let ran = || stream.before.iter().any(|version| version.statement == Some(target.statement));
         if let Some(floor) = target.plan.rollback_floor
             && one.state == StreamState::Attached
-            && (undisturbed || ran())
+            && undisturbed
+            && all
         {
             memory.raise(&one.stream, floor);
         }
@@ -86,9 +86,19 @@ pub fn learn(
 }
 
 impl Kept {
+    /// What the node remembers and this loader cannot read.
+    fn unread(&self) -> Option<&Reason> {
+        self.problem.as_ref().filter(|problem| problem.code == Code::MemoryUnread)
+    }
+
+    /// Why `plan` may not run here: what is remembered forbids it, or nobody knows whether it does.
+    pub fn refuses(&self, plan: &NodePlan) -> Option<Reason> {
+        self.unread().cloned().or_else(|| self.memory.refuses(plan))
+    }
+
     /// Writes what the node remembers now, if that is something else. What is wrong if it cannot be written.
     pub fn keep(&self, now: &Memory, paths: &Paths) -> Option<Reason> {
-        if self.newer || (self.memory == *now && self.problem.is_none()) {
+        if self.unread().is_some() || (self.memory == *now && self.problem.is_none()) {
             return None;
         }
         read::replace(&paths.memory(), &json::to_bytes(now), self.problem.is_some())

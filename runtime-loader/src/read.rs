@@ -61,19 +61,26 @@ impl fmt::Display for ReadError {
 
 /// Reads a file that decides what runs in the kernel.
 pub fn read(path: &Path, max_bytes: usize) -> Result<Vec<u8>, ReadError> {
+    let mut bytes = Vec::new();
+    read_into(path, max_bytes, &mut bytes)?;
+    Ok(bytes)
+}
+
+/// The same into a buffer that was used before: memory of files that nobody believes is taken once, and not freed.
+pub fn read_into(path: &Path, max_bytes: usize, bytes: &mut Vec<u8>) -> Result<(), ReadError> {
+    bytes.clear();
     let (dir, name) = (path.parent().unwrap_or(Path::new("/")), path.file_name().unwrap_or_default());
     let dir = walk(dir)?;
     check(&dir, true)?;
     // O_NONBLOCK: opening a pipe must not wait for its writer.
     let file = open_at(&dir, name.as_bytes(), libc::O_RDONLY | libc::O_NONBLOCK)?;
     check(&file, false)?;
-    let mut bytes = Vec::new();
     let limit = u64::try_from(max_bytes).unwrap_or(u64::MAX).saturating_add(1);
-    file.take(limit).read_to_end(&mut bytes).map_err(ReadError::Io)?;
+    file.take(limit).read_to_end(bytes).map_err(ReadError::Io)?;
     if bytes.len() > max_bytes {
         return Err(ReadError::TooLarge(max_bytes));
     }
-    Ok(bytes)
+    Ok(())
 }
 
 /// Names in a directory, sorted.

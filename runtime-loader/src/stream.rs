@@ -166,10 +166,14 @@ pub fn decide(
     let mut streams = SortedMap::new();
     for (name, verdict) in bundles.verdicts {
         let before = running.remove(&name).unwrap_or_default();
-        let stream = match (holds.of(&name), &verdict) {
-            (None, _) | (Some(_), Verdict::Forbidden(_)) => with_bundle(verdict, before),
-            (Some(hold), _) => held(with_bundle(verdict, before), &hold),
-        };
+        let forbidden = matches!(verdict, Verdict::Forbidden(_));
+        let mut stream = with_bundle(verdict, before);
+        match holds.of(&name) {
+            // What is forbidden ends if either of the two says so: `onRemoval: keep` does not outlast `detach`.
+            Some(hold) if forbidden && hold.detach => stream.goal = Goal::End,
+            Some(hold) if !forbidden => stream = held(stream, &hold),
+            _ => {}
+        }
         streams.insert(name, stream);
     }
     for (name, before) in running {

@@ -157,6 +157,15 @@ fn a_held_stream_stays_as_it_is() {
             assert_eq!(held.message.contains("NB1101"), case == "damaged", "{}", held.message);
         }
     }
+    // Forbidden, and its plan says `onRemoval: keep`: an administrator can end it all the same.
+    let detach = Hold { detach: true, words: String::new() };
+    for (case, hold, want) in [("held", Hold::default(), "keep"), ("held and detached", detach, "end")] {
+        let running = SortedMap::from([(name.clone(), vec![version(Some("a"), 1, Some(plan(1, "keep", "detach")))])]);
+        let streams =
+            decide(bundles(Some(Verdict::Forbidden(reason(Code::Revoked)))), running, &Holds::everything(hold));
+        let stream = streams.get(&name).unwrap();
+        assert_eq!((stream.state, goal(stream)), (StreamState::Refused, want), "case: {case}");
+    }
     let detached = held(
         Stream::new(Goal::Keep, StreamState::Attached, None, vec![]),
         &Hold { detach: true, words: String::new() },

@@ -5,13 +5,16 @@
 //!
 //! The pin comes first, so neither an older image nor an older file brings an older version back. Without one the image
 //! is the anchor that the delivered file must follow. Nothing else can tell a first file from a false one.
+//!
+//! A pin whose bytes are damaged is none. One that cannot be read, or that a newer loader wrote, is one that this loader
+//! does not know: then nothing rules, and the pin stays, until somebody who knows it reads it.
 
 use std::{cmp::Ordering, path::Path};
 
 use nodeplan::{
     limits,
     report::{Code, Reason},
-    trust::Trust,
+    trust::{Trust, TrustError},
 };
 
 use crate::{
@@ -40,13 +43,20 @@ struct File {
 pub fn known(paths: &Paths) -> Known {
     let mut problems = Vec::new();
     let (pin_path, image_path, path) = (paths.pinned_trust(), paths.image_trust(), paths.trust());
-    let pin = read_file(&pin_path).unwrap_or_else(|reason| {
-        problems.push(Reason { code: Code::MemoryDamaged, ..reason });
-        None
-    });
+    let pin = match read_file(&pin_path) {
+        Ok(pin) => pin,
+        Err((reason, true)) => {
+            problems.push(Reason { code: Code::MemoryDamaged, ..reason });
+            None
+        }
+        Err((reason, false)) => {
+            let trust = Err(Reason { code: Code::MemoryUnread, ..reason });
+            return Known { trust, problems, pin: None };
+        }
+    };
     let pinned = pin.as_ref().map(|pin| pin.bytes.clone());
     let mut rules = pin;
-    let image = read_file(&image_path).unwrap_or_else(|reason| {
+    let image = read_file(&image_path).unwrap_or_else(|(reason, _)| {
         problems.push(reason);
         None
     });
@@ -60,7 +70,7 @@ pub fn known(paths: &Paths) -> Known {
         Ok(Some(delivered)) => step(&mut rules, delivered, &path),
         Ok(None) if has_image && rules.is_some() => None,
         Ok(None) => Some(missing.clone()),
-        Err(reason) => Some(reason),
+        Err((reason, _)) => Some(reason),
     };
     match rules {
         Some(File { bytes, trust }) => {
@@ -95,16 +105,20 @@ fn step(rules: &mut Option<File>, next: File, path: &Path) -> Option<Reason> {
     }
 }
 
-/// `None`: it is not there.
-fn read_file(path: &Path) -> Result<Option<File>, Reason> {
+/// `None`: it is not there. With an error: whether its bytes are damaged. They are not if it cannot be read, or if it
+/// was well written and only this loader does not take it.
+fn read_file(path: &Path) -> Result<Option<File>, (Reason, bool)> {
     let bytes = match read::read(path, limits::TRUST_MAX_BYTES) {
         Ok(bytes) => bytes,
         Err(ReadError::Missing) => return Ok(None),
-        Err(other) => return Err(other.reason(path)),
+        Err(other) => return Err((other.reason(path), false)),
     };
     match Trust::parse(&bytes) {
         Ok(trust) => Ok(Some(File { bytes, trust })),
-        Err(error) => Err(Reason { code: Code::TrustDamaged, message: format!("{}: {error}", path.display()) }),
+        Err(error) => {
+            let damaged = !matches!(error, TrustError::Format(_) | TrustError::Document(_));
+            Err((Reason { code: Code::TrustDamaged, message: format!("{}: {error}", path.display()) }, damaged))
+        }
     }
 }
 

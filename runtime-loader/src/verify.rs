@@ -10,7 +10,6 @@ use nodeplan::{
     applies::{Architecture, OcpVersion},
     bundle::{Unverified, Verified},
     limits,
-    memory::Memory,
     name::StreamName,
     plan::NodePlan,
     report::{Code, Reason, TrustReport},
@@ -20,6 +19,7 @@ use nodeplan::{
 };
 
 use crate::{
+    memory::Kept,
     paths::Paths,
     program,
     read::{self, ReadError},
@@ -81,7 +81,7 @@ pub fn trust_report(trust: &Result<Trust, Reason>) -> TrustReport {
 }
 
 /// Reads and judges all bundles.
-pub fn bundles(paths: &Paths, trust: &Result<Trust, Reason>, memory: &Memory, node: &Node) -> Bundles {
+pub fn bundles(paths: &Paths, trust: &Result<Trust, Reason>, memory: &Kept, node: &Node) -> Bundles {
     let mut bundles = Bundles { verdicts: SortedMap::new(), directory_read: false, strangers: Vec::new() };
     let dir = paths.bundles();
     let names = match read::list(&dir) {
@@ -93,11 +93,16 @@ pub fn bundles(paths: &Paths, trust: &Result<Trust, Reason>, memory: &Memory, no
         }
     };
     bundles.directory_read = true;
+    let (mut buffer, mut room) = (Vec::new(), limits::BUNDLES_MAX_BYTES);
     for name in names {
         let stream = name.strip_suffix(".bundle").and_then(|stem| StreamName::try_from(stem).ok());
         match stream {
             Some(stream) => {
-                let verdict = judge(&dir.join(&name), &stream, trust, memory, node);
+                let path = dir.join(&name);
+                let verdict = match read::read_into(&path, limits::BUNDLE_MAX_BYTES, &mut buffer) {
+                    Ok(()) => judge(&path, &buffer, &stream, trust, memory, node, &mut room),
+                    Err(error) => Verdict::Refused(error.reason(&path)),
+                };
                 bundles.verdicts.insert(stream, verdict);
             }
             None => bundles.strangers.push(Reason {
@@ -109,29 +114,45 @@ pub fn bundles(paths: &Paths, trust: &Result<Trust, Reason>, memory: &Memory, no
     bundles
 }
 
-fn judge(path: &Path, stream: &StreamName, trust: &Result<Trust, Reason>, memory: &Memory, node: &Node) -> Verdict {
-    let bytes = match read::read(path, limits::BUNDLE_MAX_BYTES) {
-        Ok(bytes) => bytes,
-        Err(error) => return Verdict::Refused(error.reason(path)),
-    };
+/// `room`: how many bytes of bundles a run may still keep. What it does not believe takes none.
+fn judge(
+    path: &Path,
+    bytes: &[u8],
+    stream: &StreamName,
+    trust: &Result<Trust, Reason>,
+    memory: &Kept,
+    node: &Node,
+    room: &mut usize,
+) -> Verdict {
     let trust = match trust {
         Ok(trust) => trust,
         Err(reason) => return Verdict::Refused(reason.clone()),
     };
-    let verified = match Unverified::decode(&bytes).and_then(|bundle| bundle.verify(trust.document())) {
-        Ok(verified) => verified,
+    let checked = match Unverified::decode(bytes).and_then(|bundle| bundle.check(trust.document())) {
+        Ok(checked) => checked,
         Err(refusal) => {
             let code = refusal.code();
             return refused(Reason { code, message: format!("{}: {refusal}", path.display()) });
         }
     };
-    if verified.plan().stream != *stream {
-        let message = format!("{} holds stream `{}`", path.display(), verified.plan().stream);
+    if checked.plan().stream != *stream {
+        let message = format!("{} holds stream `{}`", path.display(), checked.plan().stream);
         return Verdict::Refused(Reason { code: Code::FileName, message });
     }
-    if let Some(Reason { code, message }) = memory.refuses(verified.plan()) {
+    if let Some(Reason { code, message }) = memory.refuses(checked.plan()) {
         return refused(Reason { code, message: format!("{}: {message}", path.display()) });
     }
+    if bytes.len() > *room {
+        let message = format!(
+            "{}: it has {} bytes, and those before it leave {room} of {}: remove streams, or make their objects smaller",
+            path.display(),
+            bytes.len(),
+            limits::BUNDLES_MAX_BYTES
+        );
+        return Verdict::Refused(Reason { code: Code::BundlesTooLarge, message });
+    }
+    *room -= bytes.len();
+    let verified = checked.keep();
     match gate(verified.plan(), node) {
         Ok(()) => Verdict::Runs(Box::new(verified)),
         Err((code, message)) => Verdict::Ends(Box::new(verified), code, message),

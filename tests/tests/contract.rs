@@ -36,11 +36,11 @@ fn the_loader_reads_every_object_that_the_compiler_ships() {
         let bundles = carrier::bundles(&file, &fs::read(&file).unwrap(), &mut |_| ()).unwrap_or_default();
         for bundle in bundles {
             let unverified = Unverified::decode(&bundle.bytes).unwrap();
-            let plan = unverified.inspect().unwrap();
+            let (plan, parts) = (unverified.inspect().unwrap(), unverified.parts());
             for program in &plan.programs {
                 for architecture in [Architecture::Amd64, Architecture::Arm64] {
                     let Some(object) = program.object.get(architecture) else { continue };
-                    let bytes = unverified.parts().objects.get(&object.sha256).unwrap();
+                    let bytes = parts.objects.get(&object.sha256).unwrap();
                     let globals: Vec<_> =
                         program.globals.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
                     let image = Image::parse(bytes, &globals)

@@ -77,7 +77,7 @@ fn bundles_of_earlier_releases_are_accepted() {
         hooks.dedup();
         assert!(hooks.len() >= 11, "{}: only {hooks:?}", release.display());
         for (bytes, plan) in &bundles {
-            let parts = Unverified::decode(bytes).unwrap().parts().clone();
+            let parts = Unverified::decode(bytes).unwrap().parts();
             assert_eq!(parts.encode(), *bytes, "{}: other bytes", plan.stream);
             assert_eq!(statement::encode(plan), parts.statement, "{}: another statement", plan.stream);
         }
@@ -89,11 +89,11 @@ fn objects_of_earlier_releases_are_read_by_the_loader() {
     for release in releases() {
         let mut programs = 0;
         for (bytes, plan) in bundles(&release) {
-            let unverified = Unverified::decode(&bytes).unwrap();
+            let parts = Unverified::decode(&bytes).unwrap().parts();
             for program in &plan.programs {
                 for architecture in [Architecture::Amd64, Architecture::Arm64] {
                     let Some(object) = program.object.get(architecture) else { continue };
-                    let object = unverified.parts().objects.get(&object.sha256).unwrap();
+                    let object = parts.objects.get(&object.sha256).unwrap();
                     let globals: Vec<_> =
                         program.globals.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
                     let image = Image::parse(object, &globals).unwrap();

@@ -112,7 +112,7 @@ fn is_bundle(path: &Path) -> anyhow::Result<bool> {
 
 fn read_bundle(path: &Path, rules: Option<&TrustDocument>, session: &mut Session) -> anyhow::Result<Option<Subject>> {
     let bytes = io::read_file(path, limits::BUNDLE_MAX_BYTES)?;
-    let read = Unverified::decode(&bytes).and_then(|bundle| Ok((bundle.inspect()?, bundle.parts().clone())));
+    let read = Unverified::decode(&bytes).and_then(|bundle| Ok((bundle.inspect()?, bundle.parts())));
     let (accepted, parts) = match read {
         Ok(read) => read,
         Err(refusal) => {

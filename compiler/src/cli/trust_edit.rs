@@ -203,7 +203,7 @@ fn revoked(what: &str, document: &TrustDocument) -> anyhow::Result<Revoked> {
         return Ok(Revoked::Key(key.id()));
     }
     let statements = carrier::bundles(path, &bytes, &mut |_| ()).ok().into_iter().flatten().filter_map(|carried| {
-        Unverified::decode(&carried.bytes).ok().map(|bundle| Sha256Digest::of(&bundle.parts().statement))
+        Unverified::decode(&carried.bytes).ok().map(|bundle| Sha256Digest::of(bundle.statement()))
     });
     let mut statements: Vec<_> = statements.collect();
     statements.sort();

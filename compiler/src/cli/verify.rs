@@ -1,6 +1,7 @@
 //! `nodebpf verify`: bundles, as a node with a given trust file would judge them.
 
 use std::{
+    collections::BTreeMap,
     fmt::Write as _,
     fs,
     path::{Path, PathBuf},
@@ -11,6 +12,8 @@ use anyhow::Context as _;
 use nodeplan::{
     bundle::{Refusal, Unverified, Verified},
     key::KeyId,
+    limits,
+    name::{PoolName, StreamName},
     report::Code as LoaderCode,
     time::Timestamp,
     trust::TrustDocument,
@@ -44,6 +47,8 @@ struct Gate<'a> {
     verified: Vec<serde_json::Value>,
     refused: Vec<serde_json::Value>,
     skipped: usize,
+    /// Bytes of the verified bundles of each pool, by stream.
+    pools: BTreeMap<PoolName, BTreeMap<StreamName, usize>>,
 }
 
 pub(super) fn run(args: &VerifyArgs, session: &mut Session) -> anyhow::Result<Exit> {
@@ -55,6 +60,7 @@ pub(super) fn run(args: &VerifyArgs, session: &mut Session) -> anyhow::Result<Ex
         verified: Vec::new(),
         refused: Vec::new(),
         skipped: 0,
+        pools: BTreeMap::new(),
     };
     for path in &args.paths {
         if path.is_dir() {
@@ -64,6 +70,7 @@ pub(super) fn run(args: &VerifyArgs, session: &mut Session) -> anyhow::Result<Ex
             gate.file(path, &bytes, true, &mut session.diags);
         }
     }
+    gate.sums(&mut session.diags);
     if args.json {
         let report = json!({ "verified": gate.verified, "refused": gate.refused, "skipped": gate.skipped });
         io::print(format!("{report}\n").as_bytes())?;
@@ -146,10 +153,35 @@ impl Gate<'_> {
                 self.skipped += usize::from(found.is_empty());
                 for bundle in found {
                     match open(&bundle, self.trust) {
-                        Ok(verified) => self.accept(&name, &verified, diags),
+                        Ok(verified) => {
+                            let plan = verified.plan();
+                            for pool in &plan.pools {
+                                let streams = self.pools.entry(pool.clone()).or_default();
+                                streams.insert(plan.stream.clone(), bundle.bytes.len());
+                            }
+                            self.accept(&name, &verified, diags);
+                        }
                         Err((code, why)) => self.refuse(&name, code, &format!("`{name}`: {why}"), diags),
                     }
                 }
+            }
+        }
+    }
+
+    /// What nodes of a pool would refuse of its bundles together.
+    fn sums(&self, diags: &mut Diagnostics) {
+        for (pool, streams) in &self.pools {
+            let sum: usize = streams.values().sum();
+            if sum > limits::BUNDLES_MAX_BYTES {
+                let message = format!(
+                    "the bundles of pool `{pool}` have {sum} bytes together; {} are allowed",
+                    limits::BUNDLES_MAX_BYTES
+                );
+                diags.push(
+                    Diagnostic::error(LoaderCode::BundlesTooLarge, message)
+                        .note("nodes take them by name up to the limit, and refuse the others")
+                        .help("remove streams from the pool, or strip their objects with `llvm-strip -g`"),
+                );
             }
         }
     }

@@ -4,6 +4,8 @@
 //!
 //! Source of the convention: libbpf `bpf_helpers.h` (`__uint`, `__type`) and `src/libbpf.c`, `parse_btf_map_def`.
 
+use nodeplan::map_memory;
+
 use super::{
     btf::{Btf, Kind, TypeId},
     shape::Shape,
@@ -97,7 +99,7 @@ impl MapType {
 
     /// Whether each CPU has values of its own.
     pub fn is_per_cpu(self) -> bool {
-        matches!(self.name(), "percpu_hash" | "percpu_array" | "lru_percpu_hash" | "percpu_cgroup_storage")
+        map_memory::is_per_cpu(self.0)
     }
 
     /// Why `max_entries` cannot be chosen; `None` if it can.
@@ -117,27 +119,10 @@ impl MapType {
     }
 }
 
-/// Memory that a map may take on a node with `cpus` CPUs, in bytes; saturates.
-///
-/// Keys and values at full size: the estimate by which the loader refuses a map, without what the kernel adds per entry
-/// (linux `kernel/bpf/hashtab.c`, `struct htab_elem`, 48 bytes). Per-CPU values are rounded up to 8 bytes and count once
-/// for each CPU: `kernel/bpf/arraymap.c`, `array_map_alloc`. A ring buffer's size is in bytes: `kernel/bpf/ringbuf.c`. An
-/// arena's is in pages of 4096 bytes, taken as they are used: `kernel/bpf/arena.c`.
+/// Memory that a map may take on a node with `cpus` CPUs, in bytes; saturates. The loader's own estimate.
 pub fn memory_bytes(map: &MapFacts, cpus: u32) -> u64 {
-    let entries = u64::from(map.max_entries);
-    if map.map_type == MapType::ARENA {
-        return entries.saturating_mul(4096);
-    }
-    if matches!(map.map_type.name(), "ringbuf" | "user_ringbuf") {
-        return entries;
-    }
-    let value = u64::from(map.value.size);
-    let values = if map.map_type.is_per_cpu() {
-        value.next_multiple_of(8).saturating_mul(u64::from(cpus.max(1)))
-    } else {
-        value
-    };
-    entries.saturating_mul(u64::from(map.key.size).saturating_add(values))
+    let cpus = usize::try_from(cpus.max(1)).unwrap_or(usize::MAX);
+    map_memory::bytes(map.map_type.0, map.key.size, map.value.size, map.max_entries, cpus)
 }
 
 /// All maps of section `.maps`.

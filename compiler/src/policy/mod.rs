@@ -30,7 +30,7 @@ use crate::{
     manifest::decode_document,
     resolve::{Files, ReadError, explain},
     sign::key,
-    source::{SourceMap, Spanned},
+    source::{SourceMap, Span, Spanned},
     yaml::types::{List, Number, Text},
 };
 
@@ -87,6 +87,9 @@ fn document(spec: &raw::Spec, files: &dyn Files, diags: &mut Diagnostics) -> Opt
     let revoked_keys = digests(spec.revoked_keys.as_ref(), "key id", diags, |text| KeyId::try_from(text).ok());
     let revoked_bundles =
         digests(spec.revoked_bundles.as_ref(), "digest", diags, |text| Sha256Digest::try_from(text).ok());
+    if let (Some(Some(roots)), Some(revoked), Some(raw)) = (&roots, &revoked_keys, &spec.roots) {
+        roots_in_reach(roots, revoked, raw.keys.span, diags);
+    }
     let reserved = match &spec.reserved_interfaces {
         Some(list) => names::<IfGlob>(list, "reservedInterfaces", "interface", diags),
         None => Some(Vec::new()),
@@ -111,6 +114,20 @@ fn document(spec: &raw::Spec, files: &dyn Files, diags: &mut Diagnostics) -> Opt
     };
     document.format = document.lowest_format();
     Some(document)
+}
+
+/// Revoked root keys do not count: enough others must be left to sign the next version.
+fn roots_in_reach(roots: &KeySet, revoked: &SortedSet<KeyId>, keys: Span, diags: &mut Diagnostics) {
+    let left = roots.keys.iter().filter(|key| !revoked.contains(&key.id())).count();
+    if left < roots.threshold {
+        let message = format!("the roots have {left} keys that are not revoked; {} must sign", roots.threshold);
+        diags.push(
+            Diagnostic::error(Code::OutOfReach, message)
+                .at(keys, "some of these stand in `revokedKeys`")
+                .note("nodes would refuse this version, and no next one could be made")
+                .help("replace a root key: `nodebpf trust rotate-root OLD.pem NEW.pem`"),
+        );
+    }
 }
 
 fn floors(spec: &raw::Spec, diags: &mut Diagnostics) -> Option<SortedMap<StreamName, nodeplan::plan::Revision>> {

@@ -56,6 +56,9 @@ pub enum TrustError {
     /// Made for a newer build.
     #[error("format is {0}; this build reads {TRUST_FORMAT}")]
     Format(FormatVersion),
+    /// One key id with two signatures.
+    #[error("key {0} has signed one version twice")]
+    SignedTwice(KeyId),
     /// Versions must rise along the chain.
     #[error("version {next} follows version {previous}; versions must rise")]
     Order {
@@ -154,6 +157,11 @@ impl Envelope {
         if self.payload_type != dsse::TRUST_TYPE {
             return Err(TrustError::PayloadType(self.payload_type.clone()));
         }
+        // Before any is checked: each costs time.
+        let mut ids = SortedSet::new();
+        if let Some(twice) = self.signatures.iter().find(|signature| !ids.insert(signature.keyid)) {
+            return Err(TrustError::SignedTwice(twice.keyid));
+        }
         let payload = Base64::decode_vec(&self.payload).map_err(|_| TrustError::Base64)?;
         let value = json::parse_value(&payload, limits::TRUST_MAX_BYTES)?;
         let format = value.get("format").cloned();
@@ -182,7 +190,7 @@ impl Envelope {
     /// Whether the root keys of `judge`, if it has any, have signed this version, `document`.
     fn signed_by(&self, document: &TrustDocument, message: &[u8], judge: &TrustDocument) -> Result<(), TrustError> {
         let Some(roots) = &judge.roots else { return Ok(()) };
-        let valid = self.count_valid(message, roots)?;
+        let valid = self.count_valid(message, roots, &judge.revoked_keys)?;
         if valid < roots.threshold {
             let (version, of) = (document.version, judge.version);
             return Err(TrustError::Threshold { version, of, valid, threshold: roots.threshold });
@@ -190,16 +198,16 @@ impl Envelope {
         Ok(())
     }
 
-    fn count_valid(&self, message: &[u8], keys: &KeySet) -> Result<usize, TrustError> {
-        let mut valid = SortedSet::new();
+    fn count_valid(&self, message: &[u8], keys: &KeySet, revoked: &SortedSet<KeyId>) -> Result<usize, TrustError> {
+        let mut valid = 0;
         for signature in &self.signatures {
             let bytes = Base64::decode_vec(&signature.sig).map_err(|_| TrustError::Base64)?;
-            let key = keys.keys.iter().find(|key| key.id() == signature.keyid);
-            if key.is_some_and(|key| key.verify(message, &bytes).is_ok()) {
-                valid.insert(signature.keyid);
-            }
+            let id = signature.keyid;
+            let key = keys.keys.iter().find(|key| key.id() == id && !revoked.contains(&id));
+            // Each key once: `open` has refused an id that stands twice.
+            valid += usize::from(key.is_some_and(|key| key.verify(message, &bytes).is_ok()));
         }
-        Ok(valid.len())
+        Ok(valid)
     }
 }
 

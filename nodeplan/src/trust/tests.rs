@@ -83,7 +83,7 @@ fn one_key_signs_once() {
     let mut twice = envelope(&document, &[&a]);
     twice.signatures.push(twice.signatures[0].clone());
     let refused = Trust::parse(&encode_chain(vec![twice]));
-    assert!(matches!(refused, Err(TrustError::Threshold { valid: 1, threshold: 2, .. })), "{refused:?}");
+    assert_eq!(refused, Err(TrustError::SignedTwice(a.public().id())), "before any signature is checked");
     // Under another key's id, a good signature is no signature.
     let mut borrowed = envelope(&document, &[&a]);
     let mut second = borrowed.signatures[0].clone();
@@ -98,6 +98,40 @@ fn one_key_signs_once() {
     assert_eq!(encode_chain(vec![again]), encode_chain(vec![added.clone()]), "a key's signature is there once");
     assert_eq!(added.signatures().unwrap().len(), 2);
     assert_eq!(added.open().unwrap(), (document, message));
+}
+
+/// A stolen root key that version 2 revoked: version 3 needs another one.
+#[test]
+fn a_revoked_root_key_does_not_count() {
+    let (a, b) = (TestKey::new(1), TestKey::new(2));
+    let revoking = |version, keys: &[&TestKey], threshold, key: &TestKey| {
+        let mut document = with_roots(version, keys, threshold);
+        document.revoked_keys.insert(key.public().id());
+        document
+    };
+    let v1 = || envelope(&with_roots(1, &[&a, &b], 1), &[&a]);
+    let v2 = || envelope(&revoking(2, &[&a, &b], 1, &a), &[&b]);
+    let v3 = with_roots(3, &[&a, &b], 1);
+    for (name, chain, sound) in [
+        ("revoked by the other", vec![v1(), v2()], true),
+        ("signed by the revoked one", vec![v1(), v2(), envelope(&v3, &[&a])], false),
+        ("signed by the other", vec![v1(), v2(), envelope(&v3, &[&b])], true),
+        ("rotated and revoked", vec![v1(), envelope(&revoking(2, &[&b], 1, &a), &[&a, &b])], true),
+        ("its own revocation", vec![v1(), envelope(&revoking(2, &[&a, &b], 1, &a), &[&a])], false),
+    ] {
+        let parsed = Trust::parse(&encode_chain(chain));
+        let threshold = matches!(parsed, Err(TrustError::Threshold { valid: 0, .. }));
+        assert!(if sound { parsed.is_ok() } else { threshold }, "case {name}: {parsed:?}");
+    }
+    // As a node asks that knows version 2 and is handed a file without it.
+    let known = Trust::parse(&encode_chain(vec![v1(), v2()])).unwrap();
+    let thief = Trust::parse(&encode_chain(vec![envelope(&v3, &[&a])])).unwrap();
+    assert!(matches!(thief.stands_to(&known), Err(TrustError::Threshold { valid: 0, .. })));
+    // Nobody could go on from it.
+    for (keys, threshold) in [(vec![&a], 1), (vec![&a, &b], 2)] {
+        let parsed = Trust::parse(&file(&revoking(1, &keys, threshold, &a), &[&a, &b]));
+        assert!(matches!(parsed, Err(TrustError::Document(DocumentError::RootsRevoked { .. }))), "{parsed:?}");
+    }
 }
 
 #[test]
@@ -253,7 +287,7 @@ fn a_document_survives_its_own_encoding() {
     full.hold_seconds = 17;
     full.audiences = vec!["prod".try_into().unwrap()];
     full.floors.insert("netops-x".try_into().unwrap(), 3i64.try_into().unwrap());
-    full.revoked_keys.insert(key.public().id());
+    full.revoked_keys.insert(TestKey::new(2).public().id());
     full.revoked_bundles.insert(Sha256Digest::of(b"x"));
     assert_eq!(read(&full), full);
     let chain = decode_chain(&file(&full, &[&key])).unwrap();

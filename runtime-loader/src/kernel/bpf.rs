@@ -145,9 +145,9 @@ pub struct MapInfo {
 }
 
 impl MapInfo {
-    /// Whether it has one value for each CPU: hash 5, array 6, LRU hash 10, cgroup storage 21.
+    /// Whether it has one value for each CPU.
     pub fn is_per_cpu(&self) -> bool {
-        matches!(self.map_type, 5 | 6 | 10 | 21)
+        nodeplan::map_memory::is_per_cpu(self.map_type)
     }
 }
 

@@ -4,8 +4,10 @@
 //!
 //! Source of the convention: libbpf `src/bpf_helpers.h` (`__uint`, `__type`) and `src/libbpf.c`.
 
+use nodeplan::limits::MAP_MAX_MEMORY_BYTES;
+
 use super::{
-    MAP_MAX_BYTES, Read, broken,
+    Read, broken,
     btf::{ARRAY, Btf, DATASEC, PTR, STRUCT, VAR},
     elf::{Elf, Section},
     fix::symbol_value,
@@ -79,7 +81,7 @@ fn variables(section: &Section<'_>) -> Option<u32> {
 }
 
 fn of_variables<'a>(number: usize, section: &Section<'a>, flags: u32) -> Read<Map<'a>> {
-    if section.size > MAP_MAX_BYTES {
+    if section.size > MAP_MAX_MEMORY_BYTES {
         return Err(broken("a section of variables is too large", section.name));
     }
     Ok(Map {

@@ -30,6 +30,8 @@ use std::{
 
 use nodeplan::{
     entry::MapEntry,
+    limits::MAP_MAX_MEMORY_BYTES,
+    map_memory,
     name::{MapName, ProgramName},
     plan::Map as PlanMap,
 };
@@ -53,10 +55,8 @@ const F_SLEEPABLE: u32 = 1 << 4;
 
 const MAP_TYPE_HASH: u32 = 1;
 const MAP_TYPE_ARRAY: u32 = 2;
+const MAP_TYPE_PROG_ARRAY: u32 = 3;
 const MAP_TYPE_LPM_TRIE: u32 = 11;
-
-/// Most bytes of keys and values of one map, on one CPU. Ours: a map is allocated before kubelet runs.
-const MAP_MAX_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Map types whose values are descriptors that somebody must fill in: hash and array of maps.
 const UNSUPPORTED_MAP_TYPES: &[(u32, &str)] = &[(12, "array_of_maps"), (13, "hash_of_maps")];
@@ -246,6 +246,9 @@ impl<'a> Image<'a> {
         for map in &self.maps {
             let said = plan_maps::said(request.maps, map.name);
             let size = said.and_then(|said| said.max_entries).unwrap_or(map.max_entries);
+            if said.is_some_and(|said| !said.slots.is_empty()) {
+                takes_slots(map)?;
+            }
             let mut fd = create_map(kernel, btf, map, size)?;
             if said.is_some_and(|said| said.persist) {
                 fd = plan_maps::kept(kernel, request.kept, map.name, fd)?;
@@ -380,16 +383,30 @@ fn set_global(elf: &Elf<'_>, maps: &mut [Map<'_>], name: &str, value: &[u8]) -> 
     Ok(())
 }
 
+/// Refuses a map that takes too much, on one CPU: what fits does not depend on the node.
+fn bounded(map: &Map<'_>, max_entries: u32) -> Read<()> {
+    let bytes = map_memory::bytes(map.kind, map.key_size, map.value_size, max_entries, 1);
+    if bytes > MAP_MAX_MEMORY_BYTES {
+        let name = map.name;
+        return Err(ObjectError::Elf(format!("map `{name}` takes {bytes} bytes; {MAP_MAX_MEMORY_BYTES} are allowed")));
+    }
+    Ok(())
+}
+
+/// Refuses slots of what is no array of programs: the kernel copies as many bytes as the map's keys and values have.
+fn takes_slots(map: &Map<'_>) -> Read<()> {
+    if (map.kind, map.key_size, map.value_size) == (MAP_TYPE_PROG_ARRAY, 4, 4) {
+        return Ok(());
+    }
+    Err(broken("no prog_array with keys of 4 bytes, so without slots, is map", map.name))
+}
+
 fn create_map(kernel: &Kernel, btf: Option<BorrowedFd<'_>>, map: &Map<'_>, max_entries: u32) -> Read<OwnedFd> {
     let name = map.name;
     if let Some((_, kind)) = UNSUPPORTED_MAP_TYPES.iter().find(|(number, _)| *number == map.kind) {
         return Err(ObjectError::Elf(format!("map `{name}` is a {kind}, which this loader does not fill")));
     }
-    let entry_bytes = u64::from(map.key_size) + u64::from(map.value_size);
-    let bytes = u64::from(max_entries).saturating_mul(entry_bytes);
-    if bytes > MAP_MAX_BYTES {
-        return Err(ObjectError::Elf(format!("map `{name}` takes {bytes} bytes; {MAP_MAX_BYTES} are allowed")));
-    }
+    bounded(map, max_entries)?;
     let (key, value) = map.types;
     let mut spec = MapSpec {
         name,

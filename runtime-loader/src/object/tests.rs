@@ -10,6 +10,7 @@ use super::{
     btf::{Btf, DATASEC, FUNC, FUNC_PROTO, PTR, Part, STRUCT},
     core, fix,
     link::{self, CALL, Code, Function, Insn, LOAD_64, Resolve},
+    maps::Map,
 };
 
 /// Objects of the repository, by name.
@@ -345,5 +346,31 @@ fn damage_is_no_panic() {
             try_all(&bad);
             bad[at] ^= 0xff;
         }
+    }
+}
+
+#[test]
+fn maps_of_every_kind_are_bounded() {
+    for (name, kind, value_size, fits) in [
+        ("array", 2, 4, 1 << 23),
+        ("percpu_array, on one CPU", 6, 4, 5_592_405),
+        ("ringbuf", 27, 0, 1 << 26),
+        ("user_ringbuf", 31, 0, 1 << 26),
+        ("arena", 33, 0, 1 << 14),
+    ] {
+        let key_size = if value_size == 0 { 0 } else { 4 };
+        let map = Map { name: "m", kind, key_size, value_size, ..Map::default() };
+        assert!(super::bounded(&map, fits).is_ok(), "case: {name}");
+        assert!(super::bounded(&map, fits + 1).is_err(), "case: {name}");
+    }
+}
+
+#[test]
+fn slots_are_for_arrays_of_programs() {
+    for (kind, key_size, value_size, want) in
+        [(3, 4, 4, true), (2, 4, 4, false), (3, 8, 4, false), (3, 4, 8, false), (13, 4, 4, false), (6, 4, 4, false)]
+    {
+        let map = Map { name: "m", kind, key_size, value_size, ..Map::default() };
+        assert_eq!(super::takes_slots(&map).is_ok(), want, "type {kind}, {key_size} and {value_size} bytes");
     }
 }

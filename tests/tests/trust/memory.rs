@@ -3,13 +3,20 @@
 use std::{fs, os::unix::fs::PermissionsExt};
 
 use nodeplan::{
+    digest::Sha256Digest,
+    limits,
+    plan::FormatVersion,
     report::{Code, Exit, StreamState},
+    sorted::SortedMap,
+    statement,
     time::Timestamp,
+    trust::encode_chain,
 };
 
 use super::node::{self, Key, Node, document, signed, with_floor};
 
 const ATTACHED: Option<(StreamState, Option<Code>)> = Some((StreamState::Attached, None));
+const UNREAD: Option<(StreamState, Option<Code>)> = Some((StreamState::Refused, Some(Code::MemoryUnread)));
 
 #[test]
 fn a_node_that_slept_walks_five_versions() {
@@ -225,12 +232,21 @@ fn files_that_the_mcd_takes_back_attach_again() {
     node.ship(&node::plan("netops-b", "netops", 1));
     attaches(&mut node, "taken back", 1);
 
-    // Nobody takes them back: by the next run the attachment has stood, whatever else fails.
+    // A timer runs the same files again and again before they are taken back: as long as one fails, nothing is learned.
     node.ship(&with_floor(2, 2));
     node.ship(&node::plan("netops-b", "netops", 2));
     node.failing = vec!["netops-b"];
-    node.run();
-    node.run();
+    for _ in 0..3 {
+        assert_eq!(node.run().exit, Exit::Failed);
+    }
+    node.ship(&with_floor(1, 1));
+    assert_eq!(node.run().of("netops-a"), ATTACHED);
+    assert_eq!(node.runs("netops-a"), Some(1));
+
+    // Nobody takes them back, and what failed is mended: now it stays.
+    node.ship(&with_floor(2, 2));
+    node.failing.clear();
+    assert_eq!(node.run().exit, Exit::Done);
     node.ship(&with_floor(1, 1));
     let run = node.run();
     assert_eq!(run.of("netops-a"), Some((StreamState::Refused, Some(Code::BelowFloor))));
@@ -274,16 +290,77 @@ fn a_newer_loaders_memory_is_left_alone() {
     node.put("var/lib/nodebpf/memory.json", newer);
     node.ship(&with_floor(3, 3));
     let run = node.run();
-    assert_eq!((run.problems(), run.of("netops-a")), (vec![Code::MemoryDamaged], ATTACHED));
+    assert_eq!((run.problems(), run.of("netops-a"), run.exit), (vec![Code::MemoryUnread], UNREAD, Exit::Refused));
     assert_eq!(fs::read(node.path("var/lib/nodebpf/memory.json")).unwrap(), newer);
 }
 
-/// A directory that cannot be written, as on a disk that is full or read-only: a file stands where it should be.
+/// A loader downgrade: the pin has a format that the older loader does not read.
+#[test]
+fn a_newer_loaders_pin_is_left_alone_and_nothing_new_is_accepted() {
+    let root = Key::new(1);
+    let mut newer = document(2, &[&root]);
+    newer.format = FormatVersion { major: 1, minor: 9 };
+    let mut node = Node::trusting();
+    node.ship(&node::plan("netops-a", "netops", 1));
+    assert_eq!(node.run().of("netops-a"), ATTACHED);
+    let pin = encode_chain(vec![signed(&document(1, &[&root]), &[&root]), signed(&newer, &[&root])]);
+    node.put("var/lib/nodebpf/trust.json", &pin);
+    node.ship(&node::plan("netops-a", "netops", 2));
+    node.ship(&node::plan("netops-b", "netops", 1));
+    for _ in 0..2 {
+        let run = node.run();
+        assert_eq!((run.version(), run.problems(), run.exit), (None, vec![Code::MemoryUnread], Exit::Refused));
+        assert_eq!((run.of("netops-a"), run.of("netops-b")), (UNREAD, UNREAD));
+        assert_eq!((node.runs("netops-a"), node.runs("netops-b")), (Some(1), None), "what runs stays");
+        assert_eq!(fs::read(node.path("var/lib/nodebpf/trust.json")).unwrap(), pin);
+        assert!(!node.path("var/lib/nodebpf/trust.damaged").exists());
+    }
+}
+
+/// The memory of a run is not freed, so what all bundles may take of it is bounded. What nobody has signed does not count.
+#[test]
+fn bundles_are_bounded_together() {
+    let object = vec![7; limits::OBJECT_MAX_BYTES];
+    let digest = Sha256Digest::of(&object);
+    let large = |stream: &str, key| {
+        let statement = statement::encode(&node::plan(stream, "netops", 1));
+        let statement = String::from_utf8(statement).unwrap();
+        let statement = statement.replace(&Sha256Digest::of(node::OBJECT).to_string(), &digest.to_string());
+        let mut parts = node::parts_of(statement.into_bytes(), &[&Key::new(key)]);
+        parts.objects = SortedMap::from([(digest, object.clone())]);
+        parts
+    };
+    let mut node = Node::trusting();
+    for number in 0..20 {
+        node.ship_parts(&format!("a-{number:02}"), &large(&format!("a-{number:02}"), 77));
+    }
+    for number in 0..17 {
+        node.ship_parts(&format!("netops-{number:02}"), &large(&format!("netops-{number:02}"), node::NETOPS));
+    }
+    // A genuine one under other names is not believed, either.
+    for number in 0..4 {
+        node.ship_parts(&format!("b-{number:02}"), &large("netops-00", node::NETOPS));
+    }
+    node.ship(&node::plan("netops-small", "netops", 1));
+    let run = node.run();
+    assert_eq!(run.of("b-00"), Some((StreamState::Refused, Some(Code::FileName))));
+    assert_eq!(run.of("a-00"), Some((StreamState::Refused, Some(Code::Signature))));
+    for number in 0..17 {
+        let stream = format!("netops-{number:02}");
+        let refused = Some((StreamState::Refused, Some(Code::BundlesTooLarge)));
+        assert_eq!(run.of(&stream), if number < 15 { ATTACHED } else { refused }, "{stream}: {}", run.why(&stream));
+    }
+    assert_eq!((run.of("netops-small"), run.exit), (ATTACHED, Exit::Refused), "there is room for it");
+}
+
+/// A directory that cannot be written, as on a disk that is full or read-only: what it writes first has the name of a
+/// directory.
 #[test]
 fn a_node_that_cannot_write_runs_on_and_says_so() {
     let mut node = Node::trusting();
-    fs::remove_dir(node.path("var/lib/nodebpf")).unwrap();
-    node.put("var/lib/nodebpf", b"");
+    for file in ["trust.new", "memory.new"] {
+        fs::create_dir(node.path("var/lib/nodebpf").join(file)).unwrap();
+    }
     node.ship(&with_floor(3, 3));
     for _ in 0..2 {
         let run = node.run();
@@ -294,15 +371,27 @@ fn a_node_that_cannot_write_runs_on_and_says_so() {
 }
 
 #[test]
-fn a_memory_that_others_could_write_is_not_believed() {
-    let mut node = Node::trusting();
-    node.ship(&with_floor(3, 3));
-    node.run();
+fn a_memory_that_cannot_be_read_is_neither_believed_nor_begun_anew() {
     for file in ["memory.json", "trust.json"] {
+        let mut node = Node::trusting();
+        node.ship(&with_floor(3, 3));
+        node.run();
         let path = node.path("var/lib/nodebpf").join(file);
+        let bytes = fs::read(&path).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
-        assert_eq!(node.run().problems(), [Code::MemoryDamaged], "{file}");
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o644, "{file}");
+        node.ship(&with_floor(4, 3));
+        let run = node.run();
+        assert_eq!((run.problems(), run.of("netops-a")), (vec![Code::MemoryUnread], UNREAD), "{file}");
+        assert_eq!((run.exit, node.runs("netops-a")), (Exit::Refused, Some(3)), "{file}");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o666, "{file}");
+        assert_eq!(fs::read(&path).unwrap(), bytes, "{file}");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        assert_eq!(node.run().of("netops-a"), ATTACHED, "{file}");
+        // Nor is a directory in its place a damaged file.
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        node.ship(&with_floor(5, 3));
+        assert_eq!((node.run().of("netops-a"), node.runs("netops-a")), (UNREAD, Some(4)), "{file}");
     }
 }
 

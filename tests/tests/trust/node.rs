@@ -275,7 +275,7 @@ impl Node {
         };
         let known = trust_chain::known(&paths);
         let kept = memory::read(&paths);
-        let bundles = verify::bundles(&paths, &known.trust, &kept.memory, &identity);
+        let bundles = verify::bundles(&paths, &known.trust, &kept, &identity);
         let all = bundles.directory_read;
         let mut problems = bundles.strangers.clone();
         problems.extend(known.trust.as_ref().err().filter(|reason| reason.code != Code::TrustMissing).cloned());
