@@ -9,6 +9,7 @@ mod check;
 mod compile;
 mod diff;
 mod docs;
+mod exclusive;
 mod explain;
 mod fleet;
 mod front;

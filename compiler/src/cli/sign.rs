@@ -20,6 +20,7 @@ use super::{
     Exit,
     args::SignArgs,
     compile::{no_key_for, read_keys, warn_of_test_key},
+    exclusive::Exclusive,
     front::{self, Judge, Rules},
     io,
     session::{Session, WrongUsage},
@@ -70,6 +71,9 @@ pub(super) fn run(args: &SignArgs, session: &mut Session) -> anyhow::Result<Exit
         return Ok(Exit::Usage);
     }
     let Ok(rules) = front::rules(&args.rules, session)? else { return Ok(session.exit()) };
+    // From before it is read until it is written: a bundle gets one more signature in place.
+    let target = args.out.as_ref().unwrap_or(&args.subject);
+    let Some(_hold) = Exclusive::take(target, session)? else { return Ok(session.exit()) };
     let subject = read_subject(args, rules.as_ref(), session)?;
     let rules = rules.map(|rules| rules.trust);
     let by = read_by(args, session)?;

@@ -368,6 +368,8 @@ codes! {
     FloorLowers = "NB0623", "a floor would go down";
     /// Too few keys left after a revocation.
     OutOfReach = "NB0624", "a threshold cannot be met any more";
+    /// A file that is to be changed is being changed, or was changed, by somebody else.
+    ChangedMeanwhile = "NB0625", "a file was changed meanwhile";
     /// Less time than `--warn-before`.
     ExpiresSoon = "NB0630", "a stream expires soon";
     /// Past its time.
