@@ -301,3 +301,38 @@ fn the_folder_can_lie_elsewhere() {
     assert!(!dir.join("signatures").exists() && dir.join("deep/folder/netops-frag").is_dir());
     succeed(dir, "compile bpf.yaml --policy policy.yaml --signatures deep/folder -o out");
 }
+
+/// Of several manifests each is signed by its own owner's key; a key that nobody lists is refused, and so is a manifest
+/// whose owner has no key here.
+#[test]
+fn compile_embeds_no_strangers_signature() {
+    let directory = project();
+    let dir = directory.path();
+    for name in ["storage", "stranger"] {
+        succeed(dir, &format!("keygen -o {name}"));
+    }
+    let (_, netops) = POLICY.split_once("owners:\n").unwrap();
+    let storage = netops.replace("public.pem", "storage/public.pem").replace("netops", "storage");
+    fs::write(dir.join("policy.yaml"), POLICY.replace(netops, &format!("{netops}{storage}"))).unwrap();
+    let other = fs::read_to_string(dir.join("bpf.yaml")).unwrap().replace("netops", "storage").replace("510", "520");
+    fs::write(dir.join("other.yaml"), other).unwrap();
+    let compile = "compile bpf.yaml other.yaml --policy policy.yaml --key key.pem";
+    succeed(dir, &format!("{compile} --key storage/private.pem -o out"));
+    let signers = |stream: &str| {
+        let path = dir.join("out").join(format!("99-worker-nodebpf-stream-{stream}.yaml"));
+        let bytes = node_files(&fs::read(path).unwrap()).remove(0).1;
+        Unverified::decode(&bytes).unwrap().parts().signatures.keys().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(signers("storage-frag"), [id(dir, "storage")]);
+    assert_eq!(signers("netops-frag").len(), 1, "the owner's alone");
+    for more in ["", " --key stranger/private.pem"] {
+        let text = fail(dir, &format!("{compile}{more} -o none"), 1);
+        assert!(text.contains("NB0614") && text.contains("may not sign: its key is not one of owner `storage`"), "{text}");
+        assert!(!dir.join("none").exists());
+    }
+    let all = format!("{compile} --key storage/private.pem --key stranger/private.pem -o none");
+    let text = fail(dir, &all, 1);
+    assert!(text.contains(&format!("key {} may not sign", id(dir, "stranger"))), "{text}");
+    // Where nothing is known of owners, nothing is said of them.
+    succeed(dir, "compile bpf.yaml --key stranger/private.pem -o unknown");
+}

@@ -164,17 +164,8 @@ pub(super) fn read_public(path: &Path, session: &mut Session) -> anyhow::Result<
 /// Whoever signs must be one of the owner's.
 fn may_sign(subject: &Subject, by: &By, rules: Option<&TrustDocument>, session: &mut Session) {
     let Some(rules) = rules else { return };
-    for key in by.public() {
-        if let Err(why) = store::owners_key(rules, &subject.plan.owner, key.id()) {
-            let keys: Vec<_> = store::still_to_sign(rules, &subject.plan.owner, |_| false).collect();
-            let diagnostic = Diagnostic::error(Code::NotOwnersKey, format!("key {} may not sign: {why}", key.id()));
-            session.diags.push(
-                keys.iter()
-                    .fold(diagnostic, |diagnostic, id| diagnostic.note(format!("key {id} may sign")))
-                    .help("sign with a key that the policy lists for the owner"),
-            );
-        }
-    }
+    let refused = |key: &PublicKey| store::refused(rules, &subject.plan.owner, key.id());
+    session.diags.extend(by.public().into_iter().filter_map(refused));
 }
 
 fn show(
