@@ -10,12 +10,12 @@ use nodebpf::object;
 use nodeplan::bundle::Unverified;
 use support::{fail, node_files, nodebpf, stderr, stdout, succeed, workdir};
 
-/// Nothing may be said against it.
+/// Nothing may be said against it, but that nobody has decided yet (NB0114).
 fn check_is_content(directory: &std::path::Path, case: &str) {
     let output = nodebpf(directory, &["check", "bpf.yaml"]);
     let text = stderr(&output);
     assert!(output.status.success(), "{case}: {text}");
-    let other = text.lines().find(|line| line.starts_with("warning"));
+    let other = text.lines().find(|line| line.starts_with("warning") && !line.contains("NB0114"));
     assert!(other.is_none(), "{case}: {text}");
 }
 
