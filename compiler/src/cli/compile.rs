@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     check::authorize,
-    diag::{Code, Diagnostic, shown},
+    diag::{Code, Diagnostic, shown, visible},
     emit::{
         Format, OutputFile,
         delivery::{Delivery, Formats},
@@ -285,7 +285,10 @@ pub(super) fn read_keys(paths: &[impl AsRef<Path>], session: &mut Session) -> an
     let mut keys = Vec::new();
     for path in paths.iter().map(AsRef::as_ref) {
         match FileKey::from_pem(&io::read_file(path, KEY_FILE_MAX_BYTES)?) {
-            Ok(key) => keys.push(key),
+            Ok(key) => {
+                session.diags.extend(open_to_others(path, &key));
+                keys.push(key);
+            }
             Err(error) => session.diags.push(
                 Diagnostic::error(
                     Code::NotAPrivateKey,
@@ -297,6 +300,29 @@ pub(super) fn read_keys(paths: &[impl AsRef<Path>], session: &mut Session) -> an
         }
     }
     Ok(keys)
+}
+
+/// A warning about the file of a private key that group or others may use. The test key is public anyway (NB0603).
+#[cfg(unix)]
+fn open_to_others(path: &Path, key: &FileKey) -> Option<Diagnostic> {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let mode = std::fs::metadata(path).ok()?.permissions().mode() & 0o777;
+    if mode & 0o077 == 0 || key.public().id().to_string() == TEST_KEY_ID {
+        return None;
+    }
+    let path = visible(&path.display().to_string());
+    let message = format!("private key `{path}` is open to others (mode {mode:04o})");
+    Some(
+        Diagnostic::warning(Code::OpenPrivateKey, message)
+            .note("who reads it can sign")
+            .help(format!("chmod 600 {path}")),
+    )
+}
+
+#[cfg(not(unix))]
+fn open_to_others(_: &Path, _: &FileKey) -> Option<Diagnostic> {
+    None
 }
 
 fn check_signers(signers: &SortedSet<KeyId>, front: &Front, rules: &TrustDocument, session: &mut Session) {
