@@ -584,3 +584,25 @@ fn manifests_without_the_pool_are_left_out() {
     assert!(text.contains("NB0501") && text.contains("`--pool gpu` is in no manifest"), "{text}");
     assert!(!dir.join("none").exists());
 }
+
+#[test]
+fn small_things_are_said_in_words() {
+    let directory = project();
+    let dir = directory.path();
+    let made = succeed(dir, "keygen -o keys");
+    assert_eq!(stdout(&made).trim().len(), 64, "data: the id alone");
+    let text = stderr(&made);
+    assert!(text.contains("keys/private.pem") && text.contains("keys/public.pem") && text.contains("key id"), "{text}");
+    let text = fail(dir, "compile bpf.yaml --key key.pem -o bpf.yaml", 3);
+    assert!(text.contains("`bpf.yaml` is a file; `-o` wants a directory"), "{text}");
+    fs::write(dir.join("x.bundle"), b"").unwrap();
+    succeed(dir, "trust build policy.yaml -o trust.json");
+    for command in ["inspect x.bundle", "verify --trust trust.json x.bundle", "sign x.bundle --key key.pem"] {
+        let text = fail(dir, command, 1);
+        assert!(text.contains("is empty"), "{command}: {text}");
+    }
+    let long = format!("{}.bpf.o", "n".repeat(100));
+    fs::copy(dir.join("drop_frag_needed.bpf.o"), dir.join(&long)).unwrap();
+    assert!(stdout(&succeed(dir, &format!("inspect {long}"))).contains(&format!("object {long}")));
+    assert_eq!(succeed(dir, "explain 402").stdout, succeed(dir, "explain NB0402").stdout);
+}

@@ -15,7 +15,7 @@ mod support;
 
 use std::{fs, io::Write as _, path::Path, process::Command};
 
-use support::{crate_dir, nodebpf, stderr, workdir};
+use support::{crate_dir, stderr, workdir};
 
 const GUIDES: [&str; 7] =
     ["bug-patch", "emergency-stop", "gitops-argocd", "offline-image", "quickstart", "removal", "troubleshooting"];
@@ -44,9 +44,14 @@ fn desk() -> tempfile::TempDir {
         let text = fs::read_to_string(example.join(file)).unwrap();
         fs::write(directory.path().join(file), in_the_future(&text)).unwrap();
     }
+    // As `make dist` lays them: all beside each other, and nowhere in the working directory.
+    let bin = directory.path().join("bin");
+    fs::create_dir(&bin).unwrap();
     for binary in ["nodebpf-loader", "nodebpf-diag"] {
-        fs::write(directory.path().join(binary), support::executable(62, None, b"x")).unwrap();
+        fs::write(bin.join(binary), support::executable(62, None, b"x")).unwrap();
     }
+    let (ours, here) = (env!("CARGO_BIN_EXE_nodebpf"), bin.join("nodebpf"));
+    fs::hard_link(ours, &here).or_else(|_| fs::copy(ours, &here).map(drop)).unwrap();
     directory
 }
 
@@ -59,7 +64,7 @@ fn run(dir: &Path, line: &str, usage: &str) -> Result<(), String> {
     let words: Vec<_> = line.split_whitespace().collect();
     match words[0] {
         "nodebpf" => {
-            let output = nodebpf(dir, &words[1..]);
+            let output = Command::new(dir.join("bin/nodebpf")).args(&words[1..]).current_dir(dir).output().unwrap();
             if output.status.success() { Ok(()) } else { Err(stderr(&output)) }
         }
         "kubectl" => match Command::new("kubectl").args(&words[1..]).current_dir(dir).output() {
@@ -131,7 +136,7 @@ fn the_removal_guide_names_every_entry() {
     let dir = directory.path();
     support::succeed(dir, "keygen -o keys");
     support::succeed(dir, "trust build policy.yaml -o trust.json");
-    support::succeed(dir, "install --pool worker --trust trust.json --loader nodebpf-loader -o out");
+    support::succeed(dir, "install --pool worker --trust trust.json --loader bin/nodebpf-loader -o out");
     let guide = fs::read_to_string(crate_dir().parent().unwrap().join("docs/guides/removal.md")).unwrap();
     let (_, block) = blocks(&guide).into_iter().find(|(info, _)| info == "yaml file=remove.yaml").unwrap();
     let entries = |text: &str| {

@@ -10,12 +10,12 @@ use nodebpf::object;
 use nodeplan::bundle::Unverified;
 use support::{fail, node_files, nodebpf, stderr, stdout, succeed, workdir};
 
-/// Nothing may be said against it.
+/// Nothing may be said against it, but that nobody has decided yet (NB0114).
 fn check_is_content(directory: &std::path::Path, case: &str) {
     let output = nodebpf(directory, &["check", "bpf.yaml"]);
     let text = stderr(&output);
     assert!(output.status.success(), "{case}: {text}");
-    let other = text.lines().find(|line| line.starts_with("warning"));
+    let other = text.lines().find(|line| line.starts_with("warning") && !line.contains("NB0114"));
     assert!(other.is_none(), "{case}: {text}");
 }
 
@@ -76,7 +76,8 @@ fn variables_are_written_with_the_values_that_they_have() {
     fs::write(&path, uncommented.join("\n")).unwrap();
     succeed(directory.path(), "compile bpf.yaml --key key.pem -o out");
     let file = fs::read_dir(directory.path().join("out")).unwrap().next().unwrap().unwrap().path();
-    let bundle = Unverified::decode(&node_files(&fs::read(file).unwrap())[0].1).unwrap();
+    let files = node_files(&fs::read(file).unwrap());
+    let bundle = Unverified::decode(&files[0].1).unwrap();
     let statement: serde_json::Value = serde_json::from_slice(&bundle.parts().statement).unwrap();
     let globals = statement["predicate"]["programs"][0]["globals"].as_object().unwrap();
     let facts = object::read(&fs::read(directory.path().join("values.bpf.o")).unwrap()).unwrap();

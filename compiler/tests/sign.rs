@@ -91,7 +91,7 @@ fn signing_again_changes_nothing_and_says_so() {
     let folder = folders(&folders(&dir.join("signatures"))[0]).remove(0);
     let before = fs::metadata(folder.join(&names[0])).unwrap().modified().unwrap();
     let text = stderr(&succeed(dir, "sign bpf.yaml --key a/private.pem"));
-    assert!(text.contains("has signed this already; nothing changes") && !text.contains("signed by key"), "{text}");
+    assert!(text.contains("has signed this already; nothing changes") && !text.contains("\nsigned by key"), "{text}");
     assert_eq!(fs::metadata(folder.join(&names[0])).unwrap().modified().unwrap(), before);
     succeed(dir, "compile bpf.yaml --key b/private.pem --key a/private.pem --policy policy.yaml -o out");
     let path = dir.join("x.bundle");
@@ -300,4 +300,101 @@ fn the_folder_can_lie_elsewhere() {
     succeed(dir, "sign bpf.yaml --key a/private.pem --key b/private.pem --signatures deep/folder");
     assert!(!dir.join("signatures").exists() && dir.join("deep/folder/netops-frag").is_dir());
     succeed(dir, "compile bpf.yaml --policy policy.yaml --signatures deep/folder -o out");
+}
+
+/// Of several manifests each is signed by its own owner's key; a key that nobody lists is refused, and so is a manifest
+/// whose owner has no key here.
+#[test]
+fn compile_embeds_no_strangers_signature() {
+    let directory = project();
+    let dir = directory.path();
+    for name in ["storage", "stranger"] {
+        succeed(dir, &format!("keygen -o {name}"));
+    }
+    let (_, netops) = POLICY.split_once("owners:\n").unwrap();
+    let storage = netops.replace("public.pem", "storage/public.pem").replace("netops", "storage");
+    fs::write(dir.join("policy.yaml"), POLICY.replace(netops, &format!("{netops}{storage}"))).unwrap();
+    let other = fs::read_to_string(dir.join("bpf.yaml")).unwrap().replace("netops", "storage").replace("510", "520");
+    fs::write(dir.join("other.yaml"), other).unwrap();
+    let compile = "compile bpf.yaml other.yaml --policy policy.yaml --key key.pem";
+    succeed(dir, &format!("{compile} --key storage/private.pem -o out"));
+    let signers = |stream: &str| {
+        let path = dir.join("out").join(format!("99-worker-nodebpf-stream-{stream}.yaml"));
+        let bytes = node_files(&fs::read(path).unwrap()).remove(0).1;
+        Unverified::decode(&bytes).unwrap().parts().signatures.keys().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(signers("storage-frag"), [id(dir, "storage")]);
+    assert_eq!(signers("netops-frag").len(), 1, "the owner's alone");
+    for more in ["", " --key stranger/private.pem"] {
+        let text = fail(dir, &format!("{compile}{more} -o none"), 1);
+        assert!(
+            text.contains("NB0614") && text.contains("may not sign: its key is not one of owner `storage`"),
+            "{text}"
+        );
+        assert!(!dir.join("none").exists());
+    }
+    let all = format!("{compile} --key storage/private.pem --key stranger/private.pem -o none");
+    let text = fail(dir, &all, 1);
+    assert!(text.contains(&format!("key {} may not sign", id(dir, "stranger"))), "{text}");
+    // Where nothing is known of owners, nothing is said of them.
+    succeed(dir, "compile bpf.yaml --key stranger/private.pem -o unknown");
+}
+
+/// Who signs second reads who signed first, and is not told that nothing was signed.
+#[test]
+fn the_second_signer_is_told_of_the_first() {
+    let directory = two_of_three();
+    let dir = directory.path();
+    let text = stderr(&succeed(dir, "sign bpf.yaml --key a/private.pem --policy policy.yaml"));
+    assert!(text.contains("nothing of this stream was signed here before"), "{text}");
+    let (a, b) = (id(dir, "a"), id(dir, "b"));
+    for key in ["a", "b"] {
+        let text = stderr(&succeed(dir, &format!("sign bpf.yaml --key {key}/private.pem --policy policy.yaml")));
+        assert!(text.contains(&format!("this statement: signed by key {a} (1 of 2)")), "{text}");
+        assert!(!text.contains("nothing of this stream"), "{text}");
+    }
+    let text = stderr(&succeed(dir, "sign bpf.yaml --dry-run --policy policy.yaml"));
+    assert!(text.contains("(2 of 2)") && text.contains(&a) && text.contains(&b), "{text}");
+    let text = stderr(&succeed(dir, "sign bpf.yaml --dry-run"));
+    assert!(text.contains("(not checked)"), "{text}");
+}
+
+/// Root keys, too; and not the test key, of which everybody has been told otherwise.
+#[test]
+fn private_keys_that_others_can_read_are_a_warning() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let directory = two_of_three();
+    let dir = directory.path();
+    let rooted = POLICY.replace("version: 1", "version: 1\n  roots: {keys: [b/public.pem]}");
+    fs::write(dir.join("rooted.yaml"), rooted).unwrap();
+    let commands =
+        ["sign bpf.yaml --key a/private.pem", "trust build rooted.yaml -o trust.json --root-key b/private.pem"];
+    for command in commands {
+        assert!(!stderr(&succeed(dir, command)).contains("NB0617"), "{command}");
+    }
+    for key in ["a", "b"] {
+        fs::set_permissions(dir.join(key).join("private.pem"), fs::Permissions::from_mode(0o644)).unwrap();
+    }
+    for command in commands {
+        let text = stderr(&succeed(dir, command));
+        assert!(text.contains("NB0617") && text.contains("/private.pem` is open to others (mode 0644)"), "{text}");
+        assert!(text.contains("= help: chmod 600 "), "{text}");
+    }
+    let text = stderr(&succeed(dir, "sign bpf.yaml --key key.pem"));
+    assert!(text.contains("NB0603") && !text.contains("NB0617"), "{text}");
+}
+
+/// Values as the manifest writes them, with the bytes that are signed behind.
+#[test]
+fn signers_read_values_and_not_only_bytes() {
+    let directory = project();
+    let dir = directory.path();
+    let sound = |text: &str| text.contains("entry 10.0.0.2 ") && text.contains(" 1  (bytes 0a000002: 01)");
+    let text = stderr(&succeed(dir, "sign bpf.yaml --dry-run"));
+    assert!(sound(&text), "{text}");
+    succeed(dir, "compile bpf.yaml --key key.pem -o out");
+    fs::write(dir.join("x.bundle"), bundle(dir, "out")).unwrap();
+    let text = stderr(&succeed(dir, "sign x.bundle --dry-run"));
+    assert!(sound(&text), "{text}");
 }

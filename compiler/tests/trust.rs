@@ -364,3 +364,26 @@ fn paths_are_written_as_the_policy_reads_them() {
     let text = fs::read_to_string(dir.join("team/policy.yaml")).unwrap();
     assert!(text.contains("keys: [../public.pem, ../more/public.pem]"), "{text}");
 }
+
+/// Each edit is read, changed and written back; of twelve at one time, none may be lost.
+#[test]
+fn edits_at_the_same_time_are_all_made() {
+    let directory = project();
+    let dir = directory.path();
+    let streams: Vec<_> = (0..12).map(|n| format!("netops-s{n}")).collect();
+    let edit = |stream: &String| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_nodebpf"));
+        command.args(["trust", "floor", stream, "3"]).current_dir(dir).stderr(std::process::Stdio::piped());
+        command.spawn().unwrap()
+    };
+    let running: Vec<_> = streams.iter().map(edit).collect();
+    for one in running {
+        let output = one.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    }
+    let text = fs::read_to_string(dir.join("policy.yaml")).unwrap();
+    for stream in &streams {
+        assert!(text.contains(&format!("{stream}: 3")), "{stream} is lost: {text}");
+    }
+    assert!(text.contains("version: 13"), "{text}");
+}

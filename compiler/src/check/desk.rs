@@ -16,7 +16,7 @@ use nodeplan::{
 
 use super::Checked;
 use crate::{
-    diag::{Code, Diagnostic, Diagnostics, one_of, shown},
+    diag::{Code, Diagnostic, Diagnostics, one_of, render_human::MAX_SHOWN, shown},
     policy::{
         Policy,
         desk::{Desk, Pool},
@@ -70,16 +70,19 @@ fn expired(checked: &Checked, moment: Moment, diags: &mut Diagnostics) {
 
 fn pools(checked: &Checked, desk: &Desk, diags: &mut Diagnostics) {
     let Some(pools) = &desk.pools else { return };
-    for pool in checked.pools.iter().filter(|pool| !pools.contains_key(&pool.value)) {
-        let near = nearest(pool.value.as_str(), pools.keys().map(PoolName::as_str));
+    let unknown = checked.pools.iter().filter(|pool| !pools.contains_key(&pool.value));
+    for (count, pool) in unknown.enumerate() {
+        // Every suggestion looks at all pools of the policy, and more than those shown nobody reads.
+        let helped = count < MAX_SHOWN;
+        let near = helped.then(|| nearest(pool.value.as_str(), pools.keys().map(PoolName::as_str))).flatten();
         diags.push(
             Diagnostic::error(Code::UnknownPool, format!("pool `{}` is not in the policy's `pools`", pool.value))
                 .at(pool.span, "unknown")
                 .note("MCO: a MachineConfig of a role that no pool selects reaches no node, and nothing says so")
-                .help(match near {
+                .maybe_help(helped.then(|| match near {
                     Some(near) => format!("did you mean `{near}`?"),
                     None => format!("the policy has {}", one_of(pools.keys().map(PoolName::as_str))),
-                }),
+                })),
         );
     }
 }

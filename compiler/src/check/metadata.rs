@@ -12,7 +12,7 @@ use nodeplan::{
     time::Timestamp,
 };
 
-use super::{MetadataPlaces, all, name, not_empty, unique};
+use super::{MetadataPlaces, all, name, not_empty, programs::not_too_many, unique};
 use crate::{
     diag::{Code, Diagnostic, Diagnostics, shown},
     manifest::raw::{AppliesTo as RawAppliesTo, Manifest, Spec},
@@ -143,11 +143,17 @@ pub(crate) fn revision(number: &Spanned<i64>, key: &str, diags: &mut Diagnostics
     revision.ok().map(|revision| Spanned::new(revision, number.span))
 }
 
-/// A list of names: not empty, each sound, each once.
+/// Most names in one list: pools, audiences, globs. Ours. Every pair of pools is looked at.
+pub(crate) const LIST_MAX_NAMES: usize = 1000;
+
+/// A list of names: not empty, not too long, each sound, each once.
 pub(crate) fn names<T>(list: &List<Text>, key: &str, what: &str, diags: &mut Diagnostics) -> Option<Vec<Spanned<T>>>
 where
     T: for<'a> TryFrom<&'a str, Error = nodeplan::name::NameError>,
 {
+    if !not_too_many(list.value.len(), LIST_MAX_NAMES, key, list.span, diags) {
+        return None;
+    }
     let sound = not_empty(list, key, diags);
     unique(list.value.iter().map(|item| (&item.value, item.span)), |item| format!("{what} `{}`", shown(item)), diags);
     let names = all(list.value.iter().map(|item| name(item, what, diags)));

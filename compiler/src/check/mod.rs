@@ -31,7 +31,8 @@ mod values;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(crate) use attach::priority as program_priority;
-pub(crate) use metadata::{names as metadata_names, revision as metadata_revision};
+pub(crate) use metadata::{LIST_MAX_NAMES, names as metadata_names, revision as metadata_revision};
+pub(crate) use programs::not_too_many;
 
 use nodeplan::{
     applies::AppliesTo,

@@ -45,7 +45,7 @@ pub(super) fn check(resolved: &Resolved, diags: &mut Diagnostics) -> Option<Vec<
     programs.filter(|_| sound)
 }
 
-pub(super) fn not_too_many(count: usize, max: usize, key: &str, span: Span, diags: &mut Diagnostics) -> bool {
+pub(crate) fn not_too_many(count: usize, max: usize, key: &str, span: Span, diags: &mut Diagnostics) -> bool {
     if count > max {
         let message = format!("`{key}` has {count} items; {max} are allowed");
         diags.push(Diagnostic::error(Code::TooMany, message).at(span, "too many"));

@@ -1,6 +1,6 @@
 //! `nodebpf compile`: manifests to signed `MachineConfig`s.
 
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
 use nodeplan::sorted::SortedSet;
 
@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     check::authorize,
-    diag::{Code, Diagnostic, shown},
+    diag::{Code, Diagnostic, shown, visible},
     emit::{
         Format, OutputFile,
         delivery::{Delivery, Formats},
@@ -86,8 +86,12 @@ fn compile(args: &CompileArgs, session: &mut Session) -> anyhow::Result<Option<D
         kernels: &kernels,
     };
     let fronts = front::load(&args.manifests, &judge, session)?;
-    let fronts = of_pools(fronts, args, session);
     let keys = read_keys(&args.keys, session)?;
+    // A manifest that is missing here might be the one that a key is for.
+    if let (Some(trust), true) = (trust, fronts.len() == args.manifests.len()) {
+        refuse_strangers(&keys, &fronts, trust, session);
+    }
+    let fronts = of_pools(fronts, args, session);
     let several = args.manifests.len() > 1;
     let pools: Vec<_> = fronts
         .iter()
@@ -101,6 +105,16 @@ fn compile(args: &CompileArgs, session: &mut Session) -> anyhow::Result<Option<D
     let signed = signed.collect::<anyhow::Result<Vec<_>>>()?;
     let nobody = signed.iter().any(|(_, parts)| parts.signatures.is_empty());
     if nobody && !args.unsigned && !args.check && !session.diags.has_errors() {
+        if !keys.is_empty()
+            && let Some(trust) = trust
+        {
+            // There are keys, but none for this one.
+            for (front, _) in fronts.iter().zip(&signed).filter(|(_, (_, parts))| parts.signatures.is_empty()) {
+                let refused = keys.iter().filter_map(|key| store::refused(trust, &front.plan.owner, key.public().id()));
+                session.diags.extend(refused.map(|item| item.at(front.checked.stream_span(), "this stream")));
+            }
+            return Ok(Some(Delivery::default()));
+        }
         let unsigned = nobody_signed(args, &fronts, &signed, trust, session)?;
         session.diags.push(unsigned);
         return Ok(None);
@@ -159,12 +173,29 @@ fn sign_one(
     session: &mut Session,
 ) -> anyhow::Result<Signed> {
     let statement = statement::encode(&front.plan);
-    let signers: Vec<&dyn Signer> = keys.iter().map(|key| key as &dyn Signer).collect();
+    // Of several manifests each has its owner: a signature of another one's key would only be a stranger's in the bundle.
+    let own = |key: &&FileKey| trust.is_none_or(|trust| may_sign(key, front, trust));
+    let signers: Vec<&dyn Signer> = keys.iter().filter(own).map(|key| key as &dyn Signer).collect();
     let mut parts = sign::bundle(&statement, front.checked.objects(), &signers);
     if !args.unsigned {
         parts.signatures.extend(signatures::stored(args, front, &statement, trust, session)?);
     }
     Ok((statement, parts))
+}
+
+/// Whether `key` may sign for the owner of a manifest. One that the policy does not know was reported as such.
+fn may_sign(key: &FileKey, front: &Front, trust: &TrustDocument) -> bool {
+    let owner = &front.plan.owner;
+    !trust.owners.contains_key(owner) || store::owners_key(trust, owner, key.public().id()).is_ok()
+}
+
+/// Reports keys that may sign for none of the manifests, as `sign` does.
+fn refuse_strangers(keys: &[FileKey], fronts: &[Front], trust: &TrustDocument, session: &mut Session) {
+    for key in keys.iter().filter(|key| !fronts.iter().any(|front| may_sign(key, front, trust))) {
+        let owners: BTreeSet<_> = fronts.iter().map(|front| &front.plan.owner).collect();
+        let refused = owners.into_iter().filter_map(|owner| store::refused(trust, owner, key.public().id()));
+        session.diags.extend(refused);
+    }
 }
 
 /// Nobody signed: who could have, and whether they signed something older.
@@ -254,7 +285,10 @@ pub(super) fn read_keys(paths: &[impl AsRef<Path>], session: &mut Session) -> an
     let mut keys = Vec::new();
     for path in paths.iter().map(AsRef::as_ref) {
         match FileKey::from_pem(&io::read_file(path, KEY_FILE_MAX_BYTES)?) {
-            Ok(key) => keys.push(key),
+            Ok(key) => {
+                session.diags.extend(open_to_others(path, &key));
+                keys.push(key);
+            }
             Err(error) => session.diags.push(
                 Diagnostic::error(
                     Code::NotAPrivateKey,
@@ -266,6 +300,29 @@ pub(super) fn read_keys(paths: &[impl AsRef<Path>], session: &mut Session) -> an
         }
     }
     Ok(keys)
+}
+
+/// A warning about the file of a private key that group or others may use. The test key is public anyway (NB0603).
+#[cfg(unix)]
+fn open_to_others(path: &Path, key: &FileKey) -> Option<Diagnostic> {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let mode = std::fs::metadata(path).ok()?.permissions().mode() & 0o777;
+    if mode & 0o077 == 0 || key.public().id().to_string() == TEST_KEY_ID {
+        return None;
+    }
+    let path = visible(&path.display().to_string());
+    let message = format!("private key `{path}` is open to others (mode {mode:04o})");
+    Some(
+        Diagnostic::warning(Code::OpenPrivateKey, message)
+            .note("who reads it can sign")
+            .help(format!("chmod 600 {path}")),
+    )
+}
+
+#[cfg(not(unix))]
+fn open_to_others(_: &Path, _: &FileKey) -> Option<Diagnostic> {
+    None
 }
 
 fn check_signers(signers: &SortedSet<KeyId>, front: &Front, rules: &TrustDocument, session: &mut Session) {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::{Exit, args::InspectArgs, btf, io, session::Session, verify};
 use crate::{
-    diag::{Code, Diagnostic, shown},
+    diag::{Code, Diagnostic, visible},
     inspect::{Content, File, Report, bundle, object, text},
     relocate::Kernel,
     sign::carrier::{self, Unreadable},
@@ -19,7 +19,7 @@ pub(super) fn run(args: &InspectArgs, session: &mut Session) -> anyhow::Result<E
         match inspect(path, &bytes, args.cpus, &kernels) {
             Ok(content) => report.files.push(File { file: path.display().to_string(), content }),
             Err((code, why)) => {
-                let message = format!("`{}` cannot be shown: {}", shown(&path.display().to_string()), why);
+                let message = format!("`{}` cannot be shown: {}", visible(&path.display().to_string()), why);
                 session.diags.push(Diagnostic::error(code, message));
             }
         }

@@ -89,5 +89,11 @@ pub(super) fn check_kustomization(directory: &Path, written: &Written, session: 
 
 fn beside_us() -> anyhow::Result<PathBuf> {
     let ours = std::env::current_exe().context("looking for nodebpf-loader beside nodebpf")?;
-    Ok(ours.with_file_name("nodebpf-loader"))
+    let loader = ours.with_file_name("nodebpf-loader");
+    anyhow::ensure!(
+        loader.is_file(),
+        "looking for nodebpf-loader beside nodebpf: there is no `{}`; give `--loader FILE`",
+        loader.display()
+    );
+    Ok(loader)
 }

@@ -9,6 +9,7 @@ mod check;
 mod compile;
 mod diff;
 mod docs;
+mod exclusive;
 mod explain;
 mod fleet;
 mod front;
@@ -66,7 +67,7 @@ pub fn main() -> ExitCode {
     let mut session = Session::new(cli.color, cli.message_format);
     let result = match cli.command {
         Command::Init(args) => init::run(&args, &mut session),
-        Command::Keygen(args) => keygen::run(&args),
+        Command::Keygen(args) => keygen::run(&args, &session),
         Command::Trust { command } => match command {
             TrustCommand::Build(args) => trust::build(&args, &mut session),
             TrustCommand::Sign(args) => trust_sign::run(&args, &mut session),

@@ -20,14 +20,15 @@ use super::{
     Exit,
     args::SignArgs,
     compile::{no_key_for, read_keys, warn_of_test_key},
+    exclusive::Exclusive,
     front::{self, Judge, Rules},
     io,
     session::{Session, WrongUsage},
     signatures, write,
 };
 use crate::{
-    describe::{self, diff},
-    diag::{Code, Diagnostic, shown},
+    describe::{self, Types, diff},
+    diag::{Code, Diagnostic, Diagnostics, shown},
     policy::KEY_FILE_MAX_BYTES,
     sign::{
         Signer,
@@ -41,6 +42,8 @@ struct Subject {
     plan: NodePlan,
     statement: Vec<u8>,
     digest: Sha256Digest,
+    /// What its values mean.
+    types: Types,
     /// The bundle it came from; a manifest otherwise.
     bundle: Option<Parts>,
 }
@@ -70,6 +73,9 @@ pub(super) fn run(args: &SignArgs, session: &mut Session) -> anyhow::Result<Exit
         return Ok(Exit::Usage);
     }
     let Ok(rules) = front::rules(&args.rules, session)? else { return Ok(session.exit()) };
+    // From before it is read until it is written: a bundle gets one more signature in place.
+    let target = args.out.as_ref().unwrap_or(&args.subject);
+    let Some(_hold) = Exclusive::take(target, session)? else { return Ok(session.exit()) };
     let subject = read_subject(args, rules.as_ref(), session)?;
     let rules = rules.map(|rules| rules.trust);
     let by = read_by(args, session)?;
@@ -101,7 +107,8 @@ fn read_subject(args: &SignArgs, rules: Option<&Rules>, session: &mut Session) -
     Ok(front.filter(|_| !session.diags.has_errors()).map(|front| {
         let statement = statement::encode(&front.plan);
         let digest = Sha256Digest::of(&statement);
-        Subject { plan: front.plan, statement, digest, bundle: None }
+        let types = Types::of(&front.plan, front.checked.objects());
+        Subject { plan: front.plan, statement, digest, types, bundle: None }
     }))
 }
 
@@ -112,6 +119,11 @@ fn is_bundle(path: &Path) -> anyhow::Result<bool> {
 
 fn read_bundle(path: &Path, rules: Option<&TrustDocument>, session: &mut Session) -> anyhow::Result<Option<Subject>> {
     let bytes = io::read_file(path, limits::BUNDLE_MAX_BYTES)?;
+    if bytes.is_empty() {
+        let message = format!("`{}` is empty", shown(&path.display().to_string()));
+        session.diags.push(Diagnostic::error(nodeplan::report::Code::BundleDamaged, message));
+        return Ok(None);
+    }
     let read = Unverified::decode(&bytes).and_then(|bundle| Ok((bundle.inspect()?, bundle.parts())));
     let (accepted, parts) = match read {
         Ok(read) => read,
@@ -130,7 +142,8 @@ fn read_bundle(path: &Path, rules: Option<&TrustDocument>, session: &mut Session
         }
     }
     let (digest, plan) = (accepted.digest(), NodePlan::clone(&accepted));
-    Ok(Some(Subject { plan, statement: parts.statement.clone(), digest, bundle: Some(parts) }))
+    let types = Types::of(&plan, &parts.objects);
+    Ok(Some(Subject { plan, statement: parts.statement.clone(), digest, types, bundle: Some(parts) }))
 }
 
 fn read_by(args: &SignArgs, session: &mut Session) -> anyhow::Result<Option<By>> {
@@ -160,17 +173,8 @@ pub(super) fn read_public(path: &Path, session: &mut Session) -> anyhow::Result<
 /// Whoever signs must be one of the owner's.
 fn may_sign(subject: &Subject, by: &By, rules: Option<&TrustDocument>, session: &mut Session) {
     let Some(rules) = rules else { return };
-    for key in by.public() {
-        if let Err(why) = store::owners_key(rules, &subject.plan.owner, key.id()) {
-            let keys: Vec<_> = store::still_to_sign(rules, &subject.plan.owner, |_| false).collect();
-            let diagnostic = Diagnostic::error(Code::NotOwnersKey, format!("key {} may not sign: {why}", key.id()));
-            session.diags.push(
-                keys.iter()
-                    .fold(diagnostic, |diagnostic, id| diagnostic.note(format!("key {id} may sign")))
-                    .help("sign with a key that the policy lists for the owner"),
-            );
-        }
-    }
+    let refused = |key: &PublicKey| store::refused(rules, &subject.plan.owner, key.id());
+    session.diags.extend(by.public().into_iter().filter_map(refused));
 }
 
 fn show(
@@ -181,7 +185,7 @@ fn show(
     session: &mut Session,
 ) -> anyhow::Result<()> {
     session.say("what is signed:");
-    for line in describe::lines(&subject.plan) {
+    for line in describe::lines(&subject.plan, &subject.types) {
         session.say(&format!("  {line}"));
     }
     session.say(&format!("  statement sha256 {}", subject.digest));
@@ -190,7 +194,14 @@ fn show(
     keys.extend(owner.into_iter().flat_map(|owner| &owner.signers.keys));
     let root = signatures::root(args.signatures.as_deref(), &args.subject);
     let earlier = signatures::earlier(&root, &subject.plan.stream, subject.digest, &keys, session)?;
-    for line in against(subject, &earlier) {
+    let signed = signed_so_far(subject, args, rules)?;
+    // That the statement itself is signed says enough, where nothing was before it.
+    if signed.is_none() || !earlier.is_empty() {
+        for line in against(subject, &earlier) {
+            session.say(&line);
+        }
+    }
+    if let Some(line) = signed {
         session.say(&line);
     }
     if let Some(again) = earlier.iter().find(|earlier| earlier.accepted.revision == subject.plan.revision) {
@@ -203,6 +214,34 @@ fn show(
         );
     }
     Ok(())
+}
+
+/// Who has signed this very statement; `None` if nobody has.
+fn signed_so_far(subject: &Subject, args: &SignArgs, rules: Option<&TrustDocument>) -> anyhow::Result<Option<String>> {
+    let present = present(subject, args)?;
+    let owner = rules.and_then(|rules| Some((rules, rules.owners.get(&subject.plan.owner)?)));
+    let (ids, standing): (Vec<KeyId>, _) = match owner {
+        Some((rules, owner)) => {
+            // What does not count is reported when a signature is added.
+            let mut unheard = Diagnostics::default();
+            let found = store::load(&present, &subject.statement, &subject.plan.owner, rules, &mut unheard);
+            let ids: Vec<_> = found.keys().copied().collect();
+            let standing = format!("{} of {}", ids.len().min(owner.signers.threshold), owner.signers.threshold);
+            (ids, standing)
+        }
+        None => (present.iter().filter_map(|file| store::key_of(&file.name)).collect(), "not checked".to_owned()),
+    };
+    let keys: Vec<_> = ids.iter().map(|id| format!("key {id}")).collect();
+    Ok((!keys.is_empty()).then(|| format!("this statement: signed by {} ({standing})", keys.join(" and "))))
+}
+
+/// Signatures of the statement that are there: in the bundle, or beside the manifest.
+fn present(subject: &Subject, args: &SignArgs) -> anyhow::Result<Vec<StoredFile>> {
+    if let Some(parts) = &subject.bundle {
+        return Ok(members(&args.subject, parts));
+    }
+    let root = signatures::root(args.signatures.as_deref(), &args.subject);
+    signatures::read(&signatures::folder(&root, &subject.plan.stream, subject.digest))
 }
 
 /// What changes against what was signed last.
@@ -280,10 +319,7 @@ fn add(
     let Some(new) = make(&subject.statement, by, session) else { return Ok(()) };
     let root = signatures::root(args.signatures.as_deref(), &args.subject);
     let folder = signatures::folder(&root, &subject.plan.stream, subject.digest);
-    let present = match &subject.bundle {
-        Some(parts) => members(&args.subject, parts),
-        None => signatures::read(&folder)?,
-    };
+    let present = present(subject, args)?;
     let (ours, others): (Vec<_>, Vec<_>) =
         present.into_iter().partition(|file| store::key_of(&file.name).is_some_and(|id| new.contains_key(&id)));
     let mut signed: SortedSet<KeyId> = match rules {

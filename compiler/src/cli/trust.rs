@@ -15,6 +15,7 @@ use super::{
     Exit,
     args::{TrustBuildArgs, TrustShowArgs},
     compile::read_keys,
+    exclusive::Exclusive,
     front,
     io::{self, DiskFiles},
     session::Session,
@@ -38,6 +39,7 @@ pub(super) fn build(args: &TrustBuildArgs, session: &mut Session) -> anyhow::Res
     let (Some(policy::Policy { trust: document, .. }), false) = (policy, session.diags.has_errors()) else {
         return Ok(session.exit());
     };
+    let Some(hold) = Exclusive::take(&args.out, session)? else { return Ok(session.exit()) };
     let old = io::read_if_present(&args.out, limits::TRUST_MAX_BYTES)?;
     let signers: Vec<&dyn Signer> = keys.iter().map(|key| key as &dyn Signer).collect();
     if args.pending {
@@ -50,7 +52,7 @@ pub(super) fn build(args: &TrustBuildArgs, session: &mut Session) -> anyhow::Res
     }
     let bytes = chain::extend(&document, old.as_deref(), &signers, &mut session.diags);
     if let (Some(bytes), true) = (bytes, session.sound(args.strict)) {
-        write::replace(&args.out, &bytes)?;
+        hold.replace(old.as_deref(), &bytes, session)?;
     }
     Ok(session.exit())
 }

@@ -18,10 +18,10 @@ use nodeplan::{
 use super::{
     Exit,
     args::{TrustAddKeyArgs, TrustFloorArgs, TrustRevokeArgs, TrustRotateRootArgs},
+    exclusive::Exclusive,
     io::{self, DiskFiles, Input},
     session::{Session, WrongUsage},
     sign::read_public,
-    write,
 };
 use crate::{
     describe::diff,
@@ -39,7 +39,8 @@ use crate::{
 
 /// A policy: its text, where its values stand, and what it says.
 struct Policy {
-    path: PathBuf,
+    /// From before it is read until it is written.
+    hold: Exclusive,
     input: Input,
     text: String,
     raw: raw::Policy,
@@ -47,6 +48,7 @@ struct Policy {
 }
 
 fn read(path: &Path, session: &mut Session) -> anyhow::Result<Option<Policy>> {
+    let Some(hold) = Exclusive::take(path, session)? else { return Ok(None) };
     let input = io::read_input(path)?;
     let files = DiskFiles::from(&input.directory);
     let document = policy::parse(&input.name, &input.bytes, &files, &mut session.sources, &mut session.diags);
@@ -60,7 +62,7 @@ fn read(path: &Path, session: &mut Session) -> anyhow::Result<Option<Policy>> {
     );
     let text = String::from_utf8(input.bytes.clone()).ok();
     let (Some(document), Some(raw), Some(text)) = (document, raw, text) else { return Ok(None) };
-    Ok(Some(Policy { path: path.to_path_buf(), input, text, raw, document: document.trust }))
+    Ok(Some(Policy { hold, input, text, raw, document: document.trust }))
 }
 
 impl Policy {
@@ -83,7 +85,9 @@ impl Policy {
             );
             return Ok(());
         };
-        write::replace(&self.path, text.as_bytes())?;
+        if !self.hold.replace(Some(&self.input.bytes), text.as_bytes(), session)? {
+            return Ok(());
+        }
         session.say(&format!("`{}` now says:", self.input.name));
         for change in diff::trust_changes(&self.document, &wanted) {
             session.say(&format!("  {change}"));

@@ -8,6 +8,7 @@ use super::{
     Exit,
     args::TrustSignArgs,
     compile::{no_key_for, read_keys},
+    exclusive::Exclusive,
     io,
     session::Session,
     sign::{attached, external, prepared, read_public},
@@ -25,6 +26,8 @@ pub(super) fn run(args: &TrustSignArgs, session: &mut Session) -> anyhow::Result
         session.diags.push(no_key_for("--root-key"));
         return Ok(Exit::Usage);
     }
+    // From before the file is read until it is written: two holders of keys may sign on one share.
+    let Some(_hold) = Exclusive::take(&args.trust, session)? else { return Ok(session.exit()) };
     let Some(pending) = read(&args.trust, session)? else { return Ok(session.exit()) };
     show(&pending, session);
     if args.dry_run {

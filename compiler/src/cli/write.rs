@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 
 use crate::{
     emit::{OutputFile, delivery::Written},
@@ -186,6 +186,9 @@ fn temporary_name(name: &str, suffix: &str) -> String {
 }
 
 fn make_directory(directory: &Path, undo: &mut Undo) -> anyhow::Result<()> {
+    if directory.is_file() {
+        bail!("`{}` is a file; `-o` wants a directory", directory.display());
+    }
     let missing: Vec<_> = directory
         .ancestors()
         .take_while(|ancestor| *ancestor != Path::new("") && ancestor.symlink_metadata().is_err())

@@ -9,6 +9,10 @@
 pub mod class;
 pub mod diff;
 pub mod trust;
+pub mod types;
+pub mod values;
+
+pub use types::Types;
 
 use nodeplan::{
     digest::{Sha256Digest, to_hex},
@@ -35,24 +39,25 @@ pub struct Fact {
     pub value: String,
 }
 
-/// Everything that `plan` says, in the order in which it is shown. No two facts have equal `about` and `what`.
-pub fn facts(plan: &NodePlan) -> Vec<Fact> {
+/// Everything that `plan` says, in the order in which it is shown. No two facts have equal `about` and `what`. Values are
+/// shown by their types, where `types` has them, with the bytes behind.
+pub fn facts(plan: &NodePlan, types: &Types) -> Vec<Fact> {
     let mut facts = stream(plan);
     for program in &plan.programs {
-        self::program(program, &mut facts);
+        self::program(program, types, &mut facts);
     }
     order(plan, &mut facts);
     for (name, map) in &plan.maps {
-        self::map(name, map, &mut facts);
+        self::map(name, map, types, &mut facts);
     }
     facts
 }
 
 /// `plan` in words, one line each: a heading per subject, its facts below it.
-pub fn lines(plan: &NodePlan) -> Vec<String> {
+pub fn lines(plan: &NodePlan, types: &Types) -> Vec<String> {
     let mut lines = Vec::new();
     let mut about = String::new();
-    for fact in facts(plan) {
+    for fact in facts(plan, types) {
         if fact.about != about {
             let heading = if fact.about == "stream" { format!("stream {}", plan.stream) } else { fact.about.clone() };
             lines.push(heading);
@@ -96,7 +101,7 @@ fn stream(plan: &NodePlan) -> Vec<Fact> {
     rows.into_iter().map(|(what, value)| Fact { about: "stream".to_owned(), what: what.to_owned(), value }).collect()
 }
 
-fn program(program: &Program, facts: &mut Vec<Fact>) {
+fn program(program: &Program, types: &Types, facts: &mut Vec<Fact>) {
     let about = format!("program {}", program.name);
     let mut push = |what: String, value: String| facts.push(Fact { about: about.clone(), what, value });
     match &program.object {
@@ -114,7 +119,12 @@ fn program(program: &Program, facts: &mut Vec<Fact>) {
         push("attached".to_owned(), "nowhere; reached by tail calls".to_owned());
     }
     for (name, value) in &program.globals {
-        push(format!("global {name}"), format!("0x{}", to_hex(value.as_bytes())));
+        let bytes = format!("0x{}", to_hex(value.as_bytes()));
+        let value = types.global(program, name.as_str(), value.as_bytes());
+        push(
+            format!("global {name}"),
+            value.map_or_else(|| bytes.clone(), |value| format!("{value}  (bytes {bytes})")),
+        );
     }
 }
 
@@ -181,7 +191,7 @@ fn order(plan: &NodePlan, facts: &mut Vec<Fact>) {
     }
 }
 
-fn map(name: &MapName, map: &Map, facts: &mut Vec<Fact>) {
+fn map(name: &MapName, map: &Map, types: &Types, facts: &mut Vec<Fact>) {
     let about = format!("map {name}");
     let mut push = |what: &str, value: String| facts.push(Fact { about: about.clone(), what: what.to_owned(), value });
     push(
@@ -198,7 +208,11 @@ fn map(name: &MapName, map: &Map, facts: &mut Vec<Fact>) {
         let content = Sha256Digest::of(&json::to_bytes(&map.entries));
         push("entries", format!("{}, sha256 {content}", map.entries.len()));
         for entry in map.entries.iter().take(ENTRIES_SHOWN) {
-            push(&format!("entry {}", to_hex(entry.key.as_bytes())), to_hex(entry.value.as_bytes()));
+            let (key, value) = (to_hex(entry.key.as_bytes()), to_hex(entry.value.as_bytes()));
+            match types.entry(name, entry.key.as_bytes(), entry.value.as_bytes()) {
+                Some(words) => push(&format!("entry {}", words.0), format!("{}  (bytes {key}: {value})", words.1)),
+                None => push(&format!("entry {key}"), value),
+            }
         }
         if map.entries.len() > ENTRIES_SHOWN {
             push("more entries", format!("{} are not shown", map.entries.len() - ENTRIES_SHOWN));

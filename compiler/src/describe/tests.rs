@@ -116,7 +116,11 @@ fn every_change_of_a_plan_is_shown() {
             accepted += 1;
             assert!(!changes(&old, &new).is_empty(), "{pointer} changes unseen: {changed}");
             assert!(!changes(&new, &old).is_empty(), "{pointer} changes back unseen");
-            assert_ne!(lines(&old), lines(&new), "{pointer} changes and is shown alike");
+            assert_ne!(
+                lines(&old, &Types::default()),
+                lines(&new, &Types::default()),
+                "{pointer} changes and is shown alike"
+            );
         }
         if accepted == 0 && !pointer.starts_with("/maps/entries/entries/") {
             stuck.push(pointer.as_str());
@@ -150,7 +154,7 @@ fn every_change_of_a_plan_is_shown() {
 #[test]
 fn facts_are_named_once() {
     let plan = read(&everything()).unwrap();
-    let mut names: Vec<_> = facts(&plan).into_iter().map(|fact| (fact.about, fact.what)).collect();
+    let mut names: Vec<_> = facts(&plan, &Types::default()).into_iter().map(|fact| (fact.about, fact.what)).collect();
     let count = names.len();
     names.sort();
     names.dedup();
@@ -183,6 +187,6 @@ fn changes_read_like_a_sentence() {
 fn control_characters_do_not_reach_the_terminal() {
     let mut changed = everything();
     changed["reference"] = "a\u{1b}[31m\nstream other".into();
-    let lines = lines(&read(&changed).expect("a reference is free text"));
+    let lines = lines(&read(&changed).expect("a reference is free text"), &Types::default());
     assert!(lines.iter().all(|line| !line.chars().any(char::is_control)), "{lines:?}");
 }

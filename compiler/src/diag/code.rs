@@ -55,6 +55,8 @@ codes! {
     UnknownWord = "NB0112", "a word is not allowed here";
     /// Merge keys and tags.
     YamlFeature = "NB0113", "a YAML feature is not allowed";
+    /// `init` left a mark where somebody has to decide.
+    LeftMark = "NB0114", "a mark of init is left";
 
     /// An object file that does not exist.
     FileMissing = "NB0201", "a file does not exist";
@@ -358,6 +360,8 @@ codes! {
     RevisionAgain = "NB0615", "the revision was signed with other content";
     /// A file in no form of a signature.
     NotASignature = "NB0616", "a file is not a signature";
+    /// A private key that others may read or change.
+    OpenPrivateKey = "NB0617", "a private key is open to others";
     /// No version without enough root signatures.
     NothingPending = "NB0620", "no version waits for root signatures";
     /// A version that nodes do not get yet.
@@ -368,6 +372,8 @@ codes! {
     FloorLowers = "NB0623", "a floor would go down";
     /// Too few keys left after a revocation.
     OutOfReach = "NB0624", "a threshold cannot be met any more";
+    /// A file that is to be changed is being changed, or was changed, by somebody else.
+    ChangedMeanwhile = "NB0625", "a file was changed meanwhile";
     /// Less time than `--warn-before`.
     ExpiresSoon = "NB0630", "a stream expires soon";
     /// Past its time.

@@ -5,9 +5,15 @@
 /// All pages, as Markdown: what `docs/errors.md` holds.
 pub const ALL: &str = include_str!("errors.md");
 
-/// The page of `code` (such as `NB0402`; case and surrounding white space do not matter), from its heading on.
+/// The page of `code` (such as `NB0402`; case, surrounding white space, `NB` and zeros before the number do not matter),
+/// from its heading on.
 pub fn page(code: &str) -> Option<&'static str> {
-    let heading = format!("## {}:", code.trim().to_uppercase());
+    let code = code.trim().to_uppercase();
+    let number = code.strip_prefix("NB").unwrap_or(&code);
+    if number.is_empty() || number.len() > 4 || !number.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let heading = format!("## NB{number:0>4}:");
     let start = if ALL.starts_with(&heading) { 0 } else { ALL.find(&format!("\n{heading}"))? + 1 };
     let rest = &ALL[start..];
     let end = rest.find("\n## ").or_else(|| rest.find("\n# ")).map_or(rest.len(), |end| end + 1);
@@ -45,8 +51,11 @@ mod tests {
 
     #[test]
     fn codes_are_found_in_any_case_and_only_whole() {
-        assert!(page("nb0101").is_some());
-        for bad in ["NB0", "NB9999", "", "##"] {
+        for code in ["nb0101", "NB101", "101", " 0101 ", "nb101"] {
+            assert_eq!(page(code), page("NB0101"), "case: {code}");
+            assert!(page(code).is_some(), "case: {code}");
+        }
+        for bad in ["NB0", "NB9999", "", "##", "NB", "10", "00101", "NB01011", "+101", "101:"] {
             assert_eq!(page(bad), None, "case: {bad}");
         }
     }

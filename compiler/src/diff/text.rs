@@ -120,14 +120,28 @@ fn print_pool(pool: &PoolDiff, out: &mut String) {
     let _ = writeln!(out, "\npool {}", visible(&pool.pool));
     for on in &pool.outcomes {
         let _ = writeln!(out, "  {}{}", on.label(), on.sentence());
-        let rows: Vec<_> =
-            on.outcome.items.iter().map(|item| row(&[&visible(&item.what), how(item), &actions(item)])).collect();
+        let mut before = String::new();
+        let rows: Vec<_> = on
+            .outcome
+            .items
+            .iter()
+            .map(|item| {
+                let actions = actions(item);
+                let shown = if actions == before && actions.contains(", ") { SAME } else { &actions };
+                let row = row(&[&visible(&item.what), how(item), shown]);
+                before = actions;
+                row
+            })
+            .collect();
         out.push_str(&table(&rows, "    "));
         for warning in &on.outcome.warnings {
             let _ = writeln!(out, "    ! {warning}");
         }
     }
 }
+
+/// In place of a list of actions that the line before has, too.
+const SAME: &str = "the same";
 
 /// How it changed, in a word or two.
 pub(super) fn how(item: &Item) -> &'static str {

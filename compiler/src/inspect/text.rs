@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     check::kernels,
-    diag::{shown, shown_up_to},
+    diag::{shown, shown_up_to, visible},
     table::row,
 };
 
@@ -28,12 +28,12 @@ pub fn print(report: &Report) -> String {
 fn print_file(file: &File, out: &mut String) {
     match &file.content {
         Content::Object(object) => {
-            let _ = writeln!(out, "object {}", shown(&file.file));
+            let _ = writeln!(out, "object {}", visible(&file.file));
             print_object(object, out);
         }
         Content::Bundles(bundles) => {
             for bundle in bundles {
-                let _ = writeln!(out, "bundle {} in {}", bundle.stream, shown(&file.file));
+                let _ = writeln!(out, "bundle {} in {}", bundle.stream, visible(&file.file));
                 print_bundle(bundle, out);
             }
         }

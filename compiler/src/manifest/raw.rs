@@ -167,7 +167,7 @@ record! {
         lsm: Option<Keyed<Lsm>> = "lsm",
     }
     later [
-        "tcx", "uprobe", "uretprobe", "usdt", "perfEvent", "skLookup", "skMsg", "skSkb", "socketFilter",
+        "uprobe", "uretprobe", "usdt", "perfEvent", "skLookup", "skMsg", "skSkb", "socketFilter",
         "flowDissector", "netfilter", "netkit", "iter", "structOps",
     ]
 }

@@ -19,7 +19,7 @@ use super::{
     raw,
 };
 use crate::{
-    check::{all, metadata_names as names, name, unique},
+    check::{LIST_MAX_NAMES, all, metadata_names as names, name, not_too_many, unique},
     diag::{Code, Diagnostic, Diagnostics, one_of, shown},
     source::{Span, Spanned},
     suggest::nearest,
@@ -96,6 +96,7 @@ impl Desk {
 
 pub(super) fn check(spec: &raw::Spec, diags: &mut Diagnostics) -> Option<Desk> {
     let pools = match &spec.pools {
+        Some(dict) if !few_pools(&dict.0, diags) => None,
         Some(dict) => pools(&dict.0, diags).map(Some),
         None => Some(None),
     };
@@ -111,6 +112,12 @@ pub(super) fn check(spec: &raw::Spec, diags: &mut Diagnostics) -> Option<Desk> {
         None => Some(None),
     };
     Some(Desk { pools: pools?, reserved: reserved?, reference, max_days: max_days?, neighbours: neighbours? })
+}
+
+/// Whether there are few enough to compare all with all.
+fn few_pools(dict: &[(Spanned<String>, raw::Pool)], diags: &mut Diagnostics) -> bool {
+    let first = dict.first().map(|(name, _)| name.span);
+    first.is_none_or(|first| not_too_many(dict.len(), LIST_MAX_NAMES, "pools", first, diags))
 }
 
 fn pools(dict: &[(Spanned<String>, raw::Pool)], diags: &mut Diagnostics) -> Option<BTreeMap<PoolName, Pool>> {

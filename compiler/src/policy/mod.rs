@@ -25,7 +25,10 @@ use nodeplan::{
 };
 
 use crate::{
-    check::{all, metadata_names as names, metadata_revision as revision, name, not_empty, program_priority, unique},
+    check::{
+        LIST_MAX_NAMES, all, metadata_names as names, metadata_revision as revision, name, not_empty, not_too_many,
+        program_priority, unique,
+    },
     diag::{Code, Diagnostic, Diagnostics, shown},
     manifest::decode_document,
     resolve::{Files, ReadError, explain},
@@ -36,6 +39,9 @@ use crate::{
 
 /// Largest key file, in bytes. Ours.
 pub const KEY_FILE_MAX_BYTES: usize = 16 * 1024;
+
+/// Most stream globs of all owners together. Ours.
+const POLICY_MAX_GLOBS: usize = 2 * LIST_MAX_NAMES;
 
 /// A sound policy.
 #[derive(Clone, Debug)]
@@ -165,6 +171,14 @@ fn owners(
     files: &dyn Files,
     diags: &mut Diagnostics,
 ) -> Option<SortedMap<OwnerName, OwnerTrust>> {
+    // Every glob of one is compared with every one of the others.
+    if !not_too_many(list.value.len(), LIST_MAX_NAMES, "owners", list.span, diags) {
+        return None;
+    }
+    let globs = list.value.iter().map(|owner| owner.streams.value.len()).sum();
+    if !not_too_many(globs, POLICY_MAX_GLOBS, "streams", list.span, diags) {
+        return None;
+    }
     let sound = not_empty(list, "owners", diags);
     unique(
         list.value.iter().map(|owner| (&owner.name.value, owner.name.span)),
@@ -271,6 +285,9 @@ fn key_set(
     files: &dyn Files,
     diags: &mut Diagnostics,
 ) -> Option<KeySet> {
+    if !not_too_many(list.value.len(), LIST_MAX_NAMES, "keys", list.span, diags) {
+        return None;
+    }
     let sound = not_empty(list, "keys", diags);
     let keys = all(list.value.iter().map(|path| read_key(path, files, diags)));
     if let Some(keys) = &keys {

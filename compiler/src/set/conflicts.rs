@@ -4,7 +4,7 @@
 //! May fail with: NB0401 (too many programs), NB0402 (equal priority), NB0403 (two modes), NB0406 (stream twice),
 //! NB0407 (pool and parent), NB0421 (maps that libbpf would share).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use nodeplan::{
     hook::{Attachment, Direction},
@@ -72,18 +72,19 @@ pub(super) fn pins(set: &Set<'_>, diags: &mut Diagnostics) {
 pub(super) fn parent_pools(set: &Set<'_>, desk: &Desk, wanted: &[PoolName], diags: &mut Diagnostics) {
     // MCO: a custom pool selects role `worker` and its own role. So it is assumed where the policy does not say.
     let assumed = desk.pools.is_none();
-    let inherits = |pool: &PoolName, parent: &PoolName| {
-        if assumed {
-            parent.as_str() == "worker" && !matches!(pool.as_str(), "master" | "arbiter")
-        } else {
-            desk.below(parent).iter().any(|(name, _)| *name == pool)
-        }
-    };
     for member in set.members() {
         let pools = || member.checked.pools.iter().filter(|pool| wanted.is_empty() || wanted.contains(&pool.value));
         for parent in pools() {
+            let below: BTreeSet<&PoolName> = desk.below(&parent.value).into_iter().map(|(name, _)| name).collect();
+            let inherits = |pool: &PoolName| {
+                if assumed {
+                    parent.value.as_str() == "worker" && !matches!(pool.as_str(), "master" | "arbiter")
+                } else {
+                    below.contains(pool)
+                }
+            };
             for pool in pools().filter(|pool| pool.value != parent.value) {
-                if !inherits(&pool.value, &parent.value) {
+                if !inherits(&pool.value) {
                     continue;
                 }
                 let message = format!("pools `{}` and `{}` are both listed", pool.value, parent.value);

@@ -43,6 +43,10 @@ pub enum Unreadable {
 /// The bundles of a file; none, if the file has nothing of ours. `carrier` is shown each document that has some.
 pub fn bundles(path: &Path, bytes: &[u8], carrier: &mut dyn FnMut(&Value)) -> Result<Vec<Carried>, Unreadable> {
     let named = path.extension().is_some_and(|extension| extension == "bundle");
+    if bytes.is_empty() {
+        let why = "is empty".to_owned();
+        return Err(if named { Unreadable::Ours(why) } else { Unreadable::Foreign(why) });
+    }
     if named || is_archive(bytes) {
         let stem = path.file_stem().filter(|_| named).map(|stem| stem.to_string_lossy().into_owned());
         return Ok(vec![Carried { stream: stem, bytes: bytes.to_vec() }]);

@@ -105,6 +105,15 @@ pub fn owners_key<'a>(rules: &'a TrustDocument, owner: &OwnerName, id: KeyId) ->
     keys.iter().find(|key| key.id() == id).ok_or_else(|| format!("its key is not one of owner `{owner}`"))
 }
 
+/// The report of a key that may not sign for `owner`; `None` if it may.
+pub fn refused(rules: &TrustDocument, owner: &OwnerName, id: KeyId) -> Option<Diagnostic> {
+    let why = owners_key(rules, owner, id).err()?;
+    let diagnostic = Diagnostic::error(Code::NotOwnersKey, format!("key {id} may not sign: {why}"));
+    let diagnostic = still_to_sign(rules, owner, |_| false)
+        .fold(diagnostic, |diagnostic, id| diagnostic.note(format!("key {id} may sign")));
+    Some(diagnostic.help("sign with a key that the policy lists for the owner"))
+}
+
 /// Keys of `owner` that may sign and are not among `signed`.
 pub fn still_to_sign<'a>(
     rules: &'a TrustDocument,

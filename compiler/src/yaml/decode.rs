@@ -160,12 +160,17 @@ fn map_of(node: &Node, known: &[&str], d: &Decoder<'_>) -> Option<String> {
     Some(format!("write `{{{first}: {}}}`", shown(d.written(node))))
 }
 
+/// Keys that others have for ours, ours, and why.
+const OTHER_KEYS: &[(&str, &str, &str)] = &[("tcx", "tc", "It attaches by TCX")];
+
 fn unknown_key(key: &Key, parent: Place<'_>, near: Option<&str>, known: &[&str]) -> Diagnostic {
     let message = format!("`{}` is not a key of {}", shown(&key.text), parent.name());
     let diagnostic = Diagnostic::error(Code::UnknownKey, message).at(key.span, "unknown key");
-    match near {
-        Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
-        None => diagnostic.help(format!("keys allowed here: {}", one_of(known.iter().copied()))),
+    let other = OTHER_KEYS.iter().find(|(name, meant, _)| *name == key.text && known.contains(meant));
+    match (other, near) {
+        (Some((_, meant, why)), _) => diagnostic.help(format!("did you mean `{meant}`? {why}")),
+        (None, Some(near)) => diagnostic.help(format!("did you mean `{near}`?")),
+        (None, None) => diagnostic.help(format!("keys allowed here: {}", one_of(known.iter().copied()))),
     }
 }
 

@@ -59,6 +59,8 @@ pub(super) fn explain(error: &YamlError, text: &str, file: FileId) -> Diagnostic
             }
             match syntax::words(text) {
                 Some(words) => {
+                    // The scanner gives up behind the value before, which may be on another line.
+                    let place = if words.is_tab() { indenting_tab(error, text, file).unwrap_or(place) } else { place };
                     Diagnostic::error(Code::Yaml, format!("not YAML: {}", words.what)).at(place, "").help(words.help)
                 }
                 None => Diagnostic::error(Code::Yaml, format!("not YAML: {}", shown(first)))
@@ -67,6 +69,24 @@ pub(super) fn explain(error: &YamlError, text: &str, file: FileId) -> Diagnostic
             }
         }
     }
+}
+
+/// The first tab in an indentation, from the line on where the reader gave up.
+fn indenting_tab(error: &YamlError, text: &str, file: FileId) -> Option<Span> {
+    let line_index = usize::try_from(error.location()?.line()).ok()?.saturating_sub(1);
+    let mut start = 0;
+    for (index, line) in text.split_inclusive('\n').enumerate() {
+        let indentation = line.len() - line.trim_start_matches([' ', '\t']).len();
+        let blank = line.trim().is_empty() || line.trim_start().starts_with('#');
+        if index >= line_index
+            && !blank
+            && let Some(at) = line[..indentation].find('\t')
+        {
+            return Some(span_at(file, start + at, start + at + 1));
+        }
+        start += line.len();
+    }
+    None
 }
 
 /// Place of an error: its bytes, or for errors of the scanner, which have none, its line and column.

@@ -32,6 +32,10 @@ pub fn parse(name: &str, bytes: &[u8], sources: &mut SourceMap, diags: &mut Diag
         diags.push(Diagnostic::error(Code::TextTooLarge, message));
         return (file, None);
     }
+    if let Some(problem) = not_text(name, bytes) {
+        diags.push(problem);
+        return (sources.add(name, ""), None);
+    }
     let text = match std::str::from_utf8(bytes) {
         Ok(text) => text,
         Err(error) => {
@@ -74,6 +78,23 @@ fn parse_text(text: &str, file: FileId, diags: &mut Diagnostics) -> Option<Node>
     }
     refuse_duplicates(&node, diags);
     Some(node)
+}
+
+/// Files that are no text in any encoding.
+fn not_text(name: &str, bytes: &[u8]) -> Option<Diagnostic> {
+    let name = shown(name);
+    if bytes.starts_with(b"\x7fELF") {
+        let diagnostic = Diagnostic::error(Code::NotUtf8, format!("`{name}` is an ELF object, not a text"));
+        return Some(diagnostic.help(format!(
+            "see what is in it: `nodebpf inspect {name}`; or make a manifest for it: `nodebpf init {name}`"
+        )));
+    }
+    // UTF-16 has many of them, and a byte order mark before.
+    let at = bytes.iter().position(|byte| *byte == 0).filter(|_| encoding(bytes) != "UTF-16")?;
+    Some(
+        Diagnostic::error(Code::NotUtf8, format!("`{name}` is not a text: byte {at} is NUL"))
+            .help("name a file with a YAML document; `nodebpf init OBJECT` makes a manifest"),
+    )
 }
 
 /// What a text that is not UTF-8 most likely is, as `iconv` names it.

@@ -11,6 +11,13 @@ pub(super) struct Words {
     pub(super) help: &'static str,
 }
 
+impl Words {
+    /// Whether they are about a tab.
+    pub(super) fn is_tab(&self) -> bool {
+        self.what == TABS.what
+    }
+}
+
 const TABS: Words =
     Words { what: "a tab stands where YAML wants spaces", help: "indent with spaces: YAML allows no tabs there" };
 const QUOTE: Words = Words { what: "a quote is not closed", help: "close it, on the same line" };

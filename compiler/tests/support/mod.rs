@@ -131,11 +131,14 @@ pub(crate) fn golden(path: &Path, found: &[u8]) -> Option<String> {
 /// repeat FILE N TEXT       N lines of TEXT, appended, `{n}` counting from 0
 /// leaf DIR NAME TEXT       a file in the first folder without folders below DIR, such as one of signatures
 /// mkdir DIR
+/// chmod FILE MODE          permission bits, octal
+/// hold DIR                 a lock on DIR until the script ends
 /// run ARGS                 runs nodebpf; stderr of the last run is compared
 /// exit CODE                wanted from the last run; default 1
 /// ```
 pub(crate) fn play(script: &str, directory: &Path) -> (Output, i32) {
     let (mut last, mut exit) = (None, 1);
+    let mut held = Vec::new();
     for line in script.lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {
         let (verb, rest) = line.split_once(' ').unwrap();
         let words: Vec<_> = rest.split(' ').collect();
@@ -168,6 +171,15 @@ pub(crate) fn play(script: &str, directory: &Path) -> (Output, i32) {
                 fs::write(folder.join(words[1]), words[2]).unwrap();
             }
             "mkdir" => fs::create_dir(path).unwrap(),
+            "chmod" => {
+                let mode = u32::from_str_radix(words[1], 8).unwrap();
+                fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+            }
+            "hold" => {
+                let file = fs::File::open(path).unwrap();
+                file.lock().unwrap();
+                held.push(file);
+            }
             "run" => last = Some(nodebpf(directory, &words)),
             "exit" => exit = words[0].parse().unwrap(),
             _ => panic!("no verb `{verb}`"),
