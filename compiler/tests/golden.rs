@@ -62,7 +62,8 @@ fn every_code_has_a_case() {
 /// What was signed, indented for reviewers.
 fn statement(out: &std::path::Path) -> Vec<u8> {
     let file = fs::read(out.join(&listing(out)[0])).unwrap();
-    let bundle = Unverified::decode(&node_files(&file)[0].1).unwrap();
+    let files = node_files(&file);
+    let bundle = Unverified::decode(&files[0].1).unwrap();
     let statement: serde_json::Value = serde_json::from_slice(&bundle.parts().statement).unwrap();
     (serde_json::to_string_pretty(&statement).unwrap() + "\n").into_bytes()
 }

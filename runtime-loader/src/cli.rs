@@ -93,9 +93,8 @@ enum Command {
 
 /// Runs one command.
 pub fn run(args: &[OsString]) -> Exit {
-    let parsed = Words::read(args).and_then(|mut words| match diag::is_ours(&words) {
-        true => Ok(None),
-        false => Ok(Some((parse(&mut words)?, words.root))),
+    let parsed = Words::read(args).and_then(|mut words| {
+        if diag::is_ours(&words) { Ok(None) } else { Ok(Some((parse(&mut words)?, words.root))) }
     });
     match parsed {
         Ok(Some((command, root))) => execute(&command, &paths(root)),

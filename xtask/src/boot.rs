@@ -63,9 +63,11 @@ const WORDS: &str = "mitigations=off audit=0 nokaslr";
 pub(crate) fn run(args: &Args) -> Result<()> {
     setup::need(&[Tool::Mmdebstrap, Tool::Bsdtar, Tool::Ignition])?;
     vm::tools(false)?;
-    let (loader, diag) = match args.no_build {
-        true => (dist::built().loader, dist::built().diag),
-        false => (dist::loader()?, dist::diag()?),
+    let (loader, diag) = if args.no_build {
+        let dist::Dist { loader, diag, .. } = dist::built();
+        (loader, diag)
+    } else {
+        (dist::loader()?, dist::diag()?)
     };
     // Not the release build: the files are the same, and it is there.
     let dist = dist::Dist { loader, diag, compiler: generate::build_compiler()? };

@@ -307,8 +307,9 @@ pub(super) fn read_keys(paths: &[impl AsRef<Path>], session: &mut Session) -> an
 fn open_to_others(path: &Path, key: &FileKey) -> Option<Diagnostic> {
     use std::os::unix::fs::PermissionsExt as _;
 
+    const OTHERS: u32 = 0o077;
     let mode = std::fs::metadata(path).ok()?.permissions().mode() & 0o777;
-    if mode & 0o077 == 0 || key.public().id().to_string() == TEST_KEY_ID {
+    if mode & OTHERS == 0 || key.public().id().to_string() == TEST_KEY_ID {
         return None;
     }
     let path = visible(&path.display().to_string());
