@@ -308,7 +308,8 @@ fn open_to_others(path: &Path, key: &FileKey) -> Option<Diagnostic> {
     use std::os::unix::fs::PermissionsExt as _;
 
     let mode = std::fs::metadata(path).ok()?.permissions().mode() & 0o777;
-    if mode & 0o077 == 0 || key.public().id().to_string() == TEST_KEY_ID {
+    let others = mode & 0o077;
+    if others == 0 || key.public().id().to_string() == TEST_KEY_ID {
         return None;
     }
     let path = visible(&path.display().to_string());

@@ -31,21 +31,21 @@ pub(super) struct Exclusive {
 
 impl Exclusive {
     /// Waits until nobody else changes files beside `path`; `None` after a report.
-    pub(super) fn take(path: &Path, session: &mut Session) -> anyhow::Result<Option<Self>> {
+    pub(super) fn take(path: &Path, session: &mut Session) -> Option<Self> {
         let directory = match path.parent() {
             Some(parent) if parent != Path::new("") => parent,
             _ => Path::new("."),
         };
         // A directory that is not there yet, or cannot be opened here, is the business of whoever reads or writes in it.
         let Ok(file) = File::open(directory) else {
-            return Ok(Some(Self { path: path.to_path_buf(), _directory: None }));
+            return Some(Self { path: path.to_path_buf(), _directory: None });
         };
         for _ in 0..TRIES {
             match file.try_lock() {
-                Ok(()) => return Ok(Some(Self { path: path.to_path_buf(), _directory: Some(file) })),
+                Ok(()) => return Some(Self { path: path.to_path_buf(), _directory: Some(file) }),
                 Err(TryLockError::WouldBlock) => thread::sleep(PAUSE),
                 // No locks on this file system: what is left is the comparison.
-                Err(TryLockError::Error(_)) => return Ok(Some(Self { path: path.to_path_buf(), _directory: None })),
+                Err(TryLockError::Error(_)) => return Some(Self { path: path.to_path_buf(), _directory: None }),
             }
         }
         let message = format!("somebody else is changing files beside `{}`", shown(&path.display().to_string()));
@@ -54,7 +54,7 @@ impl Exclusive {
                 .note(format!("another process holds a lock on `{}`", shown(&directory.display().to_string())))
                 .help("wait until it has ended, and run the command again"),
         );
-        Ok(None)
+        None
     }
 
     /// Replaces the file by `new`, if it still is `old` (`None`: is not there); `false` after a report.
@@ -92,7 +92,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("policy.yaml");
         let mut session = session();
-        let hold = Exclusive::take(&path, &mut session).unwrap().unwrap();
+        let hold = Exclusive::take(&path, &mut session).unwrap();
         assert!(hold.replace(None, b"1", &mut session).unwrap());
         assert!(hold.replace(Some(b"1"), b"2", &mut session).unwrap());
         assert!(!session.diags.has_errors());
@@ -108,7 +108,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("policy.yaml");
         let mut session = session();
-        drop(Exclusive::take(&path, &mut session).unwrap().unwrap());
-        assert!(Exclusive::take(&path, &mut session).unwrap().is_some());
+        drop(Exclusive::take(&path, &mut session).unwrap());
+        assert!(Exclusive::take(&path, &mut session).is_some());
     }
 }

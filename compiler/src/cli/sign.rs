@@ -75,7 +75,7 @@ pub(super) fn run(args: &SignArgs, session: &mut Session) -> anyhow::Result<Exit
     let Ok(rules) = front::rules(&args.rules, session)? else { return Ok(session.exit()) };
     // From before it is read until it is written: a bundle gets one more signature in place.
     let target = args.out.as_ref().unwrap_or(&args.subject);
-    let Some(_hold) = Exclusive::take(target, session)? else { return Ok(session.exit()) };
+    let Some(_hold) = Exclusive::take(target, session) else { return Ok(session.exit()) };
     let subject = read_subject(args, rules.as_ref(), session)?;
     let rules = rules.map(|rules| rules.trust);
     let by = read_by(args, session)?;

@@ -39,7 +39,7 @@ pub(super) fn build(args: &TrustBuildArgs, session: &mut Session) -> anyhow::Res
     let (Some(policy::Policy { trust: document, .. }), false) = (policy, session.diags.has_errors()) else {
         return Ok(session.exit());
     };
-    let Some(hold) = Exclusive::take(&args.out, session)? else { return Ok(session.exit()) };
+    let Some(hold) = Exclusive::take(&args.out, session) else { return Ok(session.exit()) };
     let old = io::read_if_present(&args.out, limits::TRUST_MAX_BYTES)?;
     let signers: Vec<&dyn Signer> = keys.iter().map(|key| key as &dyn Signer).collect();
     if args.pending {

@@ -48,7 +48,7 @@ struct Policy {
 }
 
 fn read(path: &Path, session: &mut Session) -> anyhow::Result<Option<Policy>> {
-    let Some(hold) = Exclusive::take(path, session)? else { return Ok(None) };
+    let Some(hold) = Exclusive::take(path, session) else { return Ok(None) };
     let input = io::read_input(path)?;
     let files = DiskFiles::from(&input.directory);
     let document = policy::parse(&input.name, &input.bytes, &files, &mut session.sources, &mut session.diags);

@@ -27,7 +27,7 @@ pub(super) fn run(args: &TrustSignArgs, session: &mut Session) -> anyhow::Result
         return Ok(Exit::Usage);
     }
     // From before the file is read until it is written: two holders of keys may sign on one share.
-    let Some(_hold) = Exclusive::take(&args.trust, session)? else { return Ok(session.exit()) };
+    let Some(_hold) = Exclusive::take(&args.trust, session) else { return Ok(session.exit()) };
     let Some(pending) = read(&args.trust, session)? else { return Ok(session.exit()) };
     show(&pending, session);
     if args.dry_run {
