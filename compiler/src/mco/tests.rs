@@ -9,6 +9,7 @@ use super::{
     policy::{Action, Policy},
     render::{Rendered, render},
 };
+use crate::lower::unit::DIAG_PATH;
 
 /// A MachineConfig with a `spec`.
 fn config(name: &str, role: &str, spec: &Value) -> Config {
@@ -603,7 +604,9 @@ fn the_policy_of_install_covers_all_of_ours() {
     for path in [BUNDLE, "/etc/nodebpf/trust.json", LOADER] {
         assert!(policy.file(path, 17).is_some(), "{path}");
     }
-    for entry in policy.files.iter().chain(&policy.units) {
+    // No service runs what only looks.
+    assert_eq!(policy.file(DIAG_PATH, 17), Some(vec![Action::None]));
+    for entry in policy.files.iter().chain(&policy.units).filter(|entry| entry.of != DIAG_PATH) {
         assert_eq!(entry.actions[0], Action::DaemonReload, "{}", entry.of);
     }
 }

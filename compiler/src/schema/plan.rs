@@ -111,7 +111,7 @@ fn attachment() -> Value {
                         ),
                         place(),
                         must("proceedOn", "Sorted.", verdicts(words(XdpAction::ALL.map(XdpAction::as_str)))),
-                        may("frags", "Takes packets of several fragments.", json!({ "const": true })),
+                        may("frags", "Takes packets of several fragments.", flag()),
                     ]),
                     Hook::Tc => record(vec![
                         interfaces(),
