@@ -66,7 +66,9 @@ Arguments of hold, release and detach:
   --reason TEXT  With hold and detach: why, for whoever finds it
 
 Options:
-  --root DIR  Read and write files below DIR instead of /
+  --root DIR  Read and write files below DIR instead of /. Programs, pins
+              and cgroups are this machine's all the same: streams of / that
+              are not below DIR are taken for removed
   -h, --help  Print this text
 
 Exit codes: 0 done, 1 the run was impossible, 2 wrong usage, 3 a bundle was

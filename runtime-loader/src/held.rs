@@ -1,6 +1,7 @@
 //! Held: which streams an administrator of this node holds, and why.
 //!
-//! In: `/var/lib/nodebpf/held/<stream>` and `.all`, the kernel command line. Out: [`Holds`].
+//! In: `/var/lib/nodebpf/held/<stream>` and `.all`, the same below `/run/nodebpf/held` (written when `/var` is full, as it
+//! may be when somebody pulls the emergency brake), the kernel command line. Out: [`Holds`].
 //! Being there is what holds: a file whose content cannot be read holds all the same. So does a directory that cannot be
 //! listed, everything: NB1001 beside the [`Holds`].
 //!
@@ -52,27 +53,34 @@ pub struct Holds {
 impl Holds {
     /// Reads, and says what is wrong with the directory.
     pub fn read(paths: &Paths) -> (Self, Option<Reason>) {
-        let dir = paths.held();
         let mut holds = Self { off: argument(paths, "nodebpf") == Some("off".to_owned()), ..Self::default() };
-        let names = match read::names(&dir) {
+        let problem = holds.add(&paths.held());
+        let other = holds.add(&paths.held_until_boot());
+        (holds, problem.or(other))
+    }
+
+    /// Adds what a directory holds, and says what is wrong with it.
+    fn add(&mut self, dir: &Path) -> Option<Reason> {
+        let names = match read::names(dir) {
             Ok(names) => names,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return (holds, None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
             Err(error) => {
-                let reason = ReadError::Io(error).reason(&dir);
-                holds.all =
-                    Some(Hold { detach: false, words: format!("as who is held is unknown: {}", reason.message) });
-                return (holds, Some(reason));
+                let reason = ReadError::Io(error).reason(dir);
+                let words = format!("as who is held is unknown: {}", reason.message);
+                self.all = Some(both(self.all.take(), Hold { detach: false, words }));
+                return Some(reason);
             }
         };
         for name in names {
             let hold = || parse(&read::read(&dir.join(&name), MAX_BYTES).unwrap_or_default());
             if name == ALL {
-                holds.all = Some(hold());
+                self.all = Some(both(self.all.take(), hold()));
             } else if let Ok(stream) = StreamName::try_from(name.as_str()) {
-                holds.streams.insert(stream, hold());
+                let hold = both(self.streams.get(&stream).cloned(), hold());
+                self.streams.insert(stream, hold);
             }
         }
-        (holds, None)
+        None
     }
 
     /// Everything is held.
@@ -84,14 +92,8 @@ impl Holds {
     /// The hold on a stream. Its own says more than the one on all; that something is to be detached counts from each.
     pub fn of(&self, stream: &StreamName) -> Option<Hold> {
         let off = self.off.then(|| Hold { detach: false, words: format!("by the kernel argument {OFF}") });
-        let mut found: Option<Hold> = None;
-        for hold in self.streams.get(stream).cloned().into_iter().chain(self.all.clone()).chain(off) {
-            found = Some(match found {
-                None => hold,
-                Some(first) => Hold { detach: first.detach || hold.detach, ..first },
-            });
-        }
-        found
+        let all = self.streams.get(stream).cloned().into_iter().chain(self.all.clone()).chain(off);
+        all.fold(None, |found, hold| Some(both(found, hold)))
     }
 
     /// Whether something but its own file holds a stream.
@@ -103,6 +105,14 @@ impl Holds {
             }
             _ => None,
         }
+    }
+}
+
+/// Two holds on one stream: the first one's words; that something is to be detached counts from each.
+fn both(first: Option<Hold>, second: Hold) -> Hold {
+    match first {
+        None => second,
+        Some(first) => Hold { detach: first.detach || second.detach, ..first },
     }
 }
 
@@ -131,35 +141,42 @@ fn plain(text: &str) -> String {
     plain
 }
 
-/// Holds streams, or all if none is named.
+/// Holds streams, or all if none is named: lastingly, or until the next boot, with the reason why.
 pub fn hold(
     paths: &Paths,
     streams: &SortedSet<StreamName>,
     detach: bool,
     (who, now, why): (&str, Timestamp, &str),
-) -> io::Result<()> {
+) -> io::Result<Option<io::Error>> {
     let why = if why.is_empty() { String::new() } else { format!(": {}", plain(why)) };
     let text = format!("{}\nby {} at {now}{why}\n", if detach { "detach" } else { "keep" }, plain(who));
-    let dir = paths.held();
-    each(&dir, streams, &mut |path| {
+    let write = &mut |path: &Path| {
         // A second `hold` does not take back that what runs is to go.
         let before = parse(&read::read(path, MAX_BYTES).unwrap_or_default());
         let text = if before.detach { text.replacen("keep", "detach", 1) } else { text.clone() };
         read::write_atomically(path, text.as_bytes())
-    })
+    };
+    match each(&paths.held(), streams, write) {
+        Ok(()) => Ok(None),
+        Err(error) => each(&paths.held_until_boot(), streams, write).map(|()| Some(error)),
+    }
 }
 
 /// Releases streams, or everything if none is named.
 pub fn release(paths: &Paths, streams: &SortedSet<StreamName>) -> io::Result<()> {
-    let dir = paths.held();
+    release_in(&paths.held(), streams)?;
+    release_in(&paths.held_until_boot(), streams)
+}
+
+fn release_in(dir: &Path, streams: &SortedSet<StreamName>) -> io::Result<()> {
     let mut remove = |path: &Path| match fs::remove_file(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         result => result,
     };
     if !streams.is_empty() {
-        return each(&dir, streams, &mut remove);
+        return each(dir, streams, &mut remove);
     }
-    match read::names(&dir) {
+    match read::names(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         names => names?.iter().try_for_each(|name| remove(&dir.join(name))),
     }
@@ -251,6 +268,25 @@ mod tests {
             assert!(held.of(&name("a")).is_some_and(|hold| !hold.detach), "{line}");
             assert_eq!(held.off, off, "{line}");
         }
+    }
+
+    /// A full `/var` must not stop whoever stops a stream.
+    #[test]
+    fn where_var_takes_nothing_the_hold_lasts_until_the_next_boot() {
+        let Root(dir, paths) = &Root::new("full");
+        fs::create_dir_all(dir.join("var/lib")).unwrap();
+        fs::write(dir.join("var/lib/nodebpf"), b"no directory").unwrap();
+        let by = ("root", Timestamp::from_unix_seconds(0), "drops too much");
+        assert!(hold(paths, &names(&["a"]), true, by).unwrap().is_some());
+        let held = |stream: &str| Holds::read(paths).0.of(&name(stream));
+        assert!(held("a").is_some_and(|hold| hold.detach));
+        fs::remove_file(dir.join("var/lib/nodebpf")).unwrap();
+        assert!(held("a").is_some_and(|hold| hold.detach) && held("b").is_none());
+        // In both places: what is to go still is.
+        assert!(hold(paths, &names(&["a"]), false, by).unwrap().is_none());
+        assert!(held("a").is_some_and(|hold| hold.detach));
+        release(paths, &names(&["a"])).unwrap();
+        assert_eq!(held("a"), None);
     }
 
     #[test]

@@ -59,6 +59,11 @@ impl Paths {
         self.root.join("proc/cmdline")
     }
 
+    /// The same where `/var` has no room: until the next boot.
+    pub fn held_until_boot(&self) -> PathBuf {
+        self.run().join("held")
+    }
+
     /// Which streams are held, one file each: survives a reboot.
     pub fn held(&self) -> PathBuf {
         self.root.join("var/lib/nodebpf/held")

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::{
     diag::visible,
-    lower::unit::{DIAG_PATH, LOADER_PATH},
+    lower::{disruption, unit},
 };
 
 /// One step of a node.
@@ -98,35 +98,13 @@ fn default_actions(word: &str) -> Vec<Action> {
     }
 }
 
-/// Unit that reads all bundles anew.
-const APPLY: &str = "nodebpf-apply.service";
-
-/// Where the files of nodebpf lie on a node; a directory stands for all below it.
-const OUR_FILES: [&str; 3] = ["/etc/nodebpf", LOADER_PATH, "/etc/udev/rules.d/90-nodebpf.rules"];
-
-/// Units that run once per boot: systemd reads them again, and starts none.
-const AT_BOOT: [&str; 3] = ["nodebpf-early.service", "nodebpf-gate.service", "nodebpf.service"];
-
-/// Units that are restarted when they change.
-const RESTARTED: [&str; 3] = [APPLY, "nodebpf-apply.path", "nodebpf-apply.timer"];
-
 impl Policy {
-    /// The policy that goes with `install`: whatever of nodebpf changes, units are read again and the loader runs once.
+    /// The policy that goes with `install`: read from what it writes.
     pub fn of_install() -> Self {
-        let entry = |of: &str, restart: Option<&str>| Entry {
-            of: of.to_owned(),
-            actions: std::iter::once(Action::DaemonReload)
-                .chain(restart.map(|unit| Action::Restart(unit.to_owned())))
-                .collect(),
-        };
-        // What only looks: nothing is to be done when it changes.
-        let diag = Entry { of: DIAG_PATH.to_owned(), actions: vec![Action::None] };
-        let at_boot = AT_BOOT.iter().map(|unit| entry(unit, None));
-        Self {
-            files: OUR_FILES.iter().map(|file| entry(file, Some(APPLY))).chain([diag]).collect(),
-            units: at_boot.chain(RESTARTED.iter().map(|unit| entry(unit, Some(unit)))).collect(),
-            ssh: Vec::new(),
-        }
+        let units = unit::units(unit::Carrier::MachineConfig).expect("invariant: our templates take our values");
+        let document = serde_json::to_value(disruption::machine_configuration(&units));
+        let document = document.expect("invariant: text and lists are JSON");
+        Self::read(&document).and_then(Result::ok).expect("invariant: it is a policy")
     }
 
     /// Reads `spec.nodeDisruptionPolicy`; `None` for another kind of document.

@@ -628,18 +628,3 @@ fn policies_that_are_none_are_refused() {
     assert_eq!(read(Value::Null), Some(Ok(Policy::default())));
     assert_eq!(Policy::read(&json!({"kind": "Node"})), None);
 }
-
-/// What `diff` takes for the cluster's policy is what `install` writes.
-#[test]
-fn the_policy_of_install_is_the_one_that_it_writes() {
-    use crate::lower::{disruption, unit};
-    let units = unit::units(unit::Carrier::MachineConfig).unwrap();
-    let written = serde_json::to_value(disruption::machine_configuration(&units)).unwrap();
-    let mut written = Policy::read(&written).unwrap().unwrap();
-    let mut assumed = Policy::of_install();
-    for policy in [&mut written, &mut assumed] {
-        policy.files.sort_by(|a, b| a.of.cmp(&b.of));
-        policy.units.sort_by(|a, b| a.of.cmp(&b.of));
-    }
-    assert_eq!(written, assumed);
-}

@@ -1,7 +1,8 @@
 //! `hold`, `release` and `detach`: an administrator of this node stops the work on streams, and lets it go on.
 //!
 //! The file that holds is written first, under the lock of runs; then one run about these streams makes it so. A run
-//! that is impossible leaves the file: what was asked for holds from the next run on.
+//! that is impossible leaves the file: what was asked for holds from the next run on. With `/var` full it holds until
+//! the next boot, and the exit code says that this is less than was asked for.
 
 use std::env;
 
@@ -46,6 +47,7 @@ pub enum What {
 
 /// Does it.
 pub fn run(kernel: &Kernel, paths: &Paths, order: &Order) -> Exit {
+    let mut unkept = None;
     let outcome = this_node(paths).and_then(|node| {
         if read::effective_uid() != 0 {
             return Err(apply::cannot_run("this needs root: run it with sudo".to_owned()));
@@ -53,9 +55,9 @@ pub fn run(kernel: &Kernel, paths: &Paths, order: &Order) -> Exit {
         let lock = apply::lock(paths)?;
         let written = match &order.what {
             What::Hold { detach, reason } => held::hold(paths, &order.streams, *detach, (&who(), now(), reason)),
-            What::Release => held::release(paths, &order.streams),
+            What::Release => held::release(paths, &order.streams).map(|()| None),
         };
-        written.map_err(|error| apply::cannot_run(format!("{}: {error}", paths.held().display())))?;
+        unkept = written.map_err(|error| apply::cannot_run(format!("{}: {error}", paths.held().display())))?;
         apply::require_kernel(kernel)?;
         let scope = if order.streams.is_empty() { Scope::All } else { Scope::Only(order.streams.clone()) };
         apply::apply_locked(kernel, paths, &node, &scope, &lock)
@@ -67,7 +69,12 @@ pub fn run(kernel: &Kernel, paths: &Paths, order: &Order) -> Exit {
             report::log(4, &format!("there is no stream `{name}` on this node; `nodebpf-loader status` lists them"));
         }
     }
-    let (Ok(exit) | Err(exit)) = told(outcome);
+    let (Ok(mut exit) | Err(mut exit)) = told(outcome);
+    if let Some(error) = unkept {
+        let (code, held) = (Code::MemoryNotKept.as_str(), paths.held());
+        report::log(3, &format!("{code} held until the next boot only: {}: {error}", held.display()));
+        exit = exit.max(Exit::CannotRun);
+    }
     exit.max(match order.what {
         What::Release => still_held(paths, &order.streams),
         // A stream may be held before it comes. Who detaches one means what runs: a misspelt name is no success.
