@@ -41,8 +41,8 @@ const LOADER: ForNodes = ForNodes { name: "nodebpf-loader", limit_bytes: LOADER_
 /// The commands that only look: nothing that a boot needs, so the other one has no room for them.
 const DIAG: ForNodes = ForNodes { name: "nodebpf-diag", limit_bytes: DIAG_LIMIT_BYTES };
 
-const LOADER_LIMIT_BYTES: usize = 210_500;
-const DIAG_LIMIT_BYTES: usize = 140_800;
+const LOADER_LIMIT_BYTES: usize = 216_400;
+const DIAG_LIMIT_BYTES: usize = 142_400;
 
 /// Flags of nodes' binaries and of the standard library below them.
 const LOADER_FLAGS: &[&str] = &[
@@ -185,6 +185,8 @@ fn build_for_nodes(of: &ForNodes, machine: &Machine) -> Result<PathBuf> {
     setup::need(&[Tool::Cc, Tool::MuslTarget, Tool::MuslTargetAarch64, Tool::RustSrc])?;
     let mut cargo = cargo("nodebpf-loader", of.name, &[LOADER_FLAGS, machine.link].concat())?;
     cargo.args(["--target", machine.target, "-Zbuild-std=std,panic_abort", "-Zbuild-std-features=optimize_for_size"]);
+    // Digests of all objects are most of a run that changes nothing; fast ones cost 224 bytes.
+    cargo.args(["--config", "profile.release.package.sha2.opt-level=3"]);
     cargo.env("RUSTC_BOOTSTRAP", "1");
     for (setting, value) in LOADER_PROFILE {
         cargo.env(format!("CARGO_PROFILE_RELEASE_{setting}"), value);
