@@ -17,6 +17,7 @@ use crate::{
     apply,
     held::{self, Holds},
     kernel::Kernel,
+    lock,
     paths::Paths,
     read, report,
     stream::Scope,
@@ -52,7 +53,7 @@ pub fn run(kernel: &Kernel, paths: &Paths, order: &Order) -> Exit {
         if read::effective_uid() != 0 {
             return Err(apply::cannot_run("this needs root: run it with sudo".to_owned()));
         }
-        let lock = apply::lock(paths)?;
+        let lock = lock::take(paths)?;
         let written = match &order.what {
             What::Hold { detach, reason } => held::hold(paths, &order.streams, *detach, (&who(), now(), reason)),
             What::Release => held::release(paths, &order.streams).map(|()| None),

@@ -9,13 +9,12 @@ use std::{
 };
 
 use nodebpf_loader::{
-    apply, clock,
-    held::Holds,
+    apply,
+    judge::{self, Judged},
     memory,
     paths::Paths,
     state::Version,
-    stream::{self, Goal, Stream, Target},
-    trust_chain,
+    stream::{Goal, Stream, Target},
     verify::{self, Node as Identity},
 };
 use nodeplan::{
@@ -273,16 +272,9 @@ impl Node {
             now: self.now,
             unverified: self.unverified,
         };
-        let known = trust_chain::known(&paths);
-        let kept = memory::read(&paths);
-        let bundles = verify::bundles(&paths, &known.trust, &kept, &identity);
-        let all = bundles.directory_read;
-        let mut problems = bundles.strangers.clone();
-        problems.extend(known.trust.as_ref().err().filter(|reason| reason.code != Code::TrustMissing).cloned());
-        problems.extend(known.problems.iter().chain(&kept.problem).cloned());
+        let Judged { known, kept, mut streams, mut problems, complete } =
+            judge::judge(&paths, &identity, self.running.clone());
         problems.extend(known.keep(&paths));
-        let mut streams = stream::decide(bundles, self.running.clone(), &Holds::default());
-        problems.extend(clock::doubt(&identity, &streams));
         for (name, stream) in &mut streams {
             self.attach(name.as_str(), stream);
         }
@@ -307,7 +299,7 @@ impl Node {
         };
         let exit = apply::exit_of(&report);
         let mut now = kept.memory.clone();
-        memory::learn(&mut now, &streams, &report, exit == Exit::Done, all);
+        memory::learn(&mut now, &streams, &report, exit == Exit::Done, complete);
         report.problems.extend(kept.keep(&now, &paths));
         self.running = streams
             .into_iter()
