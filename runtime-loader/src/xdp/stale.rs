@@ -5,7 +5,7 @@
 //! lock held: a directory that is not attached yet is somebody's at work otherwise.
 //!
 //! The BPF file system may be shared with other network namespaces, whose dispatchers this one does not see. So only
-//! what is dead or provably ours is removed: it is empty; the dispatcher is gone; all its programs are ours; or its interface is here
+//! what is dead or provably ours is removed: the dispatcher is gone; all its programs are ours; or its interface is here
 //! and runs another one, and some of its programs are ours, or the dispatcher itself is one of our making. The last is
 //! what a run leaves that stopped between pinning the programs of others, without ours, and the swap.
 
@@ -66,12 +66,9 @@ fn is_stale(kernel: &Kernel, (ifindex, id): (u32, u32), here: bool, ours: &Ours<
     };
     let dir = dispatch_dir(ifindex, id);
     let (mut all, mut any) = (true, false);
-    let names = kernel.names(&dir)?;
-    if names.is_empty() {
-        // Who makes one fills it before letting go of the lock. Its dispatcher may live a moment longer than its maker.
-        return Ok(true);
-    }
-    for name in names {
+    // An empty one is not stale by that: libxdp 1.3 has such for a moment while others can take the lock, and loses its
+    // program if it goes (seen with `xdp-loader load` on 6.1).
+    for name in kernel.names(&dir)? {
         let Some((_, kind @ ("prog" | "link"))) = name.rsplit_once('-') else { return Ok(false) };
         // A run that stopped between two pins left a link without its program.
         let pin = kernel.open_pin(&dir.join(&name))?;

@@ -178,7 +178,16 @@ fn races(ctx: &mut Ctx) -> Result<()> {
     let name = pair.near_name;
     let theirs = std::thread::spawn(move || -> Result<()> {
         // libxdp asks for the program before it takes the lock, so its own users lose this race as well.
-        let again = |work: &dyn Fn() -> Result<()>| (0..20).find_map(|_| work().ok()).context("they lost 20 races");
+        let again = |work: &dyn Fn() -> Result<()>| {
+            let mut lost = work();
+            for _ in 1..20 {
+                if lost.is_ok() {
+                    break;
+                }
+                lost = work();
+            }
+            lost.context("they lost 20 races")
+        };
         let unload = || xdp_loader(&format!("unload -i {} {name}", id_of(name, THEIRS.1)?)).map(drop);
         for _ in 0..8 {
             again(&|| load_theirs(name))?;
