@@ -171,6 +171,9 @@ mod tests {
         assert_eq!(memory.refuses(&plan).map(|reason| reason.code), Some(Code::BelowFloor));
         plan.revision = 3i64.try_into().unwrap();
         assert_eq!(memory.refuses(&plan), None);
+        let mut higher = memory.clone();
+        higher.raise(&plan.stream, 4i64.try_into().unwrap());
+        assert_eq!(higher.refuses(&plan).map(|reason| reason.code), Some(Code::BelowFloor));
         memory.forget_owners(&[plan.stream.clone()].into());
         plan.owner = "security".try_into().unwrap();
         let refused = memory.refuses(&plan).unwrap();
