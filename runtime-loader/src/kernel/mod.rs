@@ -9,19 +9,25 @@
 mod attr;
 mod bpf;
 mod bpffs;
+mod driver;
+mod filters;
+mod interfaces;
 mod links;
 mod netlink;
 mod objects;
 mod process;
+mod routes;
 
 use std::{fmt, io};
 
 pub use bpf::{Kind, LoadError, MapInfo, MapSpec, ProgInfo, ProgSpec, XdpLinks};
 pub use bpffs::{BPFFS, DirLock};
+pub use filters::Filter;
+pub use interfaces::{Interface, SwapError, XdpAttached, XdpState};
 pub use links::{LinkInfo, List, Neighbour, PerfEvent, Position};
-pub use netlink::{DefaultRoute, Filter, Interface, SwapError, XdpAttached, XdpState};
 pub use objects::{LinkDetail, Listed};
 pub use process::{exec, read_link};
+pub use routes::DefaultRoute;
 
 /// Handle to the running kernel.
 #[derive(Debug, Default)]
