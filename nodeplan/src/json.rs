@@ -108,17 +108,15 @@ mod tests {
         assert!(parse_value(deep.as_bytes(), 20_000).is_err(), "no stack is deep enough");
     }
 
-    /// Nobody has signed it yet. Each compared with each, this takes minutes.
+    /// Nobody has signed them yet: what they cost is [`text::twice`](crate::text::twice)'s test.
     #[test]
-    fn a_hundred_thousand_fields_cost_no_seconds() {
+    fn one_of_a_hundred_thousand_fields_stands_twice() {
         let fields: Vec<String> = (0..100_000).map(|number| format!("\"{number}\":0")).collect();
-        let started = std::time::Instant::now();
         for (more, duplicate) in [("", None), (",\"7\":0", Some("7"))] {
             let text = format!("{{{}{more}}}", fields.join(","));
             let error = parse_value(text.as_bytes(), text.len()).err();
             assert_eq!(error, duplicate.map(|key| JsonError::DuplicateKey(key.to_owned())));
         }
-        assert!(started.elapsed().as_secs() < 20, "{:?}", started.elapsed());
     }
 
     #[test]

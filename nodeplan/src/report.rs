@@ -311,6 +311,23 @@ pub struct StreamReport {
     pub counters: SortedMap<CounterName, u64>,
 }
 
+impl StreamReport {
+    /// Of a stream about whose plan nothing is known.
+    pub fn new(stream: StreamName, state: StreamState, reason: Option<Reason>) -> Self {
+        Self {
+            stream,
+            state,
+            reason,
+            owner: None,
+            revision: None,
+            intent: None,
+            statement: None,
+            attachments: Vec::new(),
+            counters: SortedMap::new(),
+        }
+    }
+}
+
 /// One program at one place.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]

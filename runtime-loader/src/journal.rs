@@ -67,22 +67,17 @@ mod tests {
     use nodeplan::{
         name::StreamName,
         report::{REPORT_VERSION, StreamReport, StreamState, TrustReport},
-        sorted::SortedMap,
     };
 
     use super::*;
 
     fn report(streams: usize) -> Report {
-        let stream = |at: usize| StreamReport {
-            stream: StreamName::try_from(format!("stream-{at:032}").as_str()).unwrap(),
-            state: StreamState::Attached,
-            reason: None,
-            owner: None,
-            revision: None,
-            intent: None,
-            statement: None,
-            attachments: Vec::new(),
-            counters: SortedMap::new(),
+        let stream = |at: usize| {
+            StreamReport::new(
+                StreamName::try_from(format!("stream-{at:032}").as_str()).unwrap(),
+                StreamState::Attached,
+                None,
+            )
         };
         Report {
             report_version: REPORT_VERSION,

@@ -145,17 +145,7 @@ pub fn build(kernel: &Kernel, node: &Node, trust: TrustReport, streams: &SortedM
 }
 
 fn stream_report(kernel: &Kernel, snapshot: &Snapshot, name: &StreamName, stream: &Stream) -> StreamReport {
-    let mut report = StreamReport {
-        stream: name.clone(),
-        state: stream.state,
-        reason: stream.reason.clone(),
-        owner: None,
-        revision: None,
-        intent: None,
-        statement: None,
-        attachments: Vec::new(),
-        counters: SortedMap::new(),
-    };
+    let mut report = StreamReport::new(name.clone(), stream.state, stream.reason.clone());
     // What runs is shown; what would run only if nothing does.
     let runs = match &stream.goal {
         Goal::Run(target) => Some((target.statement, &target.plan, Some(&target.version))),

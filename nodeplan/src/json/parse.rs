@@ -117,7 +117,6 @@ impl Parser<'_> {
             }
             fields.push((key, self.value(depth + 1)?));
             if self.takes(b'}') {
-                // Sorted: comparing each with each costs seconds where there are thousands.
                 let names = fields.iter().map(|(name, _)| &**name).collect();
                 return match text::twice(names) {
                     Some(key) => Err(JsonError::DuplicateKey(key.to_owned())),

@@ -278,17 +278,8 @@ impl Node {
         for (name, stream) in &mut streams {
             self.attach(name.as_str(), stream);
         }
-        let reports = streams.iter().map(|(name, stream)| StreamReport {
-            stream: name.clone(),
-            state: stream.state,
-            reason: stream.reason.clone(),
-            owner: None,
-            revision: None,
-            intent: None,
-            statement: None,
-            attachments: Vec::new(),
-            counters: SortedMap::new(),
-        });
+        let reports =
+            streams.iter().map(|(name, stream)| StreamReport::new(name.clone(), stream.state, stream.reason.clone()));
         let mut report = Report {
             report_version: REPORT_VERSION,
             loader: String::new(),
