@@ -45,6 +45,8 @@ const ALL: &[&[Test]] = &[
     checks::hostile::TESTS,
     checks::hook_xdp::TESTS,
     checks::hooks::TESTS,
+    checks::lasting::TESTS,
+    checks::hook_faults::TESTS,
     checks::diag::TESTS,
     checks::events::TESTS,
     checks::crash::TESTS,

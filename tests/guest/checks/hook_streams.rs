@@ -3,7 +3,9 @@
 
 use std::{
     fs,
+    net::UdpSocket,
     os::fd::{AsFd as _, OwnedFd},
+    process::Command,
     thread,
     time::Duration,
 };
@@ -241,4 +243,14 @@ pub(super) fn ship_watchers(node: &Node, revision: u32, priority: u16, watchers:
 /// Waits until all programs of former rounds are gone.
 pub(super) fn quiet(programs: usize) -> Result<()> {
     soon("former programs left", || Ok(Snapshot::take()?.programs() == programs))
+}
+
+pub(super) fn udp_to(port: u16) -> std::io::Result<()> {
+    UdpSocket::bind("127.0.0.1:0")?.connect(("127.0.0.1", port))
+}
+
+pub(super) fn trigger() -> Result<()> {
+    ensure!(Command::new("ip").arg("-V").output().context("starting ip")?.status.success(), "ip");
+    thread::sleep(Duration::from_millis(1));
+    Ok(())
 }
