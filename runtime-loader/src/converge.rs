@@ -25,7 +25,7 @@ use nodeplan::{
 };
 
 use crate::{
-    kernel::{Call, CallError, Interface, Kernel, SwapError},
+    kernel::{Call, CallError, DirLock, Interface, Kernel, SwapError},
     links,
     object::{KernelBtf, ObjectError},
     scene,
@@ -38,7 +38,7 @@ use crate::{
         config::{ALWAYS_PROCEED, F_XDP_HAS_FRAGS},
         dispatcher::{self, Committed, Dispatcher, Staged},
         observe::{self, Programs},
-        stale::Ours,
+        stale::{self, Ours},
     },
 };
 
@@ -113,13 +113,17 @@ pub fn converge(kernel: &Kernel, kernel_btf: &KernelBtf, reserved: &[IfGlob], st
         let outcome = scene::take(kernel, streams).and_then(|interfaces| {
             scene::refuse(&interfaces, reserved, streams);
             seen = interfaces;
-            round(kernel, kernel_btf, &seen, streams, (&mut trash, &mut left))
+            round(kernel, kernel_btf, &seen, streams, &mut trash)
         });
-        drop(lock);
         match outcome {
-            Ok(Round::Done) => break,
+            Ok(Round::Done) => {
+                // What stays costs memory and holds no packet; the next run tries again.
+                left.extend(lock.and_then(|lock| tidy(kernel, kernel_btf, &seen.all, streams, lock).err()));
+                break;
+            }
             // An interface that leaves takes its programs with it: no failure of any stream.
             Ok(Round::Raced(_)) if races < MAX_RACES => {
+                drop(lock);
                 thread::sleep(Duration::from_millis(1 << races));
                 races += 1;
             }
@@ -155,13 +159,36 @@ fn fail_some(streams: &mut Streams, reason: &Reason, which: impl Fn(&Stream) -> 
     }
 }
 
-/// One round. Out through the pair: directories to be removed later, and why stale ones are left.
+/// Removes stale directories of dispatchers. What libxdp has in its hands looks like that too, until the lock is free.
+fn tidy(
+    kernel: &Kernel,
+    kernel_btf: &KernelBtf,
+    interfaces: &[Interface],
+    streams: &Streams,
+    lock: DirLock,
+) -> Call<()> {
+    let programs: SortedSet<u32> = streams.values().flat_map(Stream::program_ids).collect();
+    let tag = || Dispatcher::template(kernel, kernel_btf).ok()?.tag(kernel);
+    let ours = Ours { program: &|id| programs.contains(&id), dispatcher: &tag };
+    let look = || stale::suspects(kernel, interfaces, &ours);
+    let suspects = look().or_else(|_| look())?;
+    drop(lock);
+    if suspects.is_empty() {
+        return Ok(());
+    }
+    thread::sleep(stale::AT_WORK);
+    let _lock = kernel.lock_dir(&xdp::root())?;
+    let sweep = || stale::sweep(kernel, &suspects, &ours);
+    sweep().or_else(|_| sweep())
+}
+
+/// One round. Out through `trash`: directories to be removed later.
 fn round(
     kernel: &Kernel,
     kernel_btf: &KernelBtf,
     interfaces: &Interfaces,
     streams: &Streams,
-    (trash, left): (&mut Vec<PathBuf>, &mut Vec<CallError>),
+    trash: &mut Vec<PathBuf>,
 ) -> Call<Round> {
     let (places, mut programs) = match observe_all(kernel, interfaces, streams)? {
         Ok(all) => all,
@@ -194,19 +221,10 @@ fn round(
         return Ok(Round::Blame(name, reason));
     }
     let outcome = commit(kernel, streams, &steps, staged, trash);
-    if matches!(outcome, Round::Done) {
-        if let Err((name, reason)) = links::retire(kernel, interfaces, streams) {
-            return Ok(Round::Blame(name, reason));
-        }
-        if !streams.values().any(scene::has_xdp) {
-            return Ok(outcome);
-        }
-        let ours: SortedSet<u32> = streams.values().flat_map(Stream::program_ids).collect();
-        // What stays costs memory and holds no packet; the next run tries again.
-        let tag = || Dispatcher::template(kernel, kernel_btf).ok()?.tag(kernel);
-        let ours = Ours { program: &|id| ours.contains(&id), dispatcher: &tag };
-        let sweep = || xdp::stale::sweep(kernel, &interfaces.all, &ours);
-        left.extend(sweep().or_else(|_| sweep()).err());
+    if matches!(outcome, Round::Done)
+        && let Err((name, reason)) = links::retire(kernel, interfaces, streams)
+    {
+        return Ok(Round::Blame(name, reason));
     }
     Ok(outcome)
 }

@@ -1,26 +1,33 @@
 //! Stale: directories of dispatchers that no interface runs, left by a run that was killed or by an interface that is gone.
 //! Each keeps its programs in the kernel.
 //!
-//! In: the interfaces now, which programs are ours, the tag of our dispatcher. Out: nothing. Call it with the protocol's
-//! lock held: a directory that is not attached yet is somebody's at work otherwise.
+//! In: the interfaces now, which programs are ours, the tag of our dispatcher. Out: the directories; then nothing. Call
+//! both steps with the protocol's lock held, and let go of it for [`AT_WORK`] in between: libxdp swaps and unpins
+//! without it, and what it works on looks the same for that moment.
 //!
 //! The BPF file system may be shared with other network namespaces, whose dispatchers this one does not see. So only
 //! what is dead or provably ours is removed: the dispatcher is gone; all its programs are ours; or its interface is here
 //! and runs another one, and some of its programs are ours, or the dispatcher itself is one of our making. The last is
 //! what a run leaves that stopped between pinning the programs of others, without ours, and the swap.
 
-use std::os::fd::AsFd;
+use std::{os::fd::AsFd, time::Duration};
 
 use super::{dispatch_dir, root};
 use crate::kernel::{Call, Interface, Kernel, XdpState};
 
 /// Interface and dispatcher that a directory is named after.
-fn parse(name: &str) -> Option<(u32, u32)> {
+pub type Dir = (u32, u32);
+
+/// How long libxdp may be between pinning a new dispatcher, swapping it in and unpinning the former one: a few
+/// system calls. Chosen generously; only what a crash left costs it.
+pub const AT_WORK: Duration = Duration::from_millis(200);
+
+fn parse(name: &str) -> Option<Dir> {
     let (ifindex, id) = name.strip_prefix("dispatch-")?.split_once('-')?;
     Some((ifindex.parse().ok()?, id.parse().ok()?))
 }
 
-fn runs(interfaces: &[Interface], (ifindex, id): (u32, u32)) -> bool {
+fn runs(interfaces: &[Interface], (ifindex, id): Dir) -> bool {
     interfaces.iter().find(|one| one.ifindex == ifindex).is_some_and(|one| match one.xdp {
         XdpState::One(attached) => attached.prog_id == id,
         XdpState::Empty => false,
@@ -38,28 +45,34 @@ pub struct Ours<'a> {
     pub dispatcher: &'a dyn Fn() -> Option<[u8; 8]>,
 }
 
-/// Removes what is stale.
-pub fn sweep(kernel: &Kernel, before: &[Interface], ours: &Ours<'_>) -> Call<()> {
-    let mut dirs: Vec<(u32, u32)> = kernel.names(&root())?.iter().filter_map(|name| parse(name)).collect();
+/// The directories that are stale, or at work, or cannot be looked at.
+pub fn suspects(kernel: &Kernel, before: &[Interface], ours: &Ours<'_>) -> Call<Vec<Dir>> {
+    let mut dirs: Vec<Dir> = kernel.names(&root())?.iter().filter_map(|name| parse(name)).collect();
     dirs.retain(|dir| !runs(before, *dir));
     if dirs.is_empty() {
-        return Ok(());
+        return Ok(dirs);
     }
     // What was swapped in since is not stale.
     let now = kernel.interfaces()?;
-    dirs.retain(|dir| !runs(&now, *dir));
+    dirs.retain(|dir| !runs(&now, *dir) && is_stale(kernel, *dir, &now, ours).unwrap_or(true));
+    Ok(dirs)
+}
+
+/// Removes those of the suspects that are stale still.
+pub fn sweep(kernel: &Kernel, suspects: &[Dir], ours: &Ours<'_>) -> Call<()> {
+    let now = kernel.interfaces()?;
     // One that cannot be looked at does not protect the others.
     let mut result = Ok(());
-    for (ifindex, id) in dirs {
-        let here = now.iter().any(|one| one.ifindex == ifindex);
-        let swept = is_stale(kernel, (ifindex, id), here, ours)
-            .and_then(|stale| if stale { kernel.remove_dir(&dispatch_dir(ifindex, id)) } else { Ok(()) });
+    for dir in suspects.iter().filter(|dir| !runs(&now, **dir)) {
+        let swept = is_stale(kernel, *dir, &now, ours)
+            .and_then(|stale| if stale { kernel.remove_dir(&dispatch_dir(dir.0, dir.1)) } else { Ok(()) });
         result = result.and(swept);
     }
     result
 }
 
-fn is_stale(kernel: &Kernel, (ifindex, id): (u32, u32), here: bool, ours: &Ours<'_>) -> Call<bool> {
+fn is_stale(kernel: &Kernel, (ifindex, id): Dir, now: &[Interface], ours: &Ours<'_>) -> Call<bool> {
+    let here = now.iter().any(|one| one.ifindex == ifindex);
     let dispatcher = match kernel.prog_by_id(id) {
         Err(error) if error.errno == libc::ENOENT => return Ok(true),
         dispatcher => dispatcher?,

@@ -2,7 +2,7 @@
 
 use std::{fs, process::Command};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use aya::{
     EbpfLoader,
     programs::{Xdp, XdpMode},
@@ -179,23 +179,22 @@ fn races(ctx: &mut Ctx) -> Result<()> {
     let theirs = std::thread::spawn(move || -> Result<()> {
         // libxdp asks for the program before it takes the lock, so its own users lose this race as well.
         let again = |work: &dyn Fn() -> Result<()>| {
-            let mut lost = work();
-            for _ in 1..20 {
-                if lost.is_ok() {
-                    break;
-                }
-                lost = work();
+            let mut errors = Vec::new();
+            for _ in 0..20 {
+                let Err(error) = work() else { return Ok(()) };
+                errors.push(format!("{error:#}"));
+                errors.dedup();
             }
-            lost.context("they lost 20 races")
+            bail!("they lost 20 races: {errors:#?}")
         };
         let unload = || xdp_loader(&format!("unload -i {} {name}", id_of(name, THEIRS.1)?)).map(drop);
-        for _ in 0..8 {
+        for _ in 0..24 {
             again(&|| load_theirs(name))?;
             again(&unload)?;
         }
         again(&|| load_theirs(name))
     });
-    for round in 0..8 {
+    for round in 0..24 {
         node.ship(&Stream::drop_port("drop", name, 510))?;
         node.apply_expecting(Exit::Done).with_context(|| format!("round {round}"))?;
         Node::remove("drop")?;
