@@ -90,6 +90,9 @@ fn show(lines: &[String], release: &str) -> Result<()> {
         "nodebpf-loader-small-again",
         "nodebpf-loader-one-again",
         "nothing",
+        "nodebpf-loader-moved",
+        "xdp-loader-moved",
+        "nodebpf-loader-again-moved",
     ];
     println!("\nkernel {release}; median (fastest to slowest); peak memory of the process");
     let mut medians = Vec::new();
@@ -102,6 +105,9 @@ fn show(lines: &[String], release: &str) -> Result<()> {
         "nodebpf-loader apply, nothing to be done for them",
         "nodebpf-loader apply, nothing to be done for that one program",
         "true of busybox: what starting a program takes",
+        "with new addresses in each run: nodebpf-loader apply",
+        "with new addresses in each run: xdp-loader load",
+        "with new addresses in each run: nodebpf-loader apply, nothing to be done",
     ]) {
         let (median, fastest, slowest, mebibytes) = figures(&samples(lines, name)?);
         println!("{what}");
@@ -109,6 +115,10 @@ fn show(lines: &[String], release: &str) -> Result<()> {
         medians.push((median, mebibytes));
     }
     println!("ours: {:.2} of xdp-loader's time; at most 1.00 is promised", medians[0].0 / medians[1].0);
+    println!(
+        "with new addresses in each run, which the emulator translates anew: {:.2} of it",
+        medians[8].0 / medians[9].0
+    );
     println!(
         "memory: {:.2} of the {} MiB promised, {:.2} of the {} MiB promised with the kernel's types",
         medians[0].1 / MEBIBYTES.0,
