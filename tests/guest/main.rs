@@ -19,6 +19,7 @@ mod net;
 mod node;
 mod sandbox;
 mod sys;
+mod xsk;
 
 use std::process::ExitCode;
 
@@ -39,6 +40,7 @@ const ALL: &[&[Test]] = &[
     checks::memory::TESTS,
     checks::example::TESTS,
     checks::chain::TESTS,
+    checks::af_xdp::TESTS,
     checks::versions::TESTS,
     checks::stale::TESTS,
     checks::rehearsal::TESTS,

@@ -3,7 +3,7 @@
 //! In:  plain values.
 //! Out: owned descriptors; errors with the name of the call and its errno.
 //!
-//! The only unsafe code beside `bpf.rs`.
+//! The only unsafe code beside `bpf.rs` and `xsk.rs`.
 
 use std::{
     ffi::CString,
