@@ -23,6 +23,7 @@ pub(crate) mod objects;
 pub(crate) mod packets;
 pub(crate) mod pairs;
 pub(crate) mod rehearsal;
+pub(crate) mod room;
 pub(crate) mod stale;
 pub(crate) mod tcx;
 pub(crate) mod together;

@@ -42,6 +42,7 @@ const ALL: &[&[Test]] = &[
     checks::versions::TESTS,
     checks::stale::TESTS,
     checks::rehearsal::TESTS,
+    checks::room::TESTS,
     checks::hostile::TESTS,
     checks::hook_xdp::TESTS,
     checks::hooks::TESTS,

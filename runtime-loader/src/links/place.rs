@@ -31,7 +31,8 @@ pub(super) fn reason(wanted: &Wanted<'_>, error: &CallError) -> Reason {
     let hint = match (&wanted.place, error.errno) {
         (Place::Cgroup(_), libc::EPERM) => "; a program that shares with nobody holds this cgroup or one above it",
         (Place::Bound(_), libc::EBUSY) => "; something else patches this function (livepatch, ftrace)",
-        (_, libc::E2BIG) => "; no room for another program there",
+        // `BPF_MPROG_MAX` and `BPF_CGROUP_MAX_PROGS`.
+        (Place::Tcx { .. }, libc::ERANGE) | (_, libc::E2BIG) => "; no room for another program there",
         _ => "",
     };
     let place = wanted.attachment.place();
