@@ -76,10 +76,7 @@ pub fn apply_scope(kernel: &Kernel, paths: &Paths, node: &Node, scope: &Scope) -
     // must not be started by it for ever.
     let _ = fs::remove_file(paths.dirty());
     require_kernel(kernel)?;
-    let lock = lock::take(paths).inspect_err(|_| {
-        // The other run may have looked before this one was asked for: the request stands.
-        let _ = fs::File::create(paths.dirty());
-    })?;
+    let lock = lock::take_or_ask_again(paths)?;
     apply_locked(kernel, paths, node, scope, &lock)
 }
 

@@ -14,6 +14,7 @@ pub(crate) mod hooks;
 pub(crate) mod hostile;
 pub(crate) mod kernel;
 pub(crate) mod lasting;
+pub(crate) mod leaving;
 pub(crate) mod life;
 pub(crate) mod maps;
 pub(crate) mod memory;

@@ -33,6 +33,7 @@ const ALL: &[&[Test]] = &[
     checks::objects::TESTS,
     checks::freplace::TESTS,
     checks::tcx::TESTS,
+    checks::leaving::TESTS,
     checks::life::TESTS,
     checks::pairs::TESTS,
     checks::held::TESTS,

@@ -174,10 +174,9 @@ fn faults(ctx: &mut Ctx) -> Result<()> {
         }
         if let Some(report) = &report {
             let won = listed[0].0 == 50;
-            let states = ["drop", "j"].map(|name| stream(report, name).map(|one| one.state == StreamState::Attached));
-            let [drop, last] = states;
-            let (drop, last) = (drop?, last?);
-            ensure!(!(drop && last) && (!drop || won) && (!last || !won), "call {n}: {listed:?}, {report:?}");
+            let says = |name| stream(report, name).map(|one| one.state == StreamState::Attached);
+            let wrong = says("drop")? != won || (says("j")? && won);
+            ensure!(!wrong, "call {n}: {listed:?}, {report:?}");
         }
         without(&node, "j").with_context(|| format!("after call {n}"))?;
         if kernel.calls() <= n {
