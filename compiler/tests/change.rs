@@ -135,6 +135,56 @@ fn bundles_machineconfigs_and_ignition_are_compared() {
     assert_eq!(report["streams"], serde_json::json!([]));
 }
 
+/// A tree for images beside the MachineConfigs of a cluster: what differs is the streams and not the form.
+#[test]
+fn a_tree_is_compared_with_machineconfigs_stream_by_stream() {
+    let directory = project();
+    let dir = directory.path();
+    let tree = |revision: u32, out: &str| {
+        fs::write(dir.join("bpf.yaml"), manifest(revision, 500 + u16::try_from(revision).unwrap())).unwrap();
+        succeed(dir, &format!("compile bpf.yaml --key key.pem --pool worker --format tree -o {out}"));
+    };
+    // The same signature in all: made once.
+    compile(dir, 3, "worker", "configs");
+    succeed(dir, "sign bpf.yaml --key key.pem");
+    compile(dir, 3, "worker", "configs");
+    compile(dir, 3, "canary", "configs");
+    tree(3, "image");
+    let note = |old: &str, new: &str, loose: &str, pooled: &str| {
+        let said = stdout(&succeed(dir, &format!("diff {old} {new} --exit-code")));
+        let want = format!(
+            "note: the {loose} side has no pools: its streams are compared with those of every pool of the {pooled} side, \
+             files and units are not\n"
+        );
+        assert_eq!(said, want, "{old} {new}");
+    };
+    note("image", "configs", "old", "new");
+    note("configs", "image", "new", "old");
+
+    tree(4, "next");
+    let report = json(dir, "diff configs next --json");
+    let streams = report["streams"].as_array().unwrap();
+    assert_eq!(streams.len(), 1, "{report}");
+    assert_eq!((&streams[0]["kind"], &streams[0]["new"]["revision"]), (&"changed".into(), &4.into()), "{report}");
+    assert_eq!(streams[0]["pools"], serde_json::json!(["canary", "worker"]));
+    assert_eq!(report["pools"], serde_json::json!([]), "nothing of it comes by the operator");
+
+    // One stream in the tree, two in a pool of the cluster, one of those in another pool.
+    fs::write(dir.join("other.yaml"), manifest(1, 400).replace("netops-frag", "netops-other")).unwrap();
+    succeed(dir, "compile other.yaml --key key.pem --pool worker -o configs");
+    let report = json(dir, "diff image configs --json");
+    let streams = report["streams"].as_array().unwrap();
+    assert_eq!(streams.len(), 1, "{report}");
+    assert_eq!((&streams[0]["stream"], &streams[0]["kind"]), (&"netops-other".into(), &"added".into()), "{report}");
+    succeed(dir, "compile other.yaml --key key.pem --pool worker --format tree -o other-image");
+    fs::remove_file(dir.join("configs/99-worker-nodebpf-stream-netops-other.yaml")).unwrap();
+    let report = json(dir, "diff configs other-image --json");
+    let kinds: Vec<_> =
+        report["streams"].as_array().unwrap().iter().map(|one| (&one["stream"], &one["kind"])).collect();
+    let want = [("netops-frag", "removed"), ("netops-other", "added")];
+    assert!(kinds.iter().map(|(a, b)| (a.as_str().unwrap(), b.as_str().unwrap())).eq(want), "{report}");
+}
+
 /// The real order of pools: canary first, promoted, aborted.
 #[test]
 fn a_canary_is_promoted_and_aborted() {
@@ -191,6 +241,7 @@ fn two_streams_and_their_order() {
     }
     compile(dir, 3, "worker", "new");
     check("order.txt", &succeed(dir, "diff old new").stdout);
+    check("order.md", &succeed(dir, "diff old new --markdown").stdout);
 }
 
 #[test]

@@ -17,8 +17,17 @@ use std::{fs, io::Write as _, path::Path, process::Command};
 
 use support::{crate_dir, stderr, workdir};
 
-const GUIDES: [&str; 7] =
-    ["bug-patch", "emergency-stop", "gitops-argocd", "offline-image", "quickstart", "removal", "troubleshooting"];
+/// Below `docs/guides`.
+const GUIDES: [&str; 8] = [
+    "bug-patch",
+    "emergency-stop",
+    "gitops-argocd",
+    "offline-image",
+    "quickstart",
+    "removal",
+    "troubleshooting",
+    "../../examples/drop-frag-needed/README",
+];
 
 /// Info strings and texts of fenced blocks, with their indentation taken off.
 fn blocks(text: &str) -> Vec<(String, String)> {

@@ -105,6 +105,9 @@ events! {
     /// Only the node can tell that the owner may not.
     NotAllowedHere = "a selector means a reserved interface; maps over the owner's limit",
         Keeps, "refused", Refused, Refused;
+    /// Only the node can tell that there are too many.
+    NoRoom = "streams that come before it fill the ten XDP slots of an interface",
+        Detached, "failed", Failed, Failed;
     /// Any other refusal by the kernel.
     KernelRefuses = "verifier, `EBUSY`, anything else of the kernel", AsBefore, "failed", Failed, Failed;
     /// A failure could not be undone.
@@ -122,6 +125,7 @@ impl Event {
             Code::FeatureMissing => Self::FeatureMissing,
             Code::Policy => Self::NotAllowedHere,
             Code::Undo => Self::UndoFails,
+            Code::TooManyPrograms => Self::NoRoom,
             _ => Self::KernelRefuses,
         }
     }

@@ -76,10 +76,7 @@ pub fn apply_scope(kernel: &Kernel, paths: &Paths, node: &Node, scope: &Scope) -
     // must not be started by it for ever.
     let _ = fs::remove_file(paths.dirty());
     require_kernel(kernel)?;
-    let lock = lock::take(paths).inspect_err(|_| {
-        // The other run may have looked before this one was asked for: the request stands.
-        let _ = fs::File::create(paths.dirty());
-    })?;
+    let lock = lock::take_or_ask_again(paths)?;
     apply_locked(kernel, paths, node, scope, &lock)
 }
 
@@ -217,10 +214,17 @@ fn prune(kernel: &Kernel, name: &StreamName, stream: &Stream) -> Result<(), Call
 
 /// Makes pins and records say what is attached. Returns whether all could.
 fn settle(kernel: &Kernel, paths: &Paths, streams: &mut SortedMap<StreamName, Stream>) -> bool {
+    // What ends goes last: a stream that others displaced stays if they fail now.
+    [false, true].into_iter().all(|ends| settle_those(kernel, paths, streams, ends))
+}
+
+/// The same for the streams that end, or for the others.
+fn settle_those(kernel: &Kernel, paths: &Paths, streams: &mut SortedMap<StreamName, Stream>, ends: bool) -> bool {
     let mut all = true;
     for (name, stream) in streams {
         let forget = |before: &[Version]| state::forget(kernel, paths, name, before);
         let result = match &mut stream.goal {
+            goal if ends != matches!(goal, Goal::End) => Ok(()),
             Goal::Load(_) | Goal::Keep => Ok(()),
             Goal::End if stream.before.is_empty() => Ok(()),
             // Its programs are detached; forgetting is idempotent, so a second try costs nothing.
@@ -231,6 +235,8 @@ fn settle(kernel: &Kernel, paths: &Paths, streams: &mut SortedMap<StreamName, St
         if let Err(error) = result {
             stream.fail(Reason { code: Code::Kernel, message: error.to_string() });
             all = false;
+        } else if ends {
+            stream.is_lost();
         }
     }
     all

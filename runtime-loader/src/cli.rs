@@ -45,7 +45,7 @@ Commands:
   map dump STREAM MAP
            Print the entries of a map, by their types; --json for tools
   selftest Try every hook with a program that does nothing
-  version  Print the version
+  version  Print the version, as -V and --version do
 
 Options of apply:
   --boot    Exit 0 whatever became of single streams
@@ -132,6 +132,9 @@ fn parse(words: &mut Words) -> Result<Command, String> {
     if words.help {
         return Ok(Command::Help);
     }
+    if words.version {
+        return Ok(Command::Version);
+    }
     let name = words.command.take().ok_or_else(|| format!("a command is missing: {COMMANDS}"))?;
     let command = match name.as_str() {
         "apply" if words.take("--dry-run") => Command::DryRun { json: words.take("--json") },
@@ -208,6 +211,10 @@ mod tests {
             ("selftest --help", Command::Help),
             ("--help", Command::Help),
             ("apply --help", Command::Help),
+            ("version", Command::Version),
+            ("--version", Command::Version),
+            ("-V", Command::Version),
+            ("--root /x --version", Command::Version),
         ] {
             assert_eq!(parse(line), Ok(want), "case: {line}");
         }

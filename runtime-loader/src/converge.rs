@@ -6,6 +6,9 @@
 //! and only when all are staged swap them in, one after the other. A failure before the first swap changes nothing.
 //! After it, the stream that failed gets its former version as its goal, and the next round makes the equivalent
 //! undo. A lost race starts the round again, at most [`MAX_RACES`] times; so does what fails while interfaces leave.
+//!
+//! A stream without room beside others loses it for as long as they get where they want: when one of them fails, all
+//! that lost are asked again. So nobody goes for somebody who does not come.
 
 use nodeplan::sorted::{SortedMap, SortedSet};
 use std::{
@@ -19,7 +22,7 @@ use std::{
 use nodeplan::{
     hook::{Attachment, XdpAttachment},
     name::{IfGlob, ProgramName, StreamName},
-    plan::NodePlan,
+    plan::{FailurePolicy, NodePlan},
     report::{Code, Reason},
     xdp::XdpMode,
 };
@@ -34,7 +37,8 @@ use crate::{
     stream::{Goal, Stream},
     xdp::{
         self,
-        chain::{self, Member, Observed, Step},
+        admit::{self, Claim, Room},
+        chain::{self, Member, Observed, Refused, Step},
         config::{ALWAYS_PROCEED, F_XDP_HAS_FRAGS},
         dispatcher::{self, Committed, Dispatcher, Staged},
         observe::{self, Programs},
@@ -81,6 +85,8 @@ enum Round {
     Raced(String),
     /// A stream could not get where it should.
     Blame(StreamName, Reason),
+    /// A stream has no room where others are to run.
+    Lose(StreamName, Reason),
 }
 
 /// Whether a stream asks for nothing.
@@ -97,7 +103,9 @@ fn idle(stream: &Stream) -> bool {
 pub fn converge(kernel: &Kernel, kernel_btf: &KernelBtf, reserved: &[IfGlob], streams: &mut Streams) -> Vec<CallError> {
     let (mut trash, mut left) = (Vec::new(), Vec::new());
     let mut races = 0;
-    // Ends: every round but a lost race makes a stream fail, and one that failed twice is idle.
+    regain(streams);
+    // Ends: every round but a lost race makes a stream fail or lose its room. One that failed twice is idle; one that lost
+    // twice wants none, until the next failure.
     while !streams.values().all(idle) {
         // Others hold libxdp's lock as long as they like: who has no XDP does not wait for it.
         let xdp = streams.values().any(scene::has_xdp);
@@ -105,6 +113,7 @@ pub fn converge(kernel: &Kernel, kernel_btf: &KernelBtf, reserved: &[IfGlob], st
         let lock = match lock {
             Ok(lock) => lock,
             Err(error) => {
+                regain(streams);
                 fail_some(streams, &call_failed(&error), scene::has_xdp);
                 continue;
             }
@@ -115,7 +124,15 @@ pub fn converge(kernel: &Kernel, kernel_btf: &KernelBtf, reserved: &[IfGlob], st
             seen = interfaces;
             round(kernel, kernel_btf, &seen, streams, &mut trash)
         });
+        if !matches!(outcome, Ok(Round::Done | Round::Lose(..))) {
+            regain(streams);
+        }
         match outcome {
+            Ok(Round::Lose(name, reason)) => {
+                if let Some(stream) = streams.get_mut(&name) {
+                    stream.lose(reason);
+                }
+            }
             Ok(Round::Done) => {
                 // What stays costs memory and holds no packet; the next run tries again.
                 left.extend(lock.and_then(|lock| tidy(kernel, kernel_btf, &seen.all, streams, lock).err()));
@@ -146,6 +163,11 @@ pub fn converge(kernel: &Kernel, kernel_btf: &KernelBtf, reserved: &[IfGlob], st
     // Directories that could not be removed when they should: once more. What stays is stale and holds no packet.
     left.extend(trash.into_iter().filter_map(|dir| kernel.remove_dir(&dir).err()));
     left
+}
+
+/// Streams that lost their room are asked again.
+fn regain(streams: &mut Streams) {
+    streams.values_mut().for_each(Stream::regain);
 }
 
 fn call_failed(error: &CallError) -> Reason {
@@ -233,9 +255,12 @@ fn round(
 fn steps<'p>(places: &'p [Place], streams: &Streams) -> Result<Vec<(&'p Place, Step)>, Round> {
     let drop: SortedSet<u32> =
         streams.values().filter(|stream| !matches!(stream.goal, Goal::Keep)).flat_map(Stream::program_ids).collect();
+    if let Some((name, refused)) = contest(places, streams, &drop) {
+        return Err(Round::Lose(name, Reason { code: refused.code, message: refused.message }));
+    }
     let mut steps = Vec::new();
     for place in places {
-        let mode = agree_on_mode(place)?;
+        let mode = place.wanted.first().map_or(XdpMode::Native, |first| first.mode);
         let wanted: Vec<Member> = place.wanted.iter().map(|wanted| wanted.member.clone()).collect();
         match chain::decide(&place.observed, &drop, &wanted, mode) {
             Ok(Step::Nothing) => {}
@@ -250,26 +275,30 @@ fn steps<'p>(places: &'p [Place], streams: &Streams) -> Result<Vec<(&'p Place, S
 
 /// Decides as a round does, and changes nothing: streams that interfaces and other places refuse fail.
 pub fn rehearse(kernel: &Kernel, streams: &mut Streams) -> Call<()> {
+    let mut races = 0;
     // As in `converge`, but that a race only costs another look.
-    for _ in 0..2 * streams.len() + MAX_RACES {
+    while races < MAX_RACES {
         let interfaces = scene::take(kernel, streams)?;
-        let Ok((places, _)) = observe_all(kernel, &interfaces, streams)? else { continue };
-        match steps(&places, streams) {
-            Err(Round::Blame(name, reason)) => {
+        let Ok((places, _)) = observe_all(kernel, &interfaces, streams)? else {
+            races += 1;
+            continue;
+        };
+        let (name, reason) = match steps(&places, streams) {
+            Err(Round::Lose(name, reason)) => {
                 if let Some(stream) = streams.get_mut(&name) {
-                    stream.fail(reason);
+                    stream.lose(reason);
                 }
+                continue;
             }
-            Err(_) => continue,
-            Ok(_) => {}
-        }
-        match links::rehearse(kernel, &interfaces, streams) {
-            Err((name, reason)) => {
-                if let Some(stream) = streams.get_mut(&name) {
-                    stream.fail(reason);
-                }
-            }
-            Ok(()) => break,
+            Err(Round::Blame(name, reason)) => (name, reason),
+            Err(Round::Raced(_) | Round::Done) | Ok(_) => match links::rehearse(kernel, &interfaces, streams) {
+                Ok(()) => break,
+                Err(blamed) => blamed,
+            },
+        };
+        regain(streams);
+        if let Some(stream) = streams.get_mut(&name) {
+            stream.fail(reason);
         }
     }
     Ok(())
@@ -384,22 +413,29 @@ fn wanted_on(kernel: &Kernel, interfaces: &Interfaces, streams: &Streams, interf
     Ok(wanted)
 }
 
-/// The mode of the first program of the chain rules; a stream that wants the other one has to fail.
-fn agree_on_mode(place: &Place) -> Result<XdpMode, Round> {
-    let mode = place.wanted.first().map_or(XdpMode::Native, |first| first.mode);
-    match place.wanted.iter().find(|wanted| wanted.mode != mode) {
-        None => Ok(mode),
-        Some(other) => {
-            let message = format!(
-                "stream `{}` runs XDP on `{}` in {} mode; {} excludes it",
-                place.wanted[0].stream,
-                place.interface.name,
-                mode.as_str(),
-                other.mode.as_str()
-            );
-            Err(Round::Blame(other.stream.clone(), Reason { code: Code::ModeConflict, message }))
+/// The first stream without room on an interface, and why. `goes`: programs that are to go, unless they are wanted.
+fn contest(places: &[Place], streams: &Streams, goes: &SortedSet<u32>) -> Option<(StreamName, Refused)> {
+    let room = |place| {
+        let Place { interface, observed, .. }: &Place = place;
+        let taken = match observed {
+            Observed::Dispatcher(there) => there.members.iter().filter(|one| !goes.contains(&one.prog_id)).count(),
+            // Shared with nobody, or made anew.
+            Observed::Held(_) | Observed::Lost(_) | Observed::Empty => 0,
+        };
+        Room { interface: &interface.name, taken, mode: observed.dispatcher().map(|(mode, _)| mode) }
+    };
+    let mut claims = Vec::new();
+    for (stream, one) in streams {
+        let Goal::Run(target) = &one.goal else { continue };
+        let mut wants = Vec::new();
+        for (at, place) in places.iter().enumerate() {
+            wants.extend(place.wanted.iter().filter(|one| one.stream == *stream).map(|one| (at, one.mode)));
         }
+        let priority = attachments(&target.plan).map(|(_, xdp)| xdp.priority.get()).min().unwrap_or_default();
+        claims.push(Claim { open: target.plan.failure_policy == FailurePolicy::Open, priority, stream, wants });
     }
+    let mut rooms: Vec<Room<'_>> = places.iter().map(room).collect();
+    admit::refused(&mut rooms, &mut claims).map(|(name, refused)| (name.clone(), refused))
 }
 
 /// Who fails because of an interface: of the streams that would change it, the one that comes last.

@@ -29,6 +29,21 @@ pub struct RunLock(#[expect(dead_code, reason = "held for its lock")] fs::File);
 
 /// Serialises runs, with a limit.
 pub fn take(paths: &Paths) -> Result<RunLock, CannotRun> {
+    take_within(paths, LOCK_WAIT)
+}
+
+/// The same for a run that was asked for. The other one may have looked before that: without the lock the request stands.
+pub fn take_or_ask_again(paths: &Paths) -> Result<RunLock, CannotRun> {
+    asking_again(paths, LOCK_WAIT)
+}
+
+fn asking_again(paths: &Paths, wait: Duration) -> Result<RunLock, CannotRun> {
+    take_within(paths, wait).inspect_err(|_| {
+        let _ = fs::File::create(paths.dirty());
+    })
+}
+
+fn take_within(paths: &Paths, wait: Duration) -> Result<RunLock, CannotRun> {
     let path = paths.run().join("lock");
     let open = || -> io::Result<fs::File> {
         fs::create_dir_all(paths.run())?;
@@ -45,10 +60,35 @@ pub fn take(paths: &Paths) -> Result<RunLock, CannotRun> {
         if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } == 0 {
             return Ok(RunLock(file));
         }
-        if started.elapsed() > LOCK_WAIT {
-            let message = format!("another run has held {} for {} seconds", path.display(), LOCK_WAIT.as_secs());
+        if started.elapsed() >= wait {
+            let message = format!("another run has held {} for {} seconds", path.display(), wait.as_secs());
             return Err(CannotRun { exit: Exit::Locked, reason: Reason { code: Code::Locked, message } });
         }
         thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_that_finds_the_lock_taken_stands() {
+        let root = std::env::temp_dir().join(format!("nodebpf-lock-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&root);
+        let paths = Paths::new(&root);
+        let held = take(&paths).unwrap();
+        let refused = asking_again(&paths, Duration::ZERO).unwrap_err();
+        assert_eq!((refused.exit, refused.reason.code), (Exit::Locked, Code::Locked));
+        assert!(paths.dirty().exists(), "the path unit starts another run by it");
+        fs::remove_file(paths.dirty()).unwrap();
+        drop(held);
+        let held = asking_again(&paths, Duration::ZERO).unwrap();
+        assert!(!paths.dirty().exists(), "nothing is left to be asked for");
+        // A dry run was not asked for by anybody who waits for it.
+        assert!(take_within(&paths, Duration::ZERO).is_err());
+        assert!(!paths.dirty().exists());
+        drop(held);
+        fs::remove_dir_all(&root).unwrap();
     }
 }

@@ -118,7 +118,7 @@ pub fn feature(kernel: &Kernel, attachment: &Attachment) -> Result<(), Reason> {
             // Interface 1 is `lo`, in every network namespace.
             match kernel.tcx_list(1, TCX_INGRESS) {
                 Err(error) if error.errno == libc::EINVAL => {
-                    return Err(missing(format!("this kernel has no TCX: {error}")));
+                    return Err(missing("this kernel has no TCX, which came with Linux 6.6".to_owned()));
                 }
                 Err(error) => return Err(Reason { code: Code::Kernel, message: error.to_string() }),
                 Ok(_) => {}

@@ -245,6 +245,12 @@ fn lost(one: &mut StreamReport) {
     }
 }
 
+/// Whether a stream of which something is refused, failed or expired has something that runs all the same.
+fn runs_on(one: &StreamReport) -> bool {
+    let runs = one.attachments.iter().any(|place| place.attached);
+    runs && !matches!(one.state, StreamState::Attached | StreamState::Pending | StreamState::Degraded)
+}
+
 /// The report as a table for people.
 pub fn table(report: &Report) -> String {
     let heads = ["STREAM", "REV", "STATE", "PLACE", "INTERFACE", "MODE", "PRIO", "PROGRAM", "ID"];
@@ -255,6 +261,9 @@ pub fn table(report: &Report) -> String {
         row[0] = one.stream.to_string();
         row[1] = revision;
         one.state.as_str().clone_into(&mut row[2]);
+        if runs_on(one) {
+            row[2].push_str(", runs");
+        }
         if one.attachments.is_empty() {
             rows.push(row);
             continue;
@@ -282,6 +291,11 @@ pub fn table(report: &Report) -> String {
     for one in &report.streams {
         if let Some(reason) = &one.reason {
             let _ = writeln!(out, "{}: {} {}", one.stream, reason.code.as_str(), reason.message);
+        }
+        if runs_on(one)
+            && let Some(revision) = one.revision
+        {
+            let _ = writeln!(out, "{}: revision {revision} keeps running", one.stream);
         }
         for (counter, value) in &one.counters {
             let _ = writeln!(out, "{}: {counter} {value}", one.stream);
@@ -343,5 +357,35 @@ pub fn log_streams(report: &Report) {
             _ => 6,
         };
         log(priority, &line);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_stream_that_runs_is_both() {
+        let shown = |state: &str, attached: bool| {
+            let text = format!(
+                r#"{{"reportVersion":"1.1","loader":"0","kernel":"6","trust":{{}},"problems":[],"streams":[{{"stream":"s",
+                "state":"{state}","revision":2,"reason":{{"code":"NB1101","message":"damaged"}},"attachments":[{{
+                "hook":"lsm","program":"p","attached":{attached}}}]}}]}}"#
+            );
+            table(&json::parse(text.as_bytes(), text.len()).unwrap())
+        };
+        for (state, attached, cell, says) in [
+            ("refused", true, " refused, runs ", true),
+            ("refused", false, " refused ", false),
+            ("held", true, " held, runs ", true),
+            ("failed", true, " failed, runs ", true),
+            ("attached", true, " attached ", false),
+            ("pending", true, " pending ", false),
+        ] {
+            let page = shown(state, attached);
+            assert!(page.contains(cell), "{page}");
+            assert_eq!(page.contains("s: revision 2 keeps running\n"), says, "{page}");
+            assert!(page.contains("s: NB1101 damaged\n"), "{page}");
+        }
     }
 }

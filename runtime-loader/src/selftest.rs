@@ -122,7 +122,10 @@ fn link(kernel: &Kernel, btf: &KernelBtf, attachment: &Attachment) -> Tried {
 
 fn tc(kernel: &Kernel) -> Tried {
     if let Err(error) = kernel.tcx_list(LOOPBACK, links::TCX_INGRESS) {
-        return Err(program::missing(format!("this kernel has no TCX: {error}")));
+        return Err(match error.errno {
+            libc::EINVAL => program::missing("this kernel has no TCX, which came with Linux 6.6".to_owned()),
+            _ => step(&error),
+        });
     }
     let kind = Kind { prog_type: 3, attach_type: 0, btf_id: 0, target: None };
     let run = || {
@@ -188,9 +191,12 @@ pub fn run(kernel: &Kernel) -> (Value, Exit) {
             Err(Reason { code, message }) => {
                 let missing = code == Code::FeatureMissing;
                 exit = exit.max(if missing { Exit::FeatureMissing } else { Exit::Failed });
-                row.text("result", if missing { "missing" } else { "failed" });
+                row.text("result", if missing { "absent" } else { "failed" });
                 row.text("code", code.as_str());
                 row.text("reason", &message);
+                if missing {
+                    row.text("means", "streams with this hook are refused on this node; all others run");
+                }
             }
         }
         rows.push(row.done());

@@ -172,7 +172,11 @@ pub fn page(out: &mut String, value: &Value) {
             value => {
                 out.push_str(key);
                 out.push_str(": ");
+                let start = out.len();
                 cell(out, value);
+                if out.len() == start {
+                    out.push_str("none");
+                }
                 out.push('\n');
             }
         }
@@ -267,5 +271,8 @@ mod tests {
         let mut out = String::new();
         page(&mut out, &sample(vec![row(7, "one", &[]), row(123, "", &["a", "b"])]));
         assert_eq!(out, "kernel: 6.12\n\nlist:\nID   NAME  FLAGS\n7    one\n123  -     a, b\n");
+        out.clear();
+        page(&mut out, &sample(Vec::new()));
+        assert_eq!(out, "kernel: 6.12\nlist: none\n", "nothing to list");
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Pure but for the descriptors it carries. The rows are those of the event table in docs/loader.md; a test walks it.
 
-use std::rc::Rc;
+use std::{mem, rc::Rc};
 
 use nodeplan::sorted::{SortedMap, SortedSet};
 use nodeplan::{
@@ -80,12 +80,14 @@ pub struct Stream {
     pub shown: Option<(Sha256Digest, Rc<Accepted>)>,
     /// What ran before.
     pub before: Vec<Version>,
+    /// What it was before it lost its room to others: they may fail yet.
+    regains: Option<Box<Stream>>,
 }
 
 impl Stream {
     fn new(goal: Goal, state: StreamState, reason: Option<Reason>, before: Vec<Version>) -> Self {
         let shown = before.iter().find_map(|version| Some((version.statement?, version.plan.clone()?)));
-        Self { goal, state, reason, shown, before }
+        Self { goal, state, reason, shown, before, regains: None }
     }
 
     /// Ids of all programs that this stream has in the kernel, whatever becomes of them.
@@ -113,6 +115,7 @@ impl Stream {
     /// The stream did not get where it should: back to what ran before, by an equivalent action. A second failure is
     /// one to undo the first: then what is there stays, and the report says `degraded`.
     pub fn fail(&mut self, reason: Reason) {
+        self.regains = None;
         if let Goal::Run(target) = &self.goal
             && !self.before.iter().any(|version| version.dir == target.version.dir)
         {
@@ -153,6 +156,38 @@ impl Stream {
             (_, _) => Goal::Keep,
         };
         self.reason = Some(reason);
+    }
+
+    /// Others come before it where it wants to run: to what ran before, if that is another version, else off. Until the
+    /// others do run it may still [`regain`](Self::regain) its room.
+    pub fn lose(&mut self, reason: Reason) {
+        let Goal::Run(target) = &self.goal else { return };
+        let mut before = self.before.clone();
+        if !before.iter().any(|version| version.dir == target.version.dir) {
+            before.push(target.version.clone());
+        }
+        let goal = match self.fallback().filter(|former| former.statement != target.statement) {
+            Some(former) => Goal::Run(Box::new(former)),
+            None => Goal::End,
+        };
+        let (state, shown) = (Event::of_failure(reason.code).state(), self.shown.clone());
+        let lost = Self { goal, state, reason: Some(reason), shown, before, regains: None };
+        let mut was = mem::replace(self, lost);
+        self.regains = was.regains.take().or_else(|| Some(Box::new(was)));
+    }
+
+    /// Its pins are gone: whoever fails now, it does not come back in this run.
+    pub fn is_lost(&mut self) {
+        if matches!(self.goal, Goal::End) {
+            self.regains = None;
+        }
+    }
+
+    /// What it was before it lost its room.
+    pub fn regain(&mut self) {
+        if let Some(was) = self.regains.take() {
+            *self = *was;
+        }
     }
 }
 

@@ -95,6 +95,35 @@ fn a_version_that_runs_and_fails_elsewhere_stays_where_it_is() {
 }
 
 #[test]
+fn who_loses_its_room_goes_back_to_what_ran_then_off_and_may_regain_it() {
+    let old = version(Some("a"), 1, Some(plan(1, "detach", "detach")));
+    let mut stream = Stream::new(run_of(version(None, 2, None)), StreamState::Attached, None, vec![old]);
+    stream.lose(reason(Code::TooManyPrograms));
+    let Goal::Run(target) = &stream.goal else { panic!("{}", goal(&stream)) };
+    assert_eq!((stream.state, target.statement), (StreamState::Failed, Sha256Digest::of(b"a")));
+    stream.lose(reason(Code::TooManyPrograms));
+    assert_eq!((stream.state, goal(&stream)), (StreamState::Failed, "end"));
+    assert_eq!(stream.program_ids(), SortedSet::from([1, 2]), "the programs of both versions have to go");
+    stream.regain();
+    let Goal::Run(target) = &stream.goal else { panic!("{}", goal(&stream)) };
+    assert_eq!((stream.state, target.statement), (StreamState::Attached, Sha256Digest::of(b"new")));
+    assert!(stream.reason.is_none() && stream.before.len() == 1, "as if it had never lost");
+    // What failed, or is gone, regains nothing.
+    stream.lose(reason(Code::TooManyPrograms));
+    stream.lose(reason(Code::TooManyPrograms));
+    stream.is_lost();
+    stream.regain();
+    assert_eq!(goal(&stream), "end");
+    let here = version(Some("a"), 1, Some(plan(1, "detach", "detach")));
+    let mut stream = Stream::new(run_of(here.clone()), StreamState::Attached, None, vec![here]);
+    stream.lose(reason(Code::TooManyPrograms));
+    assert_eq!(goal(&stream), "end", "the version that runs goes");
+    stream.fail(reason(Code::Kernel));
+    stream.regain();
+    assert_eq!((stream.state, goal(&stream)), (StreamState::Degraded, "keep"));
+}
+
+#[test]
 fn a_missing_feature_is_a_refusal() {
     let mut stream = Stream::new(run_of(version(None, 2, None)), StreamState::Attached, None, vec![]);
     stream.fail(reason(Code::FeatureMissing));

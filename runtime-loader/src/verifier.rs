@@ -57,8 +57,9 @@ pub fn refusal(log: &str) -> String {
 fn last_useful_lines(log: &str) -> String {
     let statistics = ["processed ", "verification time", "stack depth", "peak_states"];
     let useful = |line: &&str| !line.trim().is_empty() && !statistics.iter().any(|word| line.starts_with(word));
-    let says = |line: &&str| !line.starts_with(|c: char| c.is_ascii_digit() || c == ';');
-    let mut lines = log.lines().rev().filter(useful).take(2).take_while(says);
+    // Behind the message there may be states, as behind an infinite loop; before it is what the verifier was at.
+    let lines = log.lines().rev().filter(useful);
+    let mut lines = lines.skip_while(|line| is_trace(line)).take_while(|line| !is_trace(line));
     match (lines.next(), lines.next()) {
         (None, _) => "the verifier gave no reason".to_owned(),
         (Some(last), None) => last.to_owned(),
@@ -69,6 +70,17 @@ fn last_useful_lines(log: &str) -> String {
             out
         }
     }
+}
+
+/// Lines that say what the verifier is at, and not what is wrong: instructions, source, states, functions.
+fn is_trace(line: &str) -> bool {
+    let rest = line.trim_start();
+    let first = rest.split(' ').next().unwrap_or_default();
+    let number = first.strip_suffix(':').unwrap_or_default();
+    let words = ["; ", "from ", "cur state", "old state", "mark_precise:", "func#", "Func#", "Validating "];
+    (!number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+        || (first.starts_with('R') && first.contains('='))
+        || words.iter().any(|word| rest.starts_with(word))
 }
 
 /// What the verifier says it did: `stack depth 8+0`, `processed 12 insns … total_states 1 peak_states 1 …`.
@@ -97,7 +109,21 @@ mod tests {
         let want = "invalid access to packet, off=14 size=1; R1 offset is outside of the packet";
         assert_eq!(last_useful_lines(log), want);
         assert_eq!(last_useful_lines("1: (95) exit\nR0 !read_ok\n"), "R0 !read_ok");
-        assert_eq!(last_useful_lines(""), "the verifier gave no reason");
+        for (log, want) in [
+            ("", "the verifier gave no reason"),
+            // Cut by a kernel before 6.4.
+            ("func#0 @0\n0: R1=ctx() R10=fp0\n0: (b7) r0 = 0\n", "the verifier gave no reason"),
+            (
+                "3: (05) goto pc-1\ninfinite loop detected at insn 3\ncur state: R0=1 R10=fp0\nold state: R0=1 R10=fp0\n\
+                 processed 9 insns\n",
+                "infinite loop detected at insn 3",
+            ),
+            ("5: (85) call bpf_x#1\n4096 bytes are too many\n", "4096 bytes are too many"),
+            ("R1 type=ctx expected=fp\n; return f(ctx); @ f.c:7\n", "R1 type=ctx expected=fp"),
+            ("0: (85) call pc+1\nR1=ctx() R10=fp0\nfrom 1 to 4: R0=0 R10=fp0\n", "the verifier gave no reason"),
+        ] {
+            assert_eq!(last_useful_lines(log), want, "{log}");
+        }
     }
 
     #[test]

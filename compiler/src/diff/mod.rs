@@ -64,26 +64,41 @@ impl Report {
     }
 }
 
+/// What one side gives the nodes of a pool; what cannot be read of it is reported.
+fn look(side: &Side, name: &str, pool: Option<&str>, diags: &mut Diagnostics) -> Node {
+    let node = side.node(pool);
+    for why in &node.problems {
+        diags.push(
+            Diagnostic::error(Code::NotComparable, format!("the {name} side {why}"))
+                .note("nothing is said of what cannot be read")
+                .help("write it again with `nodebpf compile`, and see `nodebpf verify`"),
+        );
+    }
+    node
+}
+
 /// Compares two sides.
 pub fn diff(old: &Side, new: &Side, options: &Options, diags: &mut Diagnostics) -> Report {
     let mut report = Report::default();
-    let mut names: BTreeSet<Option<String>> =
-        render::pools(old.configs.iter().chain(&new.configs)).into_iter().map(Some).collect();
+    let pools = |side: &Side| render::pools(&side.configs);
+    // A tree, bundles or Ignition configs beside MachineConfigs: the same streams in another form.
+    let loose = |side: &Side, other: &Side| {
+        pools(side).is_empty() && !pools(other).is_empty() && other.node(None).streams.is_empty()
+    };
+    if loose(old, new) && !old.node(None).is_empty() {
+        across((old, "old"), (new, "new"), true, &mut report, diags);
+        return report;
+    }
+    if loose(new, old) && !new.node(None).is_empty() {
+        across((new, "new"), (old, "old"), false, &mut report, diags);
+        return report;
+    }
+    let mut names: BTreeSet<Option<String>> = pools(old).into_iter().chain(pools(new)).map(Some).collect();
     // What is for no pool: bundles and Ignition configs.
     names.insert(None);
     for pool in &names {
-        let mut look = |side: &Side, name: &str| {
-            let node = side.node(pool.as_deref());
-            for why in &node.problems {
-                diags.push(
-                    Diagnostic::error(Code::NotComparable, format!("the {name} side {why}"))
-                        .note("nothing is said of what cannot be read")
-                        .help("write it again with `nodebpf compile`, and see `nodebpf verify`"),
-                );
-            }
-            node
-        };
-        let (was, is): (Node, Node) = (look(old, "old"), look(new, "new"));
+        let was = look(old, "old", pool.as_deref(), diags);
+        let is = look(new, "new", pool.as_deref(), diags);
         let label = pool.clone().unwrap_or_else(|| NO_POOL.to_owned());
         stream::compare(&label, &was, &is, &mut report);
         order::compare(&label, &was, &is, &mut report.order);
@@ -96,6 +111,43 @@ pub fn diff(old: &Side, new: &Side, options: &Options, diags: &mut Diagnostics) 
         report.notes = pools::notes(old, new, options);
     }
     report
+}
+
+/// Compares a side without pools with one that has nothing else: each stream with that of its name in every pool. Files
+/// and units are not compared, because nothing of the side without pools comes by the operator.
+fn across(
+    loose: (&Side, &str),
+    pooled: (&Side, &str),
+    loose_is_old: bool,
+    report: &mut Report,
+    diags: &mut Diagnostics,
+) {
+    let mut rest = look(loose.0, loose.1, None, diags);
+    let all = rest.clone();
+    let mut compare = |label: &str, loose: &Node, pooled: &Node| {
+        let (was, is) = if loose_is_old { (loose, pooled) } else { (pooled, loose) };
+        stream::compare(label, was, is, report);
+        order::compare(label, was, is, &mut report.order);
+    };
+    for pool in render::pools(&pooled.0.configs) {
+        let node = look(pooled.0, pooled.1, Some(&pool), diags);
+        let mut here = all.clone();
+        // What is in another pool only is not missing here.
+        here.streams.retain(|name, _| node.streams.contains_key(name));
+        // Streams and installation often lie apart, and a tree's trust file is an anchor at another place.
+        if here.trust.is_none() || node.trust.is_none() {
+            here.trust.clone_from(&node.trust);
+        }
+        rest.streams.retain(|name, _| !node.streams.contains_key(name));
+        compare(&pool, &here, &node);
+    }
+    rest.trust = None;
+    compare(NO_POOL, &rest, &Node::default());
+    report.streams.sort_by(|a, b| (&a.stream, &a.pools).cmp(&(&b.stream, &b.pools)));
+    report.notes.push(format!(
+        "the {} side has no pools: its streams are compared with those of every pool of the {} side, files and units are not",
+        loose.1, pooled.1
+    ));
 }
 
 /// Stands for the pool of what is for none.

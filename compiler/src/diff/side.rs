@@ -59,6 +59,13 @@ pub struct Node {
     pub problems: Vec<String>,
 }
 
+impl Node {
+    /// Whether there is nothing that could be compared.
+    pub fn is_empty(&self) -> bool {
+        self.streams.is_empty() && self.trust.is_none() && self.problems.is_empty()
+    }
+}
+
 impl Side {
     /// Adds a file; whether it held anything. `named`: it must.
     pub fn add(&mut self, path: &Path, bytes: &[u8], named: bool) -> Result<bool, String> {

@@ -14,7 +14,7 @@ use crate::{
     table::{row, table},
 };
 
-/// Prints a report; nothing for an empty one.
+/// Prints a report; of an empty one the notes only.
 pub fn print(report: &Report) -> String {
     let mut out = String::new();
     if !report.streams.is_empty() {

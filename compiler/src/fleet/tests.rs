@@ -30,6 +30,13 @@ fn fleet(lines: &[&str]) -> Fleet {
     fleet
 }
 
+#[test]
+fn without_reports_the_page_says_so() {
+    let table = judge(&fleet(&["Nov 22 10:00:00 n1 kubelet[1]: hello"]), &Agreed::default());
+    assert_eq!(text::print(&table), "no reports: nothing is known of any node\n");
+    assert!(!table.right);
+}
+
 /// Node and revision of its only stream.
 fn revisions(fleet: &Fleet) -> Vec<(String, Option<u32>)> {
     let revision = |said: &Said| Some(said.summary.as_ref().ok()?.streams.first()?.revision?.get());

@@ -15,6 +15,9 @@ const CUT: &str = ": its streams are not in the journal; read /run/nodebpf/repor
 
 /// Prints the table and, below it, what it comes to.
 pub fn print(all: &Table) -> String {
+    if all.nodes.is_empty() {
+        return "no reports: nothing is known of any node\n".to_owned();
+    }
     let mut head = vec!["NODE", "POOL", "STREAM", "STATE", "REV", "WHY"];
     if all.locked {
         head.push("LOCK");

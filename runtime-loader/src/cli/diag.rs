@@ -29,7 +29,7 @@ Commands:
   selftest Try every hook with a program that does nothing
   status --prometheus
            Print metrics as text
-  version  Print the version
+  version  Print the version, as -V and --version do
 
 Options:
   --json      Print JSON instead of a table
@@ -61,7 +61,7 @@ enum Look {
 /// Whether the loader leaves a command line to `nodebpf-diag`.
 pub(super) fn is_ours(words: &Words) -> bool {
     match words.command.as_deref() {
-        _ if words.help => false,
+        _ if words.help || words.version => false,
         Some("inventory" | "map" | "selftest") => true,
         Some("status") => words.options.iter().any(|one| one == "--prometheus"),
         _ => false,
@@ -80,6 +80,9 @@ pub fn run(args: &[OsString]) -> Exit {
 fn parse(words: &mut Words) -> Result<(Look, bool), String> {
     if words.help {
         return Ok((Look::Help, false));
+    }
+    if words.version {
+        return Ok((Look::Version, false));
     }
     let name = words.command.take().ok_or_else(|| format!("a command is missing: {COMMANDS}"))?;
     let json = words.take("--json");
@@ -139,6 +142,8 @@ mod tests {
             ("inventory", Some((Look::Inventory, false))),
             ("selftest --json", Some((Look::Selftest, true))),
             ("version", Some((Look::Version, false))),
+            ("--version", Some((Look::Version, false))),
+            ("-V", Some((Look::Version, false))),
             ("inventory --help", Some((Look::Help, false))),
             ("", None),
             ("apply", None),
@@ -168,6 +173,8 @@ mod tests {
             ("status --json", false),
             ("version", false),
             ("inventory --help", false),
+            ("--version", false),
+            ("inventory --version", false),
         ] {
             let mut words = words(line);
             assert_eq!(is_ours(&words), ours, "case: {line}");

@@ -19,6 +19,8 @@ pub(super) struct Words {
     pub(super) reason: Option<String>,
     /// Whether somebody asks for help; the words behind are not looked at.
     pub(super) help: bool,
+    /// Whether somebody asks which version this is: as the command `version`.
+    pub(super) version: bool,
 }
 
 impl Words {
@@ -30,6 +32,10 @@ impl Words {
             match arg {
                 "-h" | "--help" => {
                     words.help = true;
+                    break;
+                }
+                "-V" | "--version" => {
+                    words.version = true;
                     break;
                 }
                 "--root" => words.root = Some(args.next().transpose()?.ok_or("--root needs a directory")?.into()),

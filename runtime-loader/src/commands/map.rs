@@ -11,7 +11,7 @@ use super::show;
 use crate::{
     apply,
     kernel::{Call, Kernel, MapInfo},
-    object::{Btf, hex},
+    object::{Btf, hex, network},
     paths, report,
     show::{Row, cat, digits},
     state,
@@ -22,6 +22,9 @@ const MAX_ENTRIES: u32 = 65_536;
 
 /// Map types without keys to walk: queue, stack, ring buffers, bloom filter, arena; and storages, whose keys are no bytes.
 const WITHOUT_KEYS: &[u32] = &[19, 21, 22, 23, 24, 26, 27, 28, 29, 30, 31, 32, 33];
+
+/// `BPF_MAP_TYPE_LPM_TRIE`.
+const LPM_TRIE: u32 = 11;
 
 /// Prints a map.
 pub fn dump(kernel: &Kernel, stream: &str, map: &str, as_json: bool) -> Exit {
@@ -96,7 +99,8 @@ fn entries(kernel: &Kernel, fd: &OwnedFd, info: &MapInfo) -> Call<Value> {
         }
         left -= 1;
         let mut row = Row::default();
-        row.put("key", typed(1, &key));
+        let shown = if info.map_type == LPM_TRIE { network(&key) } else { None };
+        row.put("key", shown.unwrap_or_else(|| typed(1, &key)));
         match kernel.map_lookup(fd.as_fd(), &key, &mut value) {
             Ok(()) if copies > 1 || info.is_per_cpu() => {
                 let each = value.chunks(stride).take(copies);

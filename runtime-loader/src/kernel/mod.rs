@@ -87,7 +87,7 @@ impl Kernel {
 
 #[cfg(feature = "faults")]
 pub mod faults {
-    //! Fault injection: one call of a run fails, or two.
+    //! Fault injection: one call of a run fails, or two, or something happens to the node just before one.
 
     use std::cell::Cell;
 
@@ -98,17 +98,23 @@ pub mod faults {
     pub(super) struct Faults {
         calls: Cell<usize>,
         fail_at: [Option<usize>; 2],
+        happens: Option<(usize, fn())>,
     }
 
     impl Kernel {
         /// The running kernel, but call number `n` (from 0) fails with EIO and does nothing.
         pub fn failing_at(n: usize) -> Self {
-            Self { faults: Faults { calls: Cell::new(0), fail_at: [Some(n), None] } }
+            Self { faults: Faults { calls: Cell::new(0), fail_at: [Some(n), None], ..Faults::default() } }
         }
 
         /// The same, and the call `k` calls later fails as well: a fault in the undo of a fault.
         pub fn failing_twice(n: usize, k: usize) -> Self {
-            Self { faults: Faults { calls: Cell::new(0), fail_at: [Some(n), Some(n + k)] } }
+            Self { faults: Faults { calls: Cell::new(0), fail_at: [Some(n), Some(n + k)], ..Faults::default() } }
+        }
+
+        /// The running kernel, but just before call number `n` something happens.
+        pub fn disturbed_at(n: usize, happens: fn()) -> Self {
+            Self { faults: Faults { happens: Some((n, happens)), ..Faults::default() } }
         }
 
         /// Calls made so far.
@@ -118,6 +124,11 @@ pub mod faults {
 
         pub(super) fn enter(&self, call: &'static str) -> Call<()> {
             let n = self.faults.calls.replace(self.faults.calls.get() + 1);
+            if let Some((at, happens)) = self.faults.happens
+                && at == n
+            {
+                happens();
+            }
             if self.faults.fail_at.contains(&Some(n)) {
                 return Err(CallError { call, what: format!("(injected at call {n})"), errno: libc::EIO });
             }

@@ -61,19 +61,50 @@ impl Kernel {
 mod tests {
     use super::{super::netlink::HEADER_BYTES, *};
 
-    #[test]
-    fn a_default_route_is_read() {
+    /// A `struct rtmsg` and attributes.
+    fn route(family: i32, destination_bits: u8, table: u8, kind: u8, more: &[(u16, &[u8])]) -> Vec<u8> {
         let mut message = Message::new(RTM_NEWROUTE, 0, 0);
         message.0.truncate(HEADER_BYTES);
-        message.0.extend([2, 0, 0, 0, 254, 0, 0, 1, 0, 0, 0, 0]);
-        message.attribute(6, &100u32.to_ne_bytes());
-        message.attribute(4, &3u32.to_ne_bytes());
-        let bytes = message.finish();
-        let want = DefaultRoute { ipv6: false, metric: 100, ifindex: 3 };
-        assert_eq!(parse_route(&bytes[HEADER_BYTES..]), Some(want));
-        let mut other = bytes;
-        other[HEADER_BYTES + 1] = 24; // to a network
-        assert_eq!(parse_route(&other[HEADER_BYTES..]), None);
-        assert_eq!(parse_route(&[]), None);
+        let family = u8::try_from(family).unwrap();
+        message.0.extend([family, destination_bits, 0, 0, table, 0, 0, kind, 0, 0, 0, 0]);
+        for (kind, value) in more {
+            message.attribute(*kind, value);
+        }
+        message.finish()[HEADER_BYTES..].to_vec()
+    }
+
+    #[test]
+    fn default_routes_are_read() {
+        let (metric, out) = (100u32.to_ne_bytes(), 3u32.to_ne_bytes());
+        let plain: &[(u16, &[u8])] = &[(6, &metric), (4, &out)];
+        // Two `struct rtnexthop`: length, flags, hops, index.
+        let hops = [&[8, 0, 0, 0][..], &out, &[8, 0, 0, 0], &9u32.to_ne_bytes()].concat();
+        let found = |ipv6, metric| Some(DefaultRoute { ipv6, metric, ifindex: 3 });
+        let (v4, v6) = (libc::AF_INET, libc::AF_INET6);
+        for (case, bytes, want) in [
+            ("a metric", route(v4, 0, 254, 1, plain), found(false, 100)),
+            ("no metric", route(v4, 0, 254, 1, &plain[1..]), found(false, 0)),
+            ("IPv6", route(v6, 0, 254, 1, plain), found(true, 100)),
+            ("several ways", route(v4, 0, 254, 1, &[(9, &hops)]), found(false, 0)),
+            ("to a network", route(v4, 24, 254, 1, plain), None),
+            ("another table", route(v4, 0, 100, 1, plain), None),
+            ("unreachable", route(v4, 0, 254, 7, plain), None),
+            ("no interface", route(v4, 0, 254, 1, &plain[..1]), None),
+            ("an index too short", route(v4, 0, 254, 1, &[(4, &out[..2])]), None),
+        ] {
+            assert_eq!(parse_route(&bytes), want, "case: {case}");
+            // Cut anywhere it is another route or none, and no panic.
+            for len in 0..bytes.len() {
+                let _ = parse_route(&bytes[..len]);
+            }
+        }
+    }
+
+    #[test]
+    fn the_best_route_comes_first() {
+        let of = |ipv6, metric, ifindex| DefaultRoute { ipv6, metric, ifindex };
+        let mut routes = [of(true, 1, 1), of(false, 200, 2), of(false, 100, 9), of(false, 100, 3)];
+        routes.sort_unstable();
+        assert_eq!(routes, [of(false, 100, 3), of(false, 100, 9), of(false, 200, 2), of(true, 1, 1)]);
     }
 }

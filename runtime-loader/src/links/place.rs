@@ -8,6 +8,8 @@ use std::{
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::PathBuf,
+    thread,
+    time::Duration,
 };
 
 use nodeplan::{
@@ -17,7 +19,7 @@ use nodeplan::{
 
 use super::{CGROUPS, Place, Wanted};
 use crate::{
-    kernel::{CallError, Kernel, PerfEvent},
+    kernel::{Call, CallError, Kernel, PerfEvent},
     program::missing,
 };
 
@@ -31,7 +33,8 @@ pub(super) fn reason(wanted: &Wanted<'_>, error: &CallError) -> Reason {
     let hint = match (&wanted.place, error.errno) {
         (Place::Cgroup(_), libc::EPERM) => "; a program that shares with nobody holds this cgroup or one above it",
         (Place::Bound(_), libc::EBUSY) => "; something else patches this function (livepatch, ftrace)",
-        (_, libc::E2BIG) => "; no room for another program there",
+        // `BPF_MPROG_MAX` and `BPF_CGROUP_MAX_PROGS`.
+        (Place::Tcx { .. }, libc::ERANGE) | (_, libc::E2BIG) => "; no room for another program there",
         _ => "",
     };
     let place = wanted.attachment.place();
@@ -77,10 +80,27 @@ pub(super) fn open_place(kernel: &Kernel, wanted: &Wanted<'_>) -> Result<Option<
     kernel.perf_event(event).map(Some).map_err(|error| absent(wanted, &error))
 }
 
+/// Tries of a call for which the program is in its own way: together about a second.
+const MAX_TRIES: u32 = 10;
+
+/// Makes a link. A program has one at a place, and one that lost its last pin a moment ago is still there: a round that
+/// is repeated, because an interface has left, finds its own links in the way.
+pub(super) fn attach(make: &dyn Fn() -> Call<OwnedFd>) -> Call<OwnedFd> {
+    for tried in 0..MAX_TRIES {
+        match make() {
+            Err(error) if matches!(error.errno, libc::EEXIST | libc::EBUSY) => {
+                thread::sleep(Duration::from_millis(1 << tried));
+            }
+            made => return made,
+        }
+    }
+    make()
+}
+
 /// Attaches a program to a place without order. `None`: the place is absent, and waited for.
 pub fn create(kernel: &Kernel, wanted: &Wanted<'_>, prog: BorrowedFd<'_>) -> Result<Option<OwnedFd>, Reason> {
     let what = wanted.attachment.place();
-    let raw = |name| kernel.link_raw(&what, prog, name).map(Some).map_err(|error| absent(wanted, &error));
+    let raw = |name| attach(&|| kernel.link_raw(&what, prog, name)).map(Some).map_err(|error| absent(wanted, &error));
     match wanted.place {
         Place::Raw(name) => return raw(Some(name)),
         Place::Bound(_) => return raw(None),
@@ -97,7 +117,7 @@ pub fn create(kernel: &Kernel, wanted: &Wanted<'_>, prog: BorrowedFd<'_>) -> Res
                 }
             })?
         }
-        _ => kernel.link_perf(&what, prog, place.as_fd()).map_err(|error| reason(wanted, &error))?,
+        _ => attach(&|| kernel.link_perf(&what, prog, place.as_fd())).map_err(|error| reason(wanted, &error))?,
     };
     Ok(Some(link))
 }
@@ -118,4 +138,31 @@ pub fn tracefs_id(at: &TracepointAttachment) -> Result<u64, Reason> {
     id.ok_or_else(|| {
         missing(format!("this kernel has no tracepoint `{}/{}`, or tracefs is absent", at.category, at.name))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[test]
+    fn a_program_waits_for_its_own_link_to_go() {
+        for (errno, fails, calls, works) in [
+            (libc::EEXIST, 3, 4, true),
+            (libc::EBUSY, 1, 2, true),
+            (libc::EPERM, 1, 1, false),
+            (libc::EEXIST, 1000, MAX_TRIES + 1, false),
+        ] {
+            let made = Cell::new(0);
+            let attached = attach(&|| {
+                made.set(made.get() + 1);
+                if made.get() > fails {
+                    return Ok(File::open("/dev/null").unwrap().into());
+                }
+                Err(CallError { call: "BPF_LINK_CREATE", what: String::new(), errno })
+            });
+            assert_eq!((made.get(), attached.is_ok()), (calls, works), "{errno}, {fails} times");
+        }
+    }
 }

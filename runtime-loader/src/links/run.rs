@@ -17,7 +17,7 @@ use nodeplan::{
 use super::{
     Place, Wanted,
     order::{self, Entry, Rank},
-    place::{create, open_place, reason},
+    place::{attach, create, open_place, reason},
     wanted,
 };
 use crate::{
@@ -324,7 +324,8 @@ impl Step<'_, '_> {
         for _ in 0..MAX_RACES {
             let Some((position, revision)) = self.tcx_position()? else { continue };
             let what = format!("{} {interface}", self.wanted.attachment.place());
-            match self.kernel.link_tcx(&what, program.fd.as_fd(), (ifindex, attach_type), position, revision) {
+            let link = || self.kernel.link_tcx(&what, program.fd.as_fd(), (ifindex, attach_type), position, revision);
+            match attach(&link) {
                 // Somebody was faster, or the neighbour left.
                 Err(error) if matches!(error.errno, libc::ESTALE | libc::ENOENT) => {}
                 link => return link.map_err(|error| self.reason(&error)),

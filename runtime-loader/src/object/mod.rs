@@ -48,7 +48,10 @@ use crate::{
     verifier,
 };
 
-pub(crate) use self::{btf::Btf, render::hex};
+pub(crate) use self::{
+    btf::Btf,
+    render::{hex, network},
+};
 
 /// `BPF_F_SLEEPABLE`.
 const F_SLEEPABLE: u32 = 1 << 4;
@@ -333,7 +336,11 @@ impl<'a> Image<'a> {
         };
         let loaded = kernel.prog_load(&spec);
         if let Some(list) = node.rehearsal {
-            let said = loaded.as_ref().map(|(_, said)| said.clone()).map_err(|error| verifier::refusal(&error.log));
+            let said = loaded.as_ref().map(|(_, said)| said.clone()).map_err(|refused| match &*refused.log {
+                // Not the verifier, but the call.
+                "" => refused.error.to_string(),
+                log => verifier::refusal(log),
+            });
             list.borrow_mut().push((name.clone(), said));
         }
         match loaded {

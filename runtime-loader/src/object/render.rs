@@ -1,12 +1,15 @@
-//! Render: bytes of a map as values, by their BTF types.
+//! Render: bytes of a map as values, by their BTF types, in the forms in which a manifest writes them: `10.0.0.1` for
+//! `__be32`, an address for 4, 6 or 16 bytes, text for `char`, truth values.
 //!
 //! In: BTF, a type, bytes. Out: a [`Value`]; hexadecimal text where the type is unknown or does not fit the bytes.
 //! Cannot fail.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
+
 use nodeplan::{digest::to_hex, json::Value};
 
-use super::btf::{ARRAY, Btf, ENUM, ENUM64, INT, STRUCT};
-use crate::show::{number, text};
+use super::btf::{ARRAY, Btf, ENUM, ENUM64, INT, STRUCT, TYPEDEF, Type};
+use crate::show::{digits, number, text};
 
 /// Structures in structures. A map value is no tree.
 const MAX_DEPTH: usize = 16;
@@ -18,7 +21,85 @@ pub(crate) fn hex(bytes: &[u8]) -> Value {
     Value::Text(out)
 }
 
+/// The key of an `lpm_trie` (linux `struct bpf_lpm_trie_key`): a network of IPv4 or IPv6.
+pub(crate) fn network(bytes: &[u8]) -> Option<Value> {
+    let (length, address) = bytes.split_first_chunk::<4>()?;
+    let length = u32::from_le_bytes(*length);
+    let Value::Text(mut out) = address_of(address).filter(|_| length as usize <= address.len() * 8)? else {
+        return None;
+    };
+    out.push('/');
+    out.push_str(&digits(length.into()));
+    Some(Value::Text(out))
+}
+
+/// An address of IPv4 or IPv6, by the number of its bytes.
+fn address_of(bytes: &[u8]) -> Option<Value> {
+    let out = match bytes.len() {
+        4 => Ipv4Addr::from(<[u8; 4]>::try_from(bytes).ok()?).to_string(),
+        16 => Ipv6Addr::from(<[u8; 16]>::try_from(bytes).ok()?).to_string(),
+        _ => return None,
+    };
+    Some(Value::Text(out))
+}
+
+/// Bytes that are no text.
+fn plain_bytes(bytes: &[u8]) -> Value {
+    if bytes.len() != 6 {
+        return address_of(bytes).unwrap_or_else(|| hex(bytes));
+    }
+    let mut out = String::new();
+    for byte in bytes {
+        if !out.is_empty() {
+            out.push(':');
+        }
+        out.push_str(&to_hex(&[*byte]));
+    }
+    Value::Text(out)
+}
+
+/// Text up to a NUL that only zeros follow.
+fn c_text(bytes: &[u8]) -> Option<Value> {
+    let end = bytes.iter().position(|byte| *byte == 0)?;
+    let (said, rest) = bytes.split_at(end);
+    rest.iter().all(|byte| *byte == 0).then_some(())?;
+    std::str::from_utf8(said).ok().map(text)
+}
+
 impl Btf {
+    /// Whether a type has one of the names of numbers in network order.
+    fn is_network(&self, id: u32) -> bool {
+        let mut at = id;
+        for _ in 0..MAX_DEPTH {
+            let one = self.get(at);
+            if one.kind() == TYPEDEF && matches!(self.text(one.name()), "__be16" | "__be32" | "__be64") {
+                return true;
+            }
+            if one.kind() == INT {
+                break;
+            }
+            at = one.size_or_type();
+        }
+        false
+    }
+
+    /// Whether clang or gcc means `char`: clang does not set the bit.
+    fn is_char(&self, one: Type<'_>) -> bool {
+        one.word(3) >> 24 & 2 != 0 || self.text(one.name()) == "char"
+    }
+
+    /// An array that is no list: text, an address, bytes.
+    fn special_array(&self, item: u32, bytes: &[u8]) -> Option<Value> {
+        let (_, plain) = self.plain(item);
+        match (plain.kind(), plain.size_or_type()) {
+            (INT, 1) if plain.word(3) >> 24 & 4 != 0 => None,
+            (INT, 1) if self.is_char(plain) => Some(c_text(bytes).unwrap_or_else(|| hex(bytes))),
+            (INT, 1) => Some(plain_bytes(bytes)),
+            (INT, 4) if bytes.len() == 16 && self.is_network(item) => address_of(bytes),
+            _ => None,
+        }
+    }
+
     /// The value of type `id` in these bytes.
     pub(crate) fn render(&self, id: u32, bytes: &[u8]) -> Value {
         self.typed(id, bytes, MAX_DEPTH).unwrap_or_else(|| hex(bytes))
@@ -30,6 +111,17 @@ impl Btf {
         let size = one.size_or_type() as usize;
         match one.kind() {
             // Word 3: encoding (1 signed, 2 char, 4 bool), offset and bits.
+            INT if one.word(3) >> 24 & 4 != 0 => match bytes.get(..size)? {
+                [0] => Some(Value::Bool(false)),
+                [1] => Some(Value::Bool(true)),
+                _ => None,
+            },
+            INT if self.is_network(id) => {
+                let mine = bytes.get(..size)?;
+                let mut swapped = mine.to_vec();
+                swapped.reverse();
+                address_of(mine).or_else(|| integer(&swapped, false))
+            }
             INT if one.word(3) & 0xffff == one.size_or_type() * 8 => {
                 integer(bytes.get(..size)?, one.word(3) >> 24 & 1 != 0)
             }
@@ -48,6 +140,9 @@ impl Btf {
             ARRAY => {
                 let (item, count) = (one.word(3), one.word(5) as usize);
                 let size = self.size(item)? as usize;
+                if let Some(value) = self.special_array(item, bytes.get(..count.checked_mul(size)?)?) {
+                    return Some(value);
+                }
                 let mut items = Vec::new();
                 for index in 0..count {
                     let at = index.checked_mul(size)?;
@@ -55,6 +150,7 @@ impl Btf {
                 }
                 Some(Value::List(items))
             }
+            STRUCT if size == 16 && self.text(one.name()) == "in6_addr" => address_of(bytes.get(..size)?),
             STRUCT => {
                 let mut fields = Vec::new();
                 for index in 0..one.count() {
@@ -153,6 +249,78 @@ mod tests {
             (99, &[9], "\"0x09\""),
         ] {
             assert_eq!(shown(id, bytes), want, "type {id}");
+        }
+    }
+
+    /// As `describe::values` of the compiler does, which reads what a manifest writes.
+    #[test]
+    fn values_are_shown_as_manifests_write_them() {
+        // 1 u8, 2 char, 3 _Bool, 4 u16, 5 u32, 6 __be16 of 4, 7 __be32 of 5, 8 const of 7, 9 u8[4], 10 u8[6], 11 u8[16],
+        // 12 u8[3], 13 char[6], 14 __be32[4], 15 struct in6_addr { 11 }, 16 u8[4][2], 17 __be64 of 18, 18 u64, 19 bool[2]
+        let names = b"\0char\0__be16\0__be32\0in6_addr\0__be64\0";
+        let types: Vec<u32> = [
+            &[0, 1 << 24, 1, 8][..],
+            &[1, 1 << 24, 1, 8],
+            &[0, 1 << 24, 1, 4 << 24 | 8],
+            &[0, 1 << 24, 2, 16],
+            &[0, 1 << 24, 4, 32],
+            &[6, 8 << 24, 4],
+            &[13, 8 << 24, 5],
+            &[0, 10 << 24, 7],
+            &[0, 3 << 24, 0, 1, 5, 4],
+            &[0, 3 << 24, 0, 1, 5, 6],
+            &[0, 3 << 24, 0, 1, 5, 16],
+            &[0, 3 << 24, 0, 1, 5, 3],
+            &[0, 3 << 24, 0, 2, 5, 6],
+            &[0, 3 << 24, 0, 8, 5, 4],
+            &[20, 4 << 24 | 1, 16, 0, 11, 0],
+            &[0, 3 << 24, 0, 9, 5, 2],
+            &[29, 8 << 24, 18],
+            &[0, 1 << 24, 8, 64],
+            &[0, 3 << 24, 0, 3, 5, 2],
+        ]
+        .concat();
+        let btf = btf(&types, names);
+        let six = [vec![0x20, 1, 0x0d, 0xb8], vec![0; 11], vec![1]].concat();
+        for (id, bytes, want) in [
+            (2, &b"A"[..], "65"),
+            (3, &[1], "true"),
+            (3, &[0], "false"),
+            (3, &[7], "\"0x07\""),
+            (6, &[1, 0xbb], "443"),
+            (7, &[10, 0, 0, 1], "\"10.0.0.1\""),
+            (8, &[10, 0, 0, 2], "\"10.0.0.2\""),
+            (9, &[10, 0, 0, 3], "\"10.0.0.3\""),
+            (10, &[0x52, 0x54, 0, 1, 2, 3], "\"52:54:00:01:02:03\""),
+            (11, &six, "\"2001:db8::1\""),
+            (12, &[1, 2, 3], "\"0x010203\""),
+            (13, b"eth0\0\0", "\"eth0\""),
+            (13, b"eth\0x\0", "\"0x657468007800\""),
+            (13, b"eth000", "\"0x657468303030\""),
+            (14, &six, "\"2001:db8::1\""),
+            (15, &six, "\"2001:db8::1\""),
+            (16, &[10, 0, 0, 1, 10, 0, 0, 2], r#"["10.0.0.1","10.0.0.2"]"#),
+            (17, &[0, 0, 0, 0, 0, 0, 0, 9], "9"),
+            (19, &[1, 0], "[true,false]"),
+            (9, &[1, 2], "\"0x0102\""),
+        ] {
+            let mut out = String::new();
+            show::json(&mut out, &btf.render(id, bytes));
+            assert_eq!(out, want, "type {id}");
+        }
+    }
+
+    #[test]
+    fn keys_of_tries_are_networks() {
+        let shown = |bytes: &[u8]| match network(bytes) {
+            Some(Value::Text(text)) => text,
+            other => format!("{other:?}"),
+        };
+        assert_eq!(shown(&[8, 0, 0, 0, 10, 0, 0, 0]), "10.0.0.0/8");
+        let six = [vec![32, 0, 0, 0, 0x20, 1, 0x0d, 0xb8], vec![0; 12]].concat();
+        assert_eq!(shown(&six), "2001:db8::/32");
+        for odd in [vec![33, 0, 0, 0, 10, 0, 0, 0], vec![8, 0, 0, 0, 1, 2], vec![1]] {
+            assert_eq!(network(&odd), None, "{odd:?}");
         }
     }
 }

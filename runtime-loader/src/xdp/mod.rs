@@ -4,9 +4,11 @@
 //! Source: xdp-tools `lib/libxdp/protocol.org` and `headers/xdp/prog_dispatcher.h`; what real kernels and xdp-loader
 //! do is tested by the guest tests.
 //!
-//! [`config`] codes the dispatcher's configuration, [`chain`] decides (pure), [`observe`] reads what is attached,
-//! [`dispatcher`] loads our dispatcher and swaps it in, [`stale`] finds what crashes left.
+//! [`config`] codes the dispatcher's configuration, [`admit`] says who has no room and [`chain`] what is to be done (both
+//! pure), [`observe`] reads what is attached, [`dispatcher`] loads our dispatcher and swaps it in, [`stale`] finds what
+//! crashes left.
 
+pub mod admit;
 pub mod chain;
 pub mod config;
 pub mod dispatcher;

@@ -9,7 +9,10 @@ use nodeplan::{
     report::{Exit, Report, StreamReport},
 };
 
-use super::hook_streams::{self, every_hook};
+use super::{
+    hook_streams::{self, every_hook},
+    room::TEN,
+};
 use crate::{
     features::Feature,
     harness::{Ctx, Test},
@@ -33,7 +36,9 @@ fn reset(node: &mut Node) -> Result<()> {
     if moved.exists() {
         fs::rename(moved, Path::new(ROOT).join("etc/nodebpf/bundles"))?;
     }
-    let _ = fs::remove_file(Node::bundle("drop"));
+    for name in TEN.into_iter().chain(["drop"]) {
+        let _ = fs::remove_file(Node::bundle(name));
+    }
     let _ = fs::remove_dir_all(Path::new(ROOT).join("var/lib/nodebpf/held"));
     node.trust(every_hook)?;
     let _ = ip(&format!("link add {OTHER} type dummy"));
@@ -80,6 +85,12 @@ fn happen(event: Event, node: &mut Node, now: &Stream) -> Result<(Report, Exit)>
             every_hook(trust);
             trust.reserved_interfaces = vec!["near0".try_into().expect("a glob")];
         })?,
+        Event::NoRoom => {
+            node.ship(&next)?;
+            for name in TEN {
+                node.ship(&Stream { mode: "skb", ..Stream::pass(name, "near0", 100) })?;
+            }
+        }
         Event::KernelRefuses => {
             node.ship(&Stream { object: "xdp_bad.bpf.o", program: "xdp_bad", ..next }).map(drop)?;
         }
@@ -110,6 +121,13 @@ fn ids(one: &StreamReport) -> Vec<u32> {
     one.attachments.iter().filter_map(|place| place.program_id).collect()
 }
 
+/// Whether something of the stream is left.
+fn has_pins(event: Event) -> Result<bool> {
+    let left = Snapshot::take()?;
+    let of_it = |pin: &String| pin.contains("/nodebpf/drop/");
+    Ok(if event == Event::NoRoom { left.pins().iter().any(of_it) } else { left.has_pins() })
+}
+
 /// What became of what ran, against its row.
 fn check_running(event: Event, keep: bool, before: &Snapshot, was: &[u32], report: &Report) -> Result<()> {
     let is = stream(report, "drop").map(ids)?;
@@ -117,7 +135,7 @@ fn check_running(event: Event, keep: bool, before: &Snapshot, was: &[u32], repor
         Running::Keeps | Running::AsBefore => before.expect_again(),
         Running::ByOnRemoval | Running::ByOnExpiry if keep => before.expect_again(),
         Running::ByOnRemoval | Running::ByOnExpiry | Running::Detached => {
-            ensure!(is.is_empty() && !Snapshot::take()?.has_pins(), "something is left: {report:?}");
+            ensure!(is.is_empty() && !has_pins(event)?, "something is left: {report:?}");
             Ok(())
         }
         Running::Replaced => {
@@ -191,6 +209,7 @@ fn absent(event: Event, node: &mut Node, now: &Stream) -> Result<()> {
         Event::Valid => ensure!(ids(one).len() == 2, "{one:?}"),
         Event::PlaceAbsent => ensure!(ids(one).len() == 1, "what has a place is attached: {one:?}"),
         Event::UndoFails => {}
+        Event::NoRoom => ensure!(ids(one).is_empty() && !has_pins(event)?, "{one:?}"),
         _ => empty.expect_again()?,
     }
     Ok(())
