@@ -362,11 +362,11 @@ json::decode_text!(KernelRange, OcpVersion, OcpRange);
 impl json::Decode for AppliesTo {
     fn read(value: &json::Value, problem: &mut json::Problem) -> Option<Self> {
         let fields = problem.fields(value, &["kernel", "ocp", "architectures"])?;
-        Some(Self {
-            kernel: problem.take(fields, "kernel")?,
-            ocp: problem.take(fields, "ocp")?,
-            architectures: problem.take(fields, "architectures")?,
-        })
+        let kernel = problem.take(&fields, "kernel")?;
+        let ocp = problem.take(&fields, "ocp")?;
+        let architectures = problem.take(&fields, "architectures")?;
+        problem.close(&fields);
+        Some(Self { kernel, ocp, architectures })
     }
 
     fn absent() -> Option<Self> {

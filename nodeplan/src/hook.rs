@@ -465,7 +465,9 @@ json::decode_struct!(LsmAttachment { hook: "hook" });
 impl json::Decode for KprobeAttachment {
     fn read(value: &Value, problem: &mut Problem) -> Option<Self> {
         let fields = problem.fields(value, &["function", "offset"])?;
-        let (function, offset): (_, Option<u64>) = (problem.take(fields, "function")?, problem.take(fields, "offset")?);
+        let function = problem.take(&fields, "function")?;
+        let offset: Option<u64> = problem.take(&fields, "offset")?;
+        problem.close(&fields);
         if offset == Some(0) {
             // One value has one text.
             problem.say(format_args!("offset 0 must be left out"));

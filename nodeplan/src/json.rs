@@ -10,7 +10,7 @@
 mod parse;
 mod value;
 
-pub use value::{Decode, Fields, Problem, Value};
+pub use value::{Decode, Problem, Value};
 pub(crate) use value::{decode_number, decode_struct, decode_text, decode_words};
 
 /// Why a text is not the JSON that was wanted.

@@ -5,7 +5,6 @@
 
 use std::fmt;
 
-use base64ct::{Base64, Encoding};
 use p256::{
     AffinePoint, FieldBytes,
     ecdsa::{Signature, VerifyingKey, signature::Verifier},
@@ -14,7 +13,7 @@ use p256::{
 use serde::Serialize;
 
 use crate::digest::{DigestError, Sha256Digest};
-use crate::json;
+use crate::{base64, json};
 
 /// DER of a P-256 `SubjectPublicKeyInfo` up to the point's x coordinate: RFC 5480 section 2, uncompressed point.
 const SPKI_PREFIX: [u8; 27] = [
@@ -112,9 +111,40 @@ impl PublicKey {
 
     /// Checks a strict DER signature over `message`.
     pub fn verify(&self, message: &[u8], signature_der: &[u8]) -> Result<(), BadSignature> {
-        let signature = Signature::from_der(signature_der).map_err(|_| BadSignature)?;
+        let signature = read_signature(signature_der).ok_or(BadSignature)?;
         self.key.verify(message, &signature).map_err(|_| BadSignature)
     }
+}
+
+/// Reads a strict DER signature, `Ecdsa-Sig-Value` of RFC 3279 section 2.2.3: a sequence of two integers.
+///
+/// A reader of all of DER costs the loader 2 KB more.
+fn read_signature(der: &[u8]) -> Option<Signature> {
+    // 72 bytes at most, so that lengths have their short form.
+    let [0x30, length @ 0..=0x7f, integers @ ..] = der else { return None };
+    let (r, rest) = read_integer(integers)?;
+    let (s, rest) = read_integer(rest)?;
+    if integers.len() != usize::from(*length) || !rest.is_empty() {
+        return None;
+    }
+    // Refuses zero, and what is not below the order of the curve.
+    Signature::from_scalars(r, s).ok()
+}
+
+/// Reads an integer of 32 bytes at most that is not negative, and gives back what is behind it.
+fn read_integer(der: &[u8]) -> Option<(FieldBytes, &[u8])> {
+    let [0x02, length @ 0..=0x7f, rest @ ..] = der else { return None };
+    let (bytes, rest) = rest.split_at_checked(usize::from(*length))?;
+    let digits = match bytes {
+        // A zero in front only where the number would be negative without.
+        [0, 0x80..=0xff, ..] => &bytes[1..],
+        [1..=0x7f, ..] => bytes,
+        _ => return None,
+    };
+    let mut number = FieldBytes::default();
+    let start = number.len().checked_sub(digits.len())?;
+    number[start..].copy_from_slice(digits);
+    Some((number, rest))
 }
 
 impl TryFrom<KeyRecord> for PublicKey {
@@ -122,14 +152,14 @@ impl TryFrom<KeyRecord> for PublicKey {
 
     fn try_from(record: KeyRecord) -> Result<Self, KeyError> {
         let Algorithm::EcdsaP256Sha256 = record.algorithm;
-        let der = Base64::decode_vec(&record.public_key).map_err(|_| KeyError::Base64)?;
+        let der = base64::decode(&record.public_key).ok_or(KeyError::Base64)?;
         Self::from_spki_der(&der)
     }
 }
 
 impl From<PublicKey> for KeyRecord {
     fn from(key: PublicKey) -> Self {
-        Self { algorithm: Algorithm::EcdsaP256Sha256, public_key: Base64::encode_string(&key.to_spki_der()) }
+        Self { algorithm: Algorithm::EcdsaP256Sha256, public_key: base64::encode(&key.to_spki_der()) }
     }
 }
 
@@ -180,10 +210,39 @@ mod tests {
             let text = format!(r#"{{"algorithm":"{algorithm}","publicKey":"{key}"}}"#);
             json::parse::<PublicKey>(text.as_bytes(), 999)
         };
-        let base64 = Base64::encode_string(&der);
+        let base64 = base64::encode(&der);
         assert_eq!(record("ecdsa-p256-sha256", &base64), Ok(key));
         assert!(record("ecdsa-p384-sha384", &base64).is_err());
         assert!(record("ecdsa-p256-sha256", &format!("{base64}!")).is_err());
+    }
+
+    #[test]
+    fn signatures_are_read_as_by_a_reader_of_all_der() {
+        let integers: [&[u8]; 7] = [&[1], &[0, 0x80], &[0x7f; 32], &[0xff; 32], &[0, 1], &[0], &[]];
+        let texts = integers.iter().flat_map(|r| integers.iter().map(move |s| (r, s))).map(|(r, s)| {
+            let integer = |bytes: &[u8]| [&[2, u8::try_from(bytes.len()).unwrap()], bytes].concat();
+            let both = [integer(r), integer(s)].concat();
+            [&[0x30, u8::try_from(both.len()).unwrap()], &both[..]].concat()
+        });
+        let mut read = 0;
+        for text in texts {
+            let mut same = |bytes: &[u8]| {
+                let ours = read_signature(bytes);
+                assert_eq!(ours, Signature::from_der(bytes).ok(), "{bytes:x?}");
+                read += usize::from(ours.is_some());
+            };
+            same(&text);
+            same(&[&text[..], &[0]].concat());
+            for at in 0..text.len() {
+                same(&text[..at]);
+                for to in [0, 1, 2, 0x30, 0x7f, 0x80, 0x81, 0xff, text[at].wrapping_add(1), text[at].wrapping_sub(1)] {
+                    let mut changed = text.clone();
+                    changed[at] = to;
+                    same(&changed);
+                }
+            }
+        }
+        assert!(read > 100, "{read} were signatures");
     }
 
     #[test]

@@ -20,6 +20,7 @@
 
 pub mod applies;
 pub mod archive;
+pub mod base64;
 pub mod bundle;
 pub mod digest;
 pub mod dsse;

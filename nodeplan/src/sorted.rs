@@ -179,10 +179,9 @@ impl<K: Decode + Ord, V: Decode> Decode for SortedMap<K, V> {
     fn read(value: &Value, problem: &mut Problem) -> Option<Self> {
         let mut map = Self::new();
         for (key, value) in problem.object(value)? {
-            let Some(value) = V::read(value, problem) else {
-                problem.below(key);
-                return None;
-            };
+            let outside = problem.below(key);
+            let value = V::read(value, problem)?;
+            problem.leave(outside);
             map.insert(K::read(&Value::Text(key.clone()), problem)?, value);
         }
         Some(map)

@@ -325,7 +325,10 @@ json::decode_struct!(HookRule { band: "band" });
 impl Decode for Limits {
     fn read(value: &json::Value, problem: &mut json::Problem) -> Option<Self> {
         let fields = problem.fields(value, &["programs", "mapBytes"])?;
-        Some(Self { programs: problem.take(fields, "programs")?, map_bytes: problem.take(fields, "mapBytes")? })
+        let programs = problem.take(&fields, "programs")?;
+        let map_bytes = problem.take(&fields, "mapBytes")?;
+        problem.close(&fields);
+        Some(Self { programs, map_bytes })
     }
 
     fn absent() -> Option<Self> {

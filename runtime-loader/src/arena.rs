@@ -9,6 +9,7 @@
 use std::{
     alloc::{GlobalAlloc, Layout},
     cell::Cell,
+    ffi::c_void,
     ptr,
 };
 
@@ -94,4 +95,41 @@ unsafe impl GlobalAlloc for Arena {
             new
         }
     }
+}
+
+/// What the C library takes for itself, for directories that it reads, is of the arena too: its own allocator, 6 KB, is
+/// not linked.
+mod of_c {
+    use super::{GlobalAlloc as _, Layout, c_void, ptr};
+    use crate::ARENA;
+
+    /// What any type of C asks for.
+    const ALIGN: usize = align_of::<libc::max_align_t>();
+
+    // SAFETY: malloc(3), under the only name that the C library knows.
+    #[unsafe(no_mangle)]
+    extern "C" fn malloc(bytes: usize) -> *mut c_void {
+        match Layout::from_size_align(bytes, ALIGN) {
+            // SAFETY: none of the arena's blocks needs a size above zero.
+            Ok(layout) => unsafe { ARENA.alloc(layout).cast() },
+            Err(_) => ptr::null_mut(),
+        }
+    }
+
+    // SAFETY: as `malloc`; memory of the arena is zero.
+    #[unsafe(no_mangle)]
+    extern "C" fn calloc(count: usize, bytes: usize) -> *mut c_void {
+        count.checked_mul(bytes).map_or(ptr::null_mut(), |bytes| malloc(bytes))
+    }
+
+    // SAFETY: realloc(3) that finds no memory: how long the block is is not known here, and nothing that is linked grows
+    // one.
+    #[unsafe(no_mangle)]
+    extern "C" fn realloc(_: *mut c_void, _: usize) -> *mut c_void {
+        ptr::null_mut()
+    }
+
+    // SAFETY: free(3).
+    #[unsafe(no_mangle)]
+    extern "C" fn free(_: *mut c_void) {}
 }

@@ -7,7 +7,13 @@
 pub mod diag;
 mod words;
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{
+    ffi::OsString,
+    fs::{self, OpenOptions},
+    io,
+    os::{fd::AsRawFd, unix::fs::OpenOptionsExt},
+    path::{Path, PathBuf},
+};
 
 use nodeplan::{
     report::{Code, Exit},
@@ -115,7 +121,13 @@ fn refuse(message: &str, binary: &str) -> Exit {
 /// Files below `root`. Below it no link is followed; that it may be reached by one is the caller's business.
 fn paths(root: Option<PathBuf>) -> Paths {
     let root = root.unwrap_or_else(|| PathBuf::from("/"));
-    Paths::new(&root.canonicalize().unwrap_or(root))
+    Paths::new(&real_path(&root).unwrap_or(root))
+}
+
+/// The path without links, as the kernel says it: realpath(3) would ask the same, link by link, in 1 KB of code.
+fn real_path(path: &Path) -> io::Result<PathBuf> {
+    let opened = OpenOptions::new().read(true).custom_flags(libc::O_PATH).open(path)?;
+    fs::read_link(format!("/proc/self/fd/{}", opened.as_raw_fd()))
 }
 
 /// Goes on as `nodebpf-diag`, which lies beside this binary. Returns only if it could not.
@@ -181,6 +193,17 @@ mod tests {
     use nodeplan::name::StreamName;
 
     use super::*;
+
+    #[test]
+    fn a_root_behind_links_is_said_without_them() {
+        let dir = std::env::temp_dir().canonicalize().unwrap().join(format!("nodebpf-root-{}", std::process::id()));
+        fs::create_dir_all(dir.join("real/below")).unwrap();
+        std::os::unix::fs::symlink(dir.join("real"), dir.join("link")).unwrap();
+        assert_eq!(real_path(&dir.join("link/./below")).unwrap(), dir.join("real/below"));
+        assert_eq!(real_path(Path::new("/")).unwrap(), Path::new("/"));
+        assert!(real_path(&dir.join("none")).is_err());
+        fs::remove_dir_all(dir).unwrap();
+    }
 
     #[test]
     fn arguments() {

@@ -109,17 +109,32 @@ impl Value {
     }
 }
 
-/// The first thing that is wrong with a value, while it is read.
+/// The first thing that is wrong with a value, and the place that is read now.
 #[derive(Debug, Default)]
-pub struct Problem(Option<JsonError>);
+pub struct Problem {
+    error: Option<JsonError>,
+    /// Keys down to the place, each with `: ` behind it. Whoever reads something leaves it as it was.
+    place: String,
+}
+
+/// The fields of an object, and where they are.
+#[derive(Debug)]
+pub struct Fields<'a> {
+    fields: &'a [(String, Value)],
+    /// Length of the object's place.
+    place_len: usize,
+}
 
 // Nothing here depends on the type that is read, but for `take`.
 impl Problem {
     /// Notes an error, unless there is one already.
     #[inline(never)]
     pub fn note(&mut self, error: JsonError) {
-        if self.0.is_none() {
-            self.0 = Some(error);
+        if self.error.is_none() {
+            self.error = Some(match error {
+                JsonError::Shape(text) => JsonError::Shape(format!("{}{text}", self.place)),
+                other => other,
+            });
         }
     }
 
@@ -143,13 +158,22 @@ impl Problem {
 
     fn into_error(self) -> JsonError {
         // Whoever returns nothing has said why; an empty text is not reached.
-        self.0.unwrap_or_else(|| JsonError::Shape(String::new()))
+        self.error.unwrap_or_else(|| JsonError::Shape(String::new()))
     }
 
-    /// The error happened below `field`.
+    /// What is read next is below `key`; returns what [`Problem::leave`] wants.
     #[inline(never)]
-    pub(crate) fn below(&mut self, field: &str) {
-        self.0 = self.0.take().map(|error| error.below(field));
+    pub(crate) fn below(&mut self, key: &str) -> usize {
+        let outside = self.place.len();
+        self.place.push_str(key);
+        self.place.push_str(": ");
+        outside
+    }
+
+    /// Back to a place further out.
+    #[inline(never)]
+    pub(crate) fn leave(&mut self, place_len: usize) {
+        self.place.truncate(place_len);
     }
 
     /// The string.
@@ -205,14 +229,14 @@ impl Problem {
 
     /// The fields of an object that has no others than `names`.
     #[inline(never)]
-    pub(crate) fn fields<'a>(&mut self, value: &'a Value, names: &[&str]) -> Option<&'a [(String, Value)]> {
+    pub(crate) fn fields<'a>(&mut self, value: &'a Value, names: &[&str]) -> Option<Fields<'a>> {
         let fields = self.object(value)?;
         match fields.iter().find(|(key, _)| !names.contains(&key.as_str())) {
             Some((key, _)) => {
                 self.say(format_args!("unknown field `{key}`"));
                 None
             }
-            None => Some(fields),
+            None => Some(Fields { fields, place_len: self.place.len() }),
         }
     }
 
@@ -229,82 +253,30 @@ impl Problem {
 
     /// Reads one field. There are some sixty copies of this.
     #[inline(never)]
-    pub(crate) fn take<T: Decode>(&mut self, fields: &[(String, Value)], name: &str) -> Option<T> {
-        match self.field(fields, name) {
-            Field::Found(value) => {
-                let read = T::read(value, self);
-                if read.is_none() {
-                    self.below(name);
-                }
-                read
-            }
-            Field::Absent => {
-                let absent = T::absent();
-                if absent.is_none() {
-                    self.missing(name);
-                }
-                absent
-            }
-            Field::TooLate => None,
+    pub(crate) fn take<T: Decode>(&mut self, fields: &Fields<'_>, name: &str) -> Option<T> {
+        match self.enter(fields, name, T::absent().is_none()) {
+            Some(value) => T::read(value, self),
+            None => T::absent(),
         }
     }
 
+    /// Goes to a field. `None`: it is absent, which is noted if it must be there.
     #[inline(never)]
-    fn field<'a>(&self, fields: &'a [(String, Value)], name: &str) -> Field<'a> {
-        match fields.iter().find(|(key, _)| key == name) {
-            _ if self.0.is_some() => Field::TooLate,
-            Some((_, value)) => Field::Found(value),
-            None => Field::Absent,
+    fn enter<'a>(&mut self, object: &Fields<'a>, name: &str, required: bool) -> Option<&'a Value> {
+        self.leave(object.place_len);
+        let found = object.fields.iter().find(|(key, _)| key == name);
+        if found.is_some() {
+            self.below(name);
+        } else if required {
+            self.say(format_args!("missing field `{name}`"));
         }
+        found.map(|(_, value)| value)
     }
 
+    /// All fields are read.
     #[inline(never)]
-    fn missing(&mut self, name: &str) {
-        self.say(format_args!("missing field `{name}`"));
-    }
-}
-
-/// What a structure finds of a field.
-enum Field<'a> {
-    /// It is there.
-    Found(&'a Value),
-    /// It is not.
-    Absent,
-    /// Something else was wrong before.
-    TooLate,
-}
-
-/// The fields of an object, while they are taken out. The first error is kept until [`Fields::close`].
-#[derive(Debug)]
-pub struct Fields {
-    fields: Vec<(String, Value)>,
-    problem: Problem,
-}
-
-impl Fields {
-    /// The fields of `value`.
-    pub fn open(value: Value) -> Self {
-        let (mut fields, mut problem) = (Vec::new(), Problem::default());
-        match value.into_object() {
-            Ok(found) => fields = found,
-            Err(error) => problem.note(error),
-        }
-        Self { fields, problem }
-    }
-
-    /// Takes the field `name` out. `None` only if [`Fields::close`] will fail.
-    pub fn take<T: Decode>(&mut self, name: &'static str) -> Option<T> {
-        let taken = self.problem.take(&self.fields, name);
-        self.fields.retain(|(key, _)| key != name);
-        taken
-    }
-
-    /// Ends: nothing may be left, and everything was as it should be.
-    pub fn close(mut self) -> Result<(), JsonError> {
-        if let Some((key, _)) = self.fields.first() {
-            self.problem.say(format_args!("unknown field `{key}`"));
-        }
-        self.problem.0.map_or(Ok(()), Err)
+    pub(crate) fn close(&mut self, object: &Fields<'_>) {
+        self.leave(object.place_len);
     }
 }
 
@@ -319,15 +291,6 @@ impl JsonError {
     #[inline(never)]
     pub(crate) fn value(error: &dyn Display) -> Self {
         Self::Shape(error.to_string())
-    }
-
-    /// The same error, one level further out.
-    #[inline(never)]
-    pub(crate) fn below(self, field: &str) -> Self {
-        match self {
-            Self::Shape(text) => Self::Shape(format!("{field}: {text}")),
-            other => other,
-        }
     }
 }
 
@@ -390,11 +353,12 @@ macro_rules! decode_struct {
             #[inline(never)]
             fn read(value: &$crate::json::Value, problem: &mut $crate::json::Problem) -> Option<Self> {
                 let fields = problem.fields(value, &[$($name),*])?;
-                $(let $field = problem.take(fields, $name)$(.map(|given: Option<_>| given.unwrap_or($default)))?;)*
-                match ($($field,)*) {
-                    ($(Some($field),)*) => Some(Self { $($field),* }),
-                    _ => None,
-                }
+                $(
+                    let $field = problem.take(&fields, $name)?;
+                    $(let $field = Option::unwrap_or($field, $default);)?
+                )*
+                problem.close(&fields);
+                Some(Self { $($field),* })
             }
         }
     };

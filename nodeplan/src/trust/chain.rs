@@ -6,12 +6,11 @@
 //! must be signed by a threshold of them and by a threshold of its predecessor's: a node that knows version `n` can
 //! walk to `n+5` by itself. The newest document rules.
 
-use base64ct::{Base64, Encoding};
 use serde::Serialize;
 
 use super::{DocumentError, KeySet, TRUST_FORMAT, TrustDocument};
 use crate::{
-    dsse,
+    base64, dsse,
     json::{self, Decode, JsonError},
     key::KeyId,
     limits,
@@ -118,13 +117,9 @@ impl Envelope {
     pub fn new(document: &TrustDocument, signatures: &SortedMap<KeyId, Vec<u8>>) -> Self {
         let signatures = signatures
             .iter()
-            .map(|(keyid, sig)| EnvelopeSignature { keyid: *keyid, sig: Base64::encode_string(sig) })
+            .map(|(keyid, sig)| EnvelopeSignature { keyid: *keyid, sig: base64::encode(sig) })
             .collect();
-        Self {
-            payload_type: dsse::TRUST_TYPE.to_owned(),
-            payload: Base64::encode_string(&document.encode()),
-            signatures,
-        }
+        Self { payload_type: dsse::TRUST_TYPE.to_owned(), payload: base64::encode(&document.encode()), signatures }
     }
 
     /// Bytes that root keys sign for `document`.
@@ -137,7 +132,7 @@ impl Envelope {
         self.signatures
             .iter()
             .map(|signature| {
-                let bytes = Base64::decode_vec(&signature.sig).map_err(|_| TrustError::Base64)?;
+                let bytes = base64::decode(&signature.sig).ok_or(TrustError::Base64)?;
                 Ok((signature.keyid, bytes))
             })
             .collect()
@@ -147,7 +142,7 @@ impl Envelope {
     #[must_use]
     pub fn with_signature(mut self, key: KeyId, signature: &[u8]) -> Self {
         self.signatures.retain(|old| old.keyid != key);
-        self.signatures.push(EnvelopeSignature { keyid: key, sig: Base64::encode_string(signature) });
+        self.signatures.push(EnvelopeSignature { keyid: key, sig: base64::encode(signature) });
         self.signatures.sort_by_key(|signature| signature.keyid);
         self
     }
@@ -162,7 +157,7 @@ impl Envelope {
         if let Some(twice) = self.signatures.iter().find(|signature| !ids.insert(signature.keyid)) {
             return Err(TrustError::SignedTwice(twice.keyid));
         }
-        let payload = Base64::decode_vec(&self.payload).map_err(|_| TrustError::Base64)?;
+        let payload = base64::decode(&self.payload).ok_or(TrustError::Base64)?;
         let value = json::parse_value(&payload, limits::TRUST_MAX_BYTES)?;
         let format = value.get("format").cloned();
         let format = FormatVersion::decode(format.ok_or_else(|| JsonError::Shape("no `format`".to_owned()))?)?;
@@ -201,7 +196,7 @@ impl Envelope {
     fn count_valid(&self, message: &[u8], keys: &KeySet, revoked: &SortedSet<KeyId>) -> Result<usize, TrustError> {
         let mut valid = 0;
         for signature in &self.signatures {
-            let bytes = Base64::decode_vec(&signature.sig).map_err(|_| TrustError::Base64)?;
+            let bytes = base64::decode(&signature.sig).ok_or(TrustError::Base64)?;
             let id = signature.keyid;
             let key = keys.keys.iter().find(|key| key.id() == id && !revoked.contains(&id));
             // Each key once: `open` has refused an id that stands twice.
