@@ -49,6 +49,8 @@ pub(crate) enum Tool {
     RuamelYaml,
     /// Python's package `cryptography`.
     PyCryptography,
+    /// Its `kustomize` builds the directories of `--format kustomize`.
+    Kubectl,
     /// Runs a program on a terminal of its own.
     Script,
     /// Unpacks RPMs, and turns a tar archive into cpio.
@@ -174,6 +176,7 @@ pub(crate) const TABLE: &[Row] = &[
         "test",
         "checks signatures of bundles by the DSSE specification alone",
     ),
+    row(Tool::Kubectl, Program("kubectl"), Debian("kubernetes-client"), "test", "builds our kustomize directories"),
     row(Tool::Script, Program("script"), Debian("bsdutils"), "test", "makes a terminal, to see colours"),
     row(
         Tool::Bsdtar,
