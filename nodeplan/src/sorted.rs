@@ -2,12 +2,18 @@
 //!
 //! The standard library's B-trees cost the loader some 2.5 KB for each pair of key and value types; here it is a few
 //! hundred bytes. All our maps are small, so nothing is lost. Iteration is in rising order of keys, as with B-trees.
+//!
+//! What is read from files may be large, and who has signed it is not known yet: it is read in rising order of its texts, so
+//! that each key goes behind the others. In falling order each would move all others.
 
 use std::borrow::Borrow;
 
 use serde::{Serialize, Serializer};
 
-use crate::json::{Decode, Problem, Value};
+use crate::{
+    json::{Decode, Problem, Value},
+    text,
+};
 
 /// A map with unique keys, in rising order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,6 +104,8 @@ impl<K: Ord, V> SortedMap<K, V> {
         match self.find(&key) {
             Ok(at) => Some(std::mem::replace(&mut self.0[at].1, value)),
             Err(at) => {
+                #[cfg(test)]
+                tests::moved(self.0.len() - at);
                 self.0.insert(at, (key, value));
                 None
             }
@@ -178,7 +186,9 @@ impl<K: Decode + Ord, V: Decode> Decode for SortedMap<K, V> {
     #[inline(never)]
     fn read(value: &Value, problem: &mut Problem) -> Option<Self> {
         let mut map = Self::new();
-        for (key, value) in problem.object(value)? {
+        let fields = problem.object(value)?;
+        for at in text::rising(fields.len(), &|at| &fields[at].0) {
+            let (key, value) = &fields[at];
             let outside = problem.below(key);
             let value = V::read(value, problem)?;
             problem.leave(outside);
@@ -230,6 +240,8 @@ impl<T: Ord> SortedSet<T> {
         match self.0.binary_search(&item) {
             Ok(_) => false,
             Err(at) => {
+                #[cfg(test)]
+                tests::moved(self.0.len() - at);
                 self.0.insert(at, item);
                 true
             }
@@ -286,8 +298,13 @@ impl<T: Decode + Ord> Decode for SortedSet<T> {
     #[inline(never)]
     fn read(value: &Value, problem: &mut Problem) -> Option<Self> {
         let mut set = Self::new();
-        for item in problem.list(value)? {
-            set.insert(T::read(item, problem)?);
+        let items = problem.list(value)?;
+        let text = |at: usize| match &items[at] {
+            Value::Text(text) => &**text,
+            _ => "",
+        };
+        for at in text::rising(items.len(), &text) {
+            set.insert(T::read(&items[at], problem)?);
         }
         Some(set)
     }
@@ -299,11 +316,40 @@ impl<T: Decode + Ord> Decode for SortedSet<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, BTreeSet};
+    use std::{
+        cell::Cell,
+        collections::{BTreeMap, BTreeSet},
+    };
 
     use proptest::prelude::*;
 
     use super::*;
+    use crate::json;
+
+    thread_local! {
+        /// Items that made room for others.
+        static MOVED: Cell<usize> = const { Cell::new(0) };
+    }
+
+    pub(super) fn moved(items: usize) {
+        MOVED.set(MOVED.get() + items);
+    }
+
+    #[test]
+    fn keys_in_falling_order_move_no_others() {
+        const COUNT: u32 = 20_000;
+        let keys: Vec<String> = (0..COUNT).rev().map(|number| format!("\"{number:06}\"")).collect();
+        let (list, map) = (format!("[{}]", keys.join(",")), format!("{{{}:1}}", keys.join(":1,")));
+        MOVED.set(0);
+        let set: SortedSet<String> = json::parse(list.as_bytes(), list.len()).unwrap();
+        let map: SortedMap<String, u8> = json::parse(map.as_bytes(), map.len()).unwrap();
+        assert_eq!(MOVED.get(), 0);
+        assert!(set.iter().eq(map.keys()) && set.len() == COUNT as usize);
+        assert!(set.iter().is_sorted());
+        // One by one each would move all before it: what is counted is what is meant.
+        let slowly: SortedSet<u32> = (0..100).rev().collect();
+        assert_eq!((MOVED.get(), slowly.len()), (99 * 100 / 2, 100));
+    }
 
     proptest! {
         #[test]

@@ -12,6 +12,14 @@ pub fn join(items: &mut dyn Iterator<Item = &str>, separator: &str) -> String {
     text
 }
 
+/// The numbers of so many texts in rising order of the texts. One copy for all sorted maps and sets.
+#[inline(never)]
+pub fn rising<'a>(count: usize, text: &dyn Fn(usize) -> &'a str) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..count).collect();
+    order.sort_unstable_by(|a, b| text(*a).cmp(text(*b)));
+    order
+}
+
 /// The first text, in rising order, that stands twice. Sorts: comparing each with each costs seconds where there are
 /// thousands, and who has signed them is not known yet.
 #[inline(never)]
