@@ -92,7 +92,7 @@ impl Snapshot {
                 continue;
             }
             // Once more if it fails; what cannot be looked at is not known to run.
-            let look = || links::alive(kernel, dir, &wanted.pin);
+            let look = || links::alive(kernel, dir, &wanted);
             let link = look().or_else(|_| look()).ok().flatten();
             let attached = link.is_some_and(|link| Some(link.prog_id) == id(wanted.program));
             let mut one = report(wanted.program, wanted.attachment, attached);

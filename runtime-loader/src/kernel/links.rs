@@ -28,6 +28,8 @@ pub struct LinkInfo {
     pub prog_id: u32,
     /// Whether it still leads somewhere: links to an interface or a cgroup outlive it.
     pub alive: bool,
+    /// Id of the cgroup that it leads to, which is the inode number of the cgroup's directory; else 0.
+    pub cgroup: u64,
 }
 
 /// Where in a list a link goes.
@@ -190,7 +192,9 @@ impl Kernel {
         let gone = matches!(info.link_type, attr::LINK_TYPE_CGROUP | attr::LINK_TYPE_TCX)
             && info.word0 == 0
             && (info.link_type == attr::LINK_TYPE_TCX || info.target_obj_id == 0);
-        Ok(LinkInfo { id: info.id, prog_id: info.prog_id, alive: !gone })
+        let id = u64::from(info.target_obj_id) << 32 | u64::from(info.word0);
+        let cgroup = if info.link_type == attr::LINK_TYPE_CGROUP { id } else { 0 };
+        Ok(LinkInfo { id: info.id, prog_id: info.prog_id, alive: !gone, cgroup })
     }
 
     /// Opens a perf event on all processors and processes. It is held by the link made of it.

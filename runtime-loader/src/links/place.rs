@@ -6,7 +6,10 @@
 use std::{
     fs::{self, File},
     io,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::fs::MetadataExt,
+    },
     path::PathBuf,
     thread,
     time::Duration,
@@ -125,6 +128,11 @@ pub fn create(kernel: &Kernel, wanted: &Wanted<'_>, prog: BorrowedFd<'_>) -> Res
 /// Where a cgroup is.
 pub fn cgroup_dir(path: &str) -> PathBuf {
     PathBuf::from(format!("{CGROUPS}{path}"))
+}
+
+/// Id of the cgroup that has this path now.
+pub(super) fn cgroup_id(path: &str) -> Option<u64> {
+    Some(fs::metadata(cgroup_dir(path)).ok()?.ino())
 }
 
 fn number_in(path: &str) -> Option<u64> {

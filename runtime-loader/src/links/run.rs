@@ -17,7 +17,7 @@ use nodeplan::{
 use super::{
     Place, Wanted,
     order::{self, Entry, Rank},
-    place::{attach, create, open_place, reason},
+    place::{attach, cgroup_id, create, open_place, reason},
     wanted,
 };
 use crate::{
@@ -25,16 +25,16 @@ use crate::{
     kernel::{Call, CallError, Kernel, LinkInfo, Position},
     program::missing,
     select::Interfaces,
-    state::{self, Program},
+    state::{self, Program, Version},
     stream::{Goal, Stream, Target},
 };
 
 /// Changes by others to one list before giving up.
 const MAX_RACES: usize = 10;
 
-/// Our links in lists, by id.
+/// Our links in lists: id, rank, and the name of the pin, which says which list.
 #[derive(Debug, Default)]
-struct Ours(Vec<(u32, Rank)>);
+struct Ours(Vec<(u32, Rank, String)>);
 
 /// A result, or the stream that has to fail and why.
 type Blamed<T> = Result<T, (StreamName, Reason)>;
@@ -49,18 +49,23 @@ struct Found {
     info: LinkInfo,
 }
 
-fn open(kernel: &Kernel, pin: &Path) -> Call<Option<Found>> {
-    let fd = match kernel.open_pin(pin) {
+/// The link at the pin of what is wanted, below the directory of a version.
+fn open(kernel: &Kernel, dir: &Path, wanted: &Wanted<'_>) -> Call<Option<Found>> {
+    let fd = match kernel.open_pin(&dir.join("links").join(&wanted.pin)) {
         Err(error) if error.errno == libc::ENOENT => return Ok(None),
         fd => fd?,
     };
-    let info = kernel.link_info(fd.as_fd())?;
+    let mut info = kernel.link_info(fd.as_fd())?;
+    // A cgroup lives on without its directory while a socket of it does, and another one may have its path by now.
+    if let Place::Cgroup(at) = wanted.place {
+        info.alive &= cgroup_id(at.path.as_str()) == Some(info.cgroup);
+    }
     Ok(Some(Found { fd, info }))
 }
 
-/// The link at a pin, if there is one that leads somewhere.
-pub fn alive(kernel: &Kernel, dir: &Path, pin: &str) -> Call<Option<LinkInfo>> {
-    Ok(open(kernel, &dir.join("links").join(pin))?.map(|found| found.info).filter(|info| info.alive))
+/// The link of what is wanted, if there is one that leads there.
+pub fn alive(kernel: &Kernel, dir: &Path, wanted: &Wanted<'_>) -> Call<Option<LinkInfo>> {
+    Ok(open(kernel, dir, wanted)?.map(|found| found.info).filter(|info| info.alive))
 }
 
 fn rank(stream: &StreamName, wanted: &Wanted<'_>) -> Option<Rank> {
@@ -83,10 +88,16 @@ impl Ours {
             };
             for wanted in wanted(plan, interfaces) {
                 let Some(rank) = rank(name, &wanted) else { continue };
-                for version in target.into_iter().chain(&stream.before) {
-                    let found = alive(kernel, &version.dir, &wanted.pin).map_err(|error| blame(name, &error))?;
+                // One whose priority changes has none until it is clear whether it stays where it is.
+                let same = |version: &&Version| {
+                    let plan = version.plan.as_ref().map(|plan| super::wanted(plan, interfaces)).unwrap_or_default();
+                    let at = plan.iter().find(|one| one.pin == wanted.pin);
+                    at.is_some_and(|at| at.attachment.priority() == wanted.attachment.priority())
+                };
+                for version in target.into_iter().chain(stream.before.iter().filter(same)) {
+                    let found = alive(kernel, &version.dir, &wanted).map_err(|error| blame(name, &error))?;
                     if let Some(info) = found {
-                        ours.0.push((info.id, rank));
+                        ours.0.push((info.id, rank, wanted.pin));
                         break;
                     }
                 }
@@ -96,7 +107,7 @@ impl Ours {
     }
 
     fn rank(&self, link_id: u32) -> Option<Rank> {
-        self.0.iter().find(|(id, _)| *id == link_id).map(|(_, rank)| rank.clone())
+        self.0.iter().find(|(id, ..)| *id == link_id).map(|(_, rank, _)| rank.clone())
     }
 }
 
@@ -186,7 +197,7 @@ impl Step<'_, '_> {
         let Some(program) = target.version.programs.get(self.wanted.program) else { return Ok(()) };
         let dir = target.version.dir.join("links");
         let pin = dir.join(&self.wanted.pin);
-        match open(self.kernel, &pin).map_err(|error| self.reason(&error))? {
+        match open(self.kernel, &target.version.dir, self.wanted).map_err(|error| self.reason(&error))? {
             Some(own) if own.info.alive && own.info.prog_id == program.id => return Ok(()),
             Some(own) if own.info.alive => return self.update(&own, program),
             Some(_) => self.kernel.unpin(&pin).map_err(|error| self.reason(&error))?,
@@ -194,22 +205,27 @@ impl Step<'_, '_> {
         }
         if let Some(former) = self.former()? {
             self.pin(&former.fd, &dir, pin)?;
-            return self.update(&former, program);
+            self.update(&former, program)?;
+            self.takes_its_place(former.info.id);
+            return Ok(());
         }
         let Some(link) = self.create(program)? else { return Ok(()) };
         self.pin(&link, &dir, pin)?;
-        if let Some(rank) = rank(self.name, self.wanted) {
-            let info = self.kernel.link_info(link.as_fd()).map_err(|error| self.reason(&error))?;
-            self.ours.0.retain(|(_, other)| *other != rank);
-            self.ours.0.push((info.id, rank));
-        }
+        let info = self.kernel.link_info(link.as_fd()).map_err(|error| self.reason(&error))?;
+        self.takes_its_place(info.id);
         Ok(())
+    }
+
+    /// From now on the link counts in its list. The one of this stream that was there before is on its way out.
+    fn takes_its_place(&mut self, link_id: u32) {
+        let Some(rank) = rank(self.name, self.wanted) else { return };
+        self.ours.0.retain(|(_, other, pin)| *other != rank || *pin != self.wanted.pin);
+        self.ours.0.push((link_id, rank, self.wanted.pin.clone()));
     }
 
     /// Asks the place of a link that is not there yet.
     fn probe(&self) -> Result<(), Reason> {
-        let there =
-            alive(self.kernel, &self.target.version.dir, &self.wanted.pin).map_err(|error| self.reason(&error))?;
+        let there = alive(self.kernel, &self.target.version.dir, self.wanted).map_err(|error| self.reason(&error))?;
         match self.wanted.place {
             _ if there.is_some() => Ok(()),
             Place::Tcx { .. } => self.tcx_position().map(drop),
@@ -233,8 +249,7 @@ impl Step<'_, '_> {
             return Ok(None);
         }
         for version in self.stream.before.iter().filter(|version| version.dir != self.target.version.dir) {
-            let pin = version.dir.join("links").join(&self.wanted.pin);
-            let found = open(self.kernel, &pin).map_err(|error| self.reason(&error))?;
+            let found = open(self.kernel, &version.dir, self.wanted).map_err(|error| self.reason(&error))?;
             let Some(found) = found.filter(|found| found.info.alive) else { continue };
             if self.stands_well(found.info.id)? {
                 return Ok(Some(found));

@@ -27,9 +27,11 @@ use crate::{
 pub(crate) const TESTS: &[Test] = &[
     Test { name: "hook-tc", needs: &[Feature::Tcx], run: tc },
     Test { name: "hook-tc-order", needs: &[Feature::Tcx], run: tc_order },
+    Test { name: "hook-tc-order-everywhere", needs: &[Feature::Tcx], run: tc_order_everywhere },
     Test { name: "hook-tc-refused-without-tcx", needs: &[], run: tc_probe },
     Test { name: "hook-cgroup", needs: &[], run: cgroup },
     Test { name: "hook-cgroup-waits", needs: &[], run: cgroup_waits },
+    Test { name: "hook-cgroup-made-anew", needs: &[], run: cgroup_anew },
     Test { name: "hook-tracing", needs: &[], run: tracing },
     Test { name: "hook-lsm", needs: &[Feature::BpfLsm], run: lsm },
     Test { name: "hook-missing-is-named", needs: &[], run: missing },
@@ -116,6 +118,35 @@ fn tc_order(_: &mut Ctx) -> Result<()> {
     let failed = stream(&report, "d")?;
     ensure!(failed.reason.as_ref().is_some_and(|reason| reason.code == Code::Order), "{failed:?}");
     before.expect_again()
+}
+
+/// In one run, on two interfaces and in both directions: each list has its own order.
+fn tc_order_everywhere(_: &mut Ctx) -> Result<()> {
+    let _pairs = (Pair::new("near0", "far0")?, Pair::new("near1", "far1")?);
+    let node = node()?;
+    let everywhere = |priority| {
+        let at = |interface, direction| tc_on(interface, direction, priority, "");
+        [at("near0", "ingress"), at("near0", "egress"), at("near1", "ingress"), at("near1", "egress")].join(",")
+    };
+    for (name, priority) in [("a", 30), ("b", 20), ("c", 10)] {
+        ship(&node, name, 1, OBJECT, &[("tc_hook", everywhere(priority), "")], "")?;
+    }
+    let ordered = |names: [&str; 3]| -> Result<()> {
+        let report = node.apply_expecting(Exit::Done)?;
+        let program = |name| -> Result<u32> { attached(stream(&report, name)?)?.first().copied().context("a program") };
+        let want = [program(names[0])?, program(names[1])?, program(names[2])?];
+        for interface in ["near0", "near1"] {
+            for direction in [INGRESS, EGRESS] {
+                let found: Vec<u32> = tcx(interface, direction)?.iter().map(|(id, _)| *id).collect();
+                ensure!(found == want, "{interface} {direction}: {found:?}, not {want:?}");
+            }
+        }
+        Ok(())
+    };
+    ordered(["c", "b", "a"]).context("first")?;
+    ship(&node, "c", 2, OBJECT, &[("tc_hook", everywhere(40), "")], "")?;
+    ship(&node, "b", 2, OBJECT, &[("tc_hook", everywhere(35), "")], "")?;
+    ordered(["a", "b", "c"]).context("changed priorities")
 }
 
 /// A kernel without TCX says so before anything is attached; one with it attaches.
@@ -242,6 +273,28 @@ fn cgroup_waits(_: &mut Ctx) -> Result<()> {
     }
     Ok(())
 }
+/// A cgroup whose directory went lives on while a socket of it does: the one that has its path now gets the program.
+fn cgroup_anew(_: &mut Ctx) -> Result<()> {
+    let node = node()?;
+    let connect: [Program; 1] = [("cg_connect4", cgroup_at("connect4"), "")];
+    ship(&node, "drop", 1, OBJECT, &connect, "")?;
+    let old = Inside::new()?;
+    let _socket = UdpSocket::bind("127.0.0.1:0")?;
+    apply_attached(&node, "drop")?;
+    udp_to(1)?;
+    ensure!(hits("drop", 1)? == 1, "it ran {} times", hits("drop", 1)?);
+    drop(old);
+    let anew = Inside::new()?;
+    apply_attached(&node, "drop")?;
+    udp_to(1)?;
+    ensure!(hits("drop", 1)? == 2, "it does not run in the new one: {}", hits("drop", 1)?);
+    let before = Snapshot::take_settled()?;
+    apply_attached(&node, "drop")?;
+    before.expect_again()?;
+    drop(anew);
+    Ok(())
+}
+
 /// Every hook that watches, each in a stream of its own: attached, seen to run, updated, detached.
 fn tracing(ctx: &mut Ctx) -> Result<()> {
     let node = node()?;
