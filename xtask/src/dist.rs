@@ -42,7 +42,7 @@ const LOADER: ForNodes = ForNodes { name: "nodebpf-loader", limit_bytes: LOADER_
 const DIAG: ForNodes = ForNodes { name: "nodebpf-diag", limit_bytes: DIAG_LIMIT_BYTES };
 
 const LOADER_LIMIT_BYTES: usize = 195_400;
-const DIAG_LIMIT_BYTES: usize = 142_400;
+const DIAG_LIMIT_BYTES: usize = 129_100;
 
 /// Flags of nodes' binaries and of the standard library below them.
 const LOADER_FLAGS: &[&str] = &[
