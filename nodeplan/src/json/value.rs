@@ -119,7 +119,7 @@ pub struct Problem {
 
 /// The fields of an object, and where they are.
 #[derive(Debug)]
-pub struct Fields<'a> {
+pub(crate) struct Fields<'a> {
     fields: &'a [(String, Value)],
     /// Length of the object's place.
     place_len: usize,
