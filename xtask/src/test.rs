@@ -12,13 +12,9 @@ use crate::{boot, bpf, dist, fuzz, generate, run, setup, vm};
 /// Options.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Leave out what boots a kernel
+    /// Leave out what boots a kernel: the guest tests and the real systemd
     #[arg(long)]
     no_vm: bool,
-
-    /// Boot a real systemd, too: ten minutes and more
-    #[arg(long)]
-    boot: bool,
 
     /// Leave out the minute of fuzzing
     #[arg(long)]
@@ -37,9 +33,11 @@ const FAST: [Step; 5] = [
 
 const FUZZ: [Step; 1] = [("fuzzing", fuzz::a_minute)];
 
-const SLOW: [Step; 2] = [("binaries that ship", || dist::run(&dist::Args {})), ("real kernels", vm::all)];
-
-const BOOT: [Step; 1] = [("a real systemd", || boot::run(&boot::Args::default()))];
+const SLOW: [Step; 3] = [
+    ("binaries that ship", || dist::run(&dist::Args {})),
+    ("real kernels", vm::all),
+    ("a real systemd", || boot::run(&boot::Args::as_built())),
+];
 
 /// Runs all steps.
 pub(crate) fn run(args: &Args) -> Result<()> {
@@ -47,14 +45,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let started = Instant::now();
     let slow = if args.no_vm { &[][..] } else { &SLOW };
     let fuzz = if args.no_fuzz { &[][..] } else { &FUZZ };
-    let boot = if args.boot { &BOOT[..] } else { &[] };
-    for (name, step) in FAST.iter().chain(fuzz).chain(slow).chain(boot) {
+    for (name, step) in FAST.iter().chain(fuzz).chain(slow) {
         println!("\n== {name}");
         let began = Instant::now();
         step().with_context(|| format!("step `{name}` failed"))?;
         println!("== {name}: {:.0} s", began.elapsed().as_secs_f32());
     }
-    let left_out = [(args.no_fuzz, &FUZZ[..]), (args.no_vm, &SLOW[..]), (!args.boot, &BOOT[..])];
+    let left_out = [(args.no_fuzz, &FUZZ[..]), (args.no_vm, &SLOW[..])];
     for (name, _) in left_out.iter().filter(|(out, _)| *out).flat_map(|(_, steps)| *steps) {
         println!("\nnot run: {name}");
     }

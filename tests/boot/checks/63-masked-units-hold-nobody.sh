@@ -5,7 +5,9 @@ for unit in nodebpf.service nodebpf-gate.service nodebpf-early.service; do
     ln -s /dev/null "$unit"
 done
 systemctl daemon-reload
+is=$(systemctl show -P LoadState nodebpf.service nodebpf-gate.service nodebpf-early.service | sort -u | xargs)
 took=$(start_again) || true
 for unit in nodebpf.service nodebpf-gate.service nodebpf-early.service; do mv -f "/run/bt/$unit" "$unit"; done
 systemctl daemon-reload
+[ "$is" = masked ] || fail "the units are '$is'"
 [ "$took" -lt "$hold" ] 2>/dev/null || fail "masked units: $took"
