@@ -81,8 +81,8 @@ struct Wanted {
 enum Round {
     /// Every interface is as it should be.
     Done,
-    /// Somebody else was faster on an interface.
-    Raced(String),
+    /// Somebody else was faster on an interface: its name, and the programs that ran there.
+    Raced(String, Vec<u32>),
     /// A stream could not get where it should.
     Blame(StreamName, Reason),
     /// A stream has no room where others are to run.
@@ -139,17 +139,27 @@ pub fn converge(kernel: &Kernel, kernel_btf: &KernelBtf, reserved: &[IfGlob], st
                 break;
             }
             // An interface that leaves takes its programs with it: no failure of any stream.
-            Ok(Round::Raced(_)) if races < MAX_RACES => {
+            Ok(Round::Raced(..)) if races < MAX_RACES => {
                 drop(lock);
                 thread::sleep(Duration::from_millis(1 << races));
                 races += 1;
             }
             Ok(Round::Blame(..)) | Err(_) if races < MAX_RACES && scene::changed(kernel, &seen) => races += 1,
-            Ok(Round::Raced(interface)) => {
-                let message = format!("`{interface}` was changed by others {races} times in a row");
+            Ok(Round::Raced(interface, ran)) => {
+                // The kernel has one word for both, and shows us no other network.
+                let message = format!(
+                    "`{interface}` was changed by others {races} times in a row, or what stands on it in another network \
+                     has XDP"
+                );
+                let reason = Reason { code: Code::LostRace, message };
                 let there = seen.all.iter().find(|one| one.name == interface);
-                let is_there = |stream: &Stream| there.is_none_or(|one| scene::concerns(stream, &seen, one));
-                fail_some(streams, &Reason { code: Code::LostRace, message }, is_there);
+                // Selectors say where a stream is to run, programs where it does: a default route may have moved.
+                let is_there = |stream: &Stream| {
+                    there.is_none_or(|one| scene::concerns(stream, &seen, one)) || stream.runs_any(&ran)
+                };
+                if !fail_some(streams, &reason, is_there) {
+                    fail_some(streams, &reason, |_| true);
+                }
                 races = 0;
             }
             Ok(Round::Blame(name, reason)) => {
@@ -157,7 +167,9 @@ pub fn converge(kernel: &Kernel, kernel_btf: &KernelBtf, reserved: &[IfGlob], st
                     stream.fail(reason);
                 }
             }
-            Err(error) => fail_some(streams, &call_failed(&error), |_| true),
+            Err(error) => {
+                fail_some(streams, &call_failed(&error), |_| true);
+            }
         }
     }
     // Directories that could not be removed when they should: once more. What stays is stale and holds no packet.
@@ -174,11 +186,14 @@ fn call_failed(error: &CallError) -> Reason {
     Reason { code: Code::Kernel, message: error.to_string() }
 }
 
-/// Those of the streams that ask for something fail.
-fn fail_some(streams: &mut Streams, reason: &Reason, which: impl Fn(&Stream) -> bool) {
+/// Those of the streams that ask for something fail. Returns whether any did.
+fn fail_some(streams: &mut Streams, reason: &Reason, which: impl Fn(&Stream) -> bool) -> bool {
+    let mut any = false;
     for stream in streams.values_mut().filter(|stream| !idle(stream) && which(stream)) {
         stream.fail(reason.clone());
+        any = true;
     }
+    any
 }
 
 /// Removes stale directories of dispatchers. What libxdp has in its hands looks like that too, until the lock is free.
@@ -214,7 +229,7 @@ fn round(
 ) -> Call<Round> {
     let (places, mut programs) = match observe_all(kernel, interfaces, streams)? {
         Ok(all) => all,
-        Err(changed) => return Ok(Round::Raced(changed)),
+        Err(changed) => return Ok(Round::Raced(changed, Vec::new())),
     };
     for stream in streams.values() {
         if let Goal::Run(target) = &stream.goal {
@@ -242,7 +257,7 @@ fn round(
         discard(kernel, staged, trash);
         return Ok(Round::Blame(name, reason));
     }
-    let outcome = commit(kernel, streams, &steps, staged, trash);
+    let outcome = commit(kernel, &interfaces.all, streams, &steps, staged, trash);
     if matches!(outcome, Round::Done)
         && let Err((name, reason)) = links::retire(kernel, interfaces, streams)
     {
@@ -291,7 +306,7 @@ pub fn rehearse(kernel: &Kernel, streams: &mut Streams) -> Call<()> {
                 continue;
             }
             Err(Round::Blame(name, reason)) => (name, reason),
-            Err(Round::Raced(_) | Round::Done) | Ok(_) => match links::rehearse(kernel, &interfaces, streams) {
+            Err(Round::Raced(..) | Round::Done) | Ok(_) => match links::rehearse(kernel, &interfaces, streams) {
                 Ok(()) => break,
                 Err(blamed) => blamed,
             },
@@ -307,6 +322,7 @@ pub fn rehearse(kernel: &Kernel, streams: &mut Streams) -> Call<()> {
 /// Swaps in what was staged and takes off what is to go.
 fn commit(
     kernel: &Kernel,
+    interfaces: &[Interface],
     streams: &Streams,
     steps: &[(&Place, Step)],
     staged: Vec<(&Place, Staged)>,
@@ -329,13 +345,13 @@ fn commit(
         };
         if let Err(error) = result {
             discard(kernel, left.collect(), trash);
-            return swap_failed(place, streams, error);
+            return swap_failed(place, interfaces, streams, error);
         }
     }
     for (place, _) in steps.iter().filter(|(_, step)| matches!(step, Step::Detach)) {
         match dispatcher::detach(kernel, place.interface.ifindex, &place.observed) {
             Ok(committed) => unpin_old(kernel, &committed, trash),
-            Err(error) => return swap_failed(place, streams, error),
+            Err(error) => return swap_failed(place, interfaces, streams, error),
         }
     }
     Round::Done
@@ -348,10 +364,18 @@ fn unpin_old(kernel: &Kernel, committed: &Committed, trash: &mut Vec<PathBuf>) {
     }
 }
 
-fn swap_failed(place: &Place, streams: &Streams, error: SwapError) -> Round {
+fn swap_failed(place: &Place, interfaces: &[Interface], streams: &Streams, error: SwapError) -> Round {
     let name = &place.interface.name;
     match error {
-        SwapError::Raced => Round::Raced(name.clone()),
+        SwapError::Raced => match interfaces.iter().find(|upper| upper.has_xdp() && upper.stands_on(&place.interface)) {
+            // Whatever is attached, the kernel refuses every change: `dev_xdp_attach`, linux `net/core/dev.c`.
+            Some(upper) => {
+                let message =
+                    format!("`{}` stands on `{name}` and has XDP, which keeps that of `{name}` as it is", upper.name);
+                blame(place, streams, Reason { code: Code::HeldByLegacy, message })
+            }
+            None => Round::Raced(name.clone(), place.observed.programs()),
+        },
         SwapError::HeldByLink => {
             let message = format!("a bpf_link took `{name}` meanwhile");
             blame(place, streams, Reason { code: Code::HeldByLink, message })
@@ -447,10 +471,7 @@ fn blame(place: &Place, streams: &Streams, reason: Reason) -> Round {
     };
     let new = place.wanted.iter().rev().find(|wanted| !settled(wanted));
     let leaving = || {
-        let leaves = |stream: &&Stream| {
-            let ids = stream.program_ids();
-            !matches!(stream.goal, Goal::Keep) && there.iter().any(|id| ids.contains(id))
-        };
+        let leaves = |stream: &&Stream| !matches!(stream.goal, Goal::Keep) && stream.runs_any(&there);
         streams.iter().rev().find(|(_, stream)| leaves(stream)).map(|(name, _)| name)
     };
     let any = || streams.iter().rev().find(|(_, stream)| !matches!(stream.goal, Goal::Keep)).map(|(name, _)| name);
