@@ -14,6 +14,7 @@ use nodeplan::sorted::{SortedMap, SortedSet};
 use std::{
     os::fd::{AsFd, OwnedFd},
     path::PathBuf,
+    ptr,
     rc::Rc,
     thread,
     time::Duration,
@@ -122,7 +123,7 @@ pub fn converge(kernel: &Kernel, kernel_btf: &KernelBtf, reserved: &[IfGlob], st
         let outcome = scene::take(kernel, streams).and_then(|interfaces| {
             scene::refuse(&interfaces, reserved, streams);
             seen = interfaces;
-            round(kernel, kernel_btf, &seen, streams, &mut trash)
+            round(kernel, kernel_btf, &seen, streams, &mut trash, &mut left)
         });
         if !matches!(outcome, Ok(Round::Done | Round::Lose(..))) {
             regain(streams);
@@ -219,13 +220,14 @@ fn tidy(
     sweep().or_else(|_| sweep())
 }
 
-/// One round. Out through `trash`: directories to be removed later.
+/// One round. Out through `trash`: directories to be removed later; through `left`: what the next run has to mend.
 fn round(
     kernel: &Kernel,
     kernel_btf: &KernelBtf,
     interfaces: &Interfaces,
     streams: &Streams,
     trash: &mut Vec<PathBuf>,
+    left: &mut Vec<CallError>,
 ) -> Call<Round> {
     let (places, mut programs) = match observe_all(kernel, interfaces, streams)? {
         Ok(all) => all,
@@ -262,6 +264,12 @@ fn round(
         && let Err((name, reason)) = links::retire(kernel, interfaces, streams)
     {
         return Ok(Round::Blame(name, reason));
+    }
+    if matches!(outcome, Round::Done) {
+        let stays = |place: &&Place| !steps.iter().any(|(other, _)| ptr::eq(*other, *place));
+        let renew = |place| renew(kernel, streams, place);
+        // They are needed only if libxdp's are lost: no stream fails for them.
+        left.extend(places.iter().filter(stays).filter_map(|place| renew(place).or_else(|_| renew(place)).err()));
     }
     Ok(outcome)
 }
@@ -488,6 +496,20 @@ fn pin_again(kernel: &Kernel, streams: &Streams, ifindex: u32, links: &[(u32, Ow
             let path = state::link_pin(&version.dir, ifindex, program);
             kernel.unpin(&path)?;
             kernel.pin(link.as_fd(), &path)?;
+        }
+    }
+    Ok(())
+}
+
+/// The same where nothing is to be done: others may have built the dispatcher anew since, or removed a pin.
+fn renew(kernel: &Kernel, streams: &Streams, place: &Place) -> Call<()> {
+    let Observed::Dispatcher(there) = &place.observed else { return Ok(()) };
+    let ifindex = place.interface.ifindex;
+    for (slot, member) in there.members.iter().enumerate() {
+        let Some((version, program)) = home(streams, member.prog_id) else { continue };
+        if !observe::leads_to(kernel, &state::link_pin(&version.dir, ifindex, program), there.prog_id)? {
+            let link = kernel.open_pin(&observe::link_pin(ifindex, there.prog_id, slot))?;
+            pin_again(kernel, streams, ifindex, &[(member.prog_id, link)])?;
         }
     }
     Ok(())

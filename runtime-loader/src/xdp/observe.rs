@@ -6,6 +6,7 @@
 use nodeplan::sorted::SortedMap;
 use std::{
     os::fd::{AsFd, OwnedFd},
+    path::{Path, PathBuf},
     rc::Rc,
 };
 
@@ -129,11 +130,7 @@ fn read_members(
             Err(error) if error.errno == libc::ENOENT => return Ok(None),
             Err(error) => return Err(error),
         };
-        linked &= match kernel.open_pin(&dir.join(format!("prog{i}-link"))) {
-            Ok(link) => kernel.link_target(link.as_fd())? == attached.prog_id,
-            Err(error) if error.errno == libc::ENOENT => false,
-            Err(error) => return Err(error),
-        };
+        linked &= leads_to(kernel, &link_pin(ifindex, attached.prog_id, i), attached.prog_id)?;
         let member = describe(kernel, &fd, slot.priority, slot.mask, slot.flags)?;
         programs.insert(member.prog_id, Rc::new(fd));
         members.push(member);
@@ -141,6 +138,20 @@ fn read_members(
     let XdpAttached { mode, prog_id } = attached;
     let (version, frags) = (config.version, config.frags);
     Ok(Some(Attached { mode, prog_id, version, frags, members, linked }))
+}
+
+/// The pin of the link in a slot of a dispatcher.
+pub fn link_pin(ifindex: u32, dispatcher: u32, slot: usize) -> PathBuf {
+    dispatch_dir(ifindex, dispatcher).join(format!("prog{slot}-link"))
+}
+
+/// Whether a link is pinned there and leads to this dispatcher.
+pub fn leads_to(kernel: &Kernel, pin: &Path, dispatcher: u32) -> Call<bool> {
+    match kernel.open_pin(pin) {
+        Ok(link) => Ok(kernel.link_target(link.as_fd())? == dispatcher),
+        Err(error) if error.errno == libc::ENOENT => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// A loaded program as a member of a chain.
