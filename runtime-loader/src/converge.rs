@@ -174,7 +174,9 @@ pub fn converge(kernel: &Kernel, kernel_btf: &KernelBtf, reserved: &[IfGlob], st
         }
     }
     // Directories that could not be removed when they should: once more. What stays is stale and holds no packet.
-    left.extend(trash.into_iter().filter_map(|dir| kernel.remove_dir(&dir).err()));
+    if !trash.is_empty() {
+        left.extend(kernel.lock_dir(&xdp::root()).and_then(|_lock| stale::remove(kernel, &trash)).err());
+    }
     left
 }
 
