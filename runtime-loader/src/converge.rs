@@ -377,15 +377,19 @@ fn unpin_old(kernel: &Kernel, committed: &Committed, trash: &mut Vec<PathBuf>) {
 fn swap_failed(place: &Place, interfaces: &[Interface], streams: &Streams, error: SwapError) -> Round {
     let name = &place.interface.name;
     match error {
-        SwapError::Raced => match interfaces.iter().find(|upper| upper.has_xdp() && upper.stands_on(&place.interface)) {
-            // Whatever is attached, the kernel refuses every change: `dev_xdp_attach`, linux `net/core/dev.c`.
-            Some(upper) => {
-                let message =
-                    format!("`{}` stands on `{name}` and has XDP, which keeps that of `{name}` as it is", upper.name);
-                blame(place, streams, Reason { code: Code::HeldByLegacy, message })
+        SwapError::Raced => {
+            match interfaces.iter().find(|upper| upper.has_xdp() && upper.stands_on(&place.interface)) {
+                // Whatever is attached, the kernel refuses every change: `dev_xdp_attach`, linux `net/core/dev.c`.
+                Some(upper) => {
+                    let message = format!(
+                        "`{}` stands on `{name}` and has XDP, which keeps that of `{name}` as it is",
+                        upper.name
+                    );
+                    blame(place, streams, Reason { code: Code::HeldByLegacy, message })
+                }
+                None => Round::Raced(name.clone(), place.observed.programs()),
             }
-            None => Round::Raced(name.clone(), place.observed.programs()),
-        },
+        }
         SwapError::HeldByLink => {
             let message = format!("a bpf_link took `{name}` meanwhile");
             blame(place, streams, Reason { code: Code::HeldByLink, message })
@@ -417,7 +421,12 @@ fn observe_all(
     for interface in &interfaces.all {
         let wanted = wanted_on(kernel, interfaces, streams, interface)?;
         match observe::observe(kernel, interface, &mut programs) {
-            Ok(observed) => places.push(Place { interface: interface.clone(), observed, wanted }),
+            Ok(mut observed) => {
+                if let Observed::Lost(lost) = &mut observed {
+                    lost.kept = kept_on(kernel, interfaces, streams, interface, &lost.runs, &mut programs)?;
+                }
+                places.push(Place { interface: interface.clone(), observed, wanted });
+            }
             // What others do on an interface that no stream asks for is no reason to do nothing anywhere.
             Err(_) if !streams.values().any(|stream| scene::concerns(stream, interfaces, interface)) => {}
             // The program was there a moment ago: replaced or taken off meanwhile.
@@ -436,9 +445,7 @@ fn wanted_on(kernel: &Kernel, interfaces: &Interfaces, streams: &Streams, interf
             attachments(&target.plan).filter(|(_, xdp)| interfaces.selects(&xdp.interfaces, interface))
         {
             let Some(loaded) = target.version.programs.get(program) else { continue };
-            let mask = xdp.proceed_on.mask() | ALWAYS_PROCEED;
-            let flags = if xdp.frags { F_XDP_HAS_FRAGS } else { 0 };
-            let member = observe::describe(kernel, &loaded.fd, u32::from(xdp.priority.get()), mask, flags)?;
+            let member = member(kernel, &loaded.fd, xdp)?;
             wanted.push(Wanted { stream: name.clone(), mode: xdp.mode, member });
         }
     }
@@ -447,14 +454,48 @@ fn wanted_on(kernel: &Kernel, interfaces: &Interfaces, streams: &Streams, interf
     Ok(wanted)
 }
 
+/// A program of ours as a member of a chain, by its plan.
+fn member(kernel: &Kernel, program: &OwnedFd, xdp: &XdpAttachment) -> Call<Member> {
+    let mask = xdp.proceed_on.mask() | ALWAYS_PROCEED;
+    let flags = if xdp.frags { F_XDP_HAS_FRAGS } else { 0 };
+    observe::describe(kernel, program, u32::from(xdp.priority.get()), mask, flags)
+}
+
+/// Those of the programs in a dispatcher whose pins are gone that belong to streams which stay as they are. What their
+/// slots were told is in the plans that were obeyed.
+fn kept_on(
+    kernel: &Kernel,
+    interfaces: &Interfaces,
+    streams: &Streams,
+    interface: &Interface,
+    runs: &[u32],
+    programs: &mut Programs,
+) -> Call<Vec<Member>> {
+    let mut kept = Vec::new();
+    for version in streams.values().filter(|one| matches!(one.goal, Goal::Keep)).flat_map(|one| &one.before) {
+        let Some(plan) = &version.plan else { continue };
+        for (name, loaded) in version.programs.iter().filter(|(_, loaded)| runs.contains(&loaded.id)) {
+            let here = |xdp: &&XdpAttachment| interfaces.selects(&xdp.interfaces, interface);
+            let all = || attachments(plan).filter(|(program, _)| *program == name).map(|(_, xdp)| xdp);
+            // Selectors may have moved on; the program has not.
+            if let Some(xdp) = all().find(here).or_else(|| all().next()) {
+                kept.push(member(kernel, &loaded.fd, xdp)?);
+                programs.insert(loaded.id, Rc::clone(&loaded.fd));
+            }
+        }
+    }
+    Ok(kept)
+}
+
 /// The first stream without room on an interface, and why. `goes`: programs that are to go, unless they are wanted.
 fn contest(places: &[Place], streams: &Streams, goes: &SortedSet<u32>) -> Option<(StreamName, Refused)> {
     let room = |place| {
         let Place { interface, observed, .. }: &Place = place;
         let taken = match observed {
             Observed::Dispatcher(there) => there.members.iter().filter(|one| !goes.contains(&one.prog_id)).count(),
+            Observed::Lost(there) => there.kept.len(),
             // Shared with nobody, or made anew.
-            Observed::Held(_) | Observed::Lost(_) | Observed::Empty => 0,
+            Observed::Held(_) | Observed::Empty => 0,
         };
         Room { interface: &interface.name, taken, mode: observed.dispatcher().map(|(mode, _)| mode) }
     };

@@ -85,7 +85,14 @@ pub fn observe(kernel: &Kernel, interface: &Interface, programs: &mut Programs) 
         format!("{holder} holds `{}` and is a dispatcher whose pins below /sys/fs/bpf/xdp are gone", interface.name);
     let refused = Refused { code: Code::HeldByLegacy, message };
     let XdpAttached { mode, prog_id } = attached;
-    Ok(Observed::Lost(Lost { mode, prog_id, version: config.version, runs: links.extensions, refused }))
+    Ok(Observed::Lost(Lost {
+        mode,
+        prog_id,
+        version: config.version,
+        runs: links.extensions,
+        kept: Vec::new(),
+        refused,
+    }))
 }
 
 /// The configuration of a dispatcher; `None` if the program is none. The rules are libxdp's own
