@@ -550,7 +550,7 @@ fn renew(kernel: &Kernel, streams: &Streams, place: &Place) -> Call<()> {
     let ifindex = place.interface.ifindex;
     for (slot, member) in there.members.iter().enumerate() {
         let Some((version, program)) = home(streams, member.prog_id) else { continue };
-        if !observe::leads_to(kernel, &state::link_pin(&version.dir, ifindex, program), there.prog_id)? {
+        if observe::leads_to(kernel, &state::link_pin(&version.dir, ifindex, program), there.prog_id)?.is_none() {
             let link = kernel.open_pin(&observe::link_pin(ifindex, there.prog_id, slot))?;
             pin_again(kernel, streams, ifindex, &[(member.prog_id, link)])?;
         }

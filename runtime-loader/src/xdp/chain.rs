@@ -45,7 +45,7 @@ pub struct Attached {
     pub frags: bool,
     /// Its programs, in running order.
     pub members: Vec<Member>,
-    /// Whether every program's link is pinned and leads to this dispatcher. If not, some slots may be empty.
+    /// Whether every program's link is pinned and leads to a slot of this dispatcher. If not, some slots may be empty.
     pub linked: bool,
 }
 
