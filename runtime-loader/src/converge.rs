@@ -14,6 +14,7 @@ use nodeplan::sorted::{SortedMap, SortedSet};
 use std::{
     os::fd::{AsFd, OwnedFd},
     path::PathBuf,
+    ptr,
     rc::Rc,
     thread,
     time::Duration,
@@ -81,8 +82,8 @@ struct Wanted {
 enum Round {
     /// Every interface is as it should be.
     Done,
-    /// Somebody else was faster on an interface.
-    Raced(String),
+    /// Somebody else was faster on an interface: its name, and the programs that ran there.
+    Raced(String, Vec<u32>),
     /// A stream could not get where it should.
     Blame(StreamName, Reason),
     /// A stream has no room where others are to run.
@@ -122,7 +123,7 @@ pub fn converge(kernel: &Kernel, kernel_btf: &KernelBtf, reserved: &[IfGlob], st
         let outcome = scene::take(kernel, streams).and_then(|interfaces| {
             scene::refuse(&interfaces, reserved, streams);
             seen = interfaces;
-            round(kernel, kernel_btf, &seen, streams, &mut trash)
+            round(kernel, kernel_btf, &seen, streams, &mut trash, &mut left)
         });
         if !matches!(outcome, Ok(Round::Done | Round::Lose(..))) {
             regain(streams);
@@ -139,17 +140,27 @@ pub fn converge(kernel: &Kernel, kernel_btf: &KernelBtf, reserved: &[IfGlob], st
                 break;
             }
             // An interface that leaves takes its programs with it: no failure of any stream.
-            Ok(Round::Raced(_)) if races < MAX_RACES => {
+            Ok(Round::Raced(..)) if races < MAX_RACES => {
                 drop(lock);
                 thread::sleep(Duration::from_millis(1 << races));
                 races += 1;
             }
             Ok(Round::Blame(..)) | Err(_) if races < MAX_RACES && scene::changed(kernel, &seen) => races += 1,
-            Ok(Round::Raced(interface)) => {
-                let message = format!("`{interface}` was changed by others {races} times in a row");
+            Ok(Round::Raced(interface, ran)) => {
+                // The kernel has one word for both, and shows us no other network.
+                let message = format!(
+                    "`{interface}` was changed by others {races} times in a row, or what stands on it in another network \
+                     has XDP"
+                );
+                let reason = Reason { code: Code::LostRace, message };
                 let there = seen.all.iter().find(|one| one.name == interface);
-                let is_there = |stream: &Stream| there.is_none_or(|one| scene::concerns(stream, &seen, one));
-                fail_some(streams, &Reason { code: Code::LostRace, message }, is_there);
+                // Selectors say where a stream is to run, programs where it does: a default route may have moved.
+                let is_there = |stream: &Stream| {
+                    there.is_none_or(|one| scene::concerns(stream, &seen, one)) || stream.runs_any(&ran)
+                };
+                if !fail_some(streams, &reason, is_there) {
+                    fail_some(streams, &reason, |_| true);
+                }
                 races = 0;
             }
             Ok(Round::Blame(name, reason)) => {
@@ -157,11 +168,15 @@ pub fn converge(kernel: &Kernel, kernel_btf: &KernelBtf, reserved: &[IfGlob], st
                     stream.fail(reason);
                 }
             }
-            Err(error) => fail_some(streams, &call_failed(&error), |_| true),
+            Err(error) => {
+                fail_some(streams, &call_failed(&error), |_| true);
+            }
         }
     }
     // Directories that could not be removed when they should: once more. What stays is stale and holds no packet.
-    left.extend(trash.into_iter().filter_map(|dir| kernel.remove_dir(&dir).err()));
+    if !trash.is_empty() {
+        left.extend(kernel.lock_dir(&xdp::root()).and_then(|_lock| stale::remove(kernel, &trash)).err());
+    }
     left
 }
 
@@ -174,11 +189,14 @@ fn call_failed(error: &CallError) -> Reason {
     Reason { code: Code::Kernel, message: error.to_string() }
 }
 
-/// Those of the streams that ask for something fail.
-fn fail_some(streams: &mut Streams, reason: &Reason, which: impl Fn(&Stream) -> bool) {
+/// Those of the streams that ask for something fail. Returns whether any did.
+fn fail_some(streams: &mut Streams, reason: &Reason, which: impl Fn(&Stream) -> bool) -> bool {
+    let mut any = false;
     for stream in streams.values_mut().filter(|stream| !idle(stream) && which(stream)) {
         stream.fail(reason.clone());
+        any = true;
     }
+    any
 }
 
 /// Removes stale directories of dispatchers. What libxdp has in its hands looks like that too, until the lock is free.
@@ -204,17 +222,18 @@ fn tidy(
     sweep().or_else(|_| sweep())
 }
 
-/// One round. Out through `trash`: directories to be removed later.
+/// One round. Out through `trash`: directories to be removed later; through `left`: what the next run has to mend.
 fn round(
     kernel: &Kernel,
     kernel_btf: &KernelBtf,
     interfaces: &Interfaces,
     streams: &Streams,
     trash: &mut Vec<PathBuf>,
+    left: &mut Vec<CallError>,
 ) -> Call<Round> {
     let (places, mut programs) = match observe_all(kernel, interfaces, streams)? {
         Ok(all) => all,
-        Err(changed) => return Ok(Round::Raced(changed)),
+        Err(changed) => return Ok(Round::Raced(changed, Vec::new())),
     };
     for stream in streams.values() {
         if let Goal::Run(target) = &stream.goal {
@@ -242,11 +261,17 @@ fn round(
         discard(kernel, staged, trash);
         return Ok(Round::Blame(name, reason));
     }
-    let outcome = commit(kernel, streams, &steps, staged, trash);
+    let outcome = commit(kernel, &interfaces.all, streams, &steps, staged, trash);
     if matches!(outcome, Round::Done)
         && let Err((name, reason)) = links::retire(kernel, interfaces, streams)
     {
         return Ok(Round::Blame(name, reason));
+    }
+    if matches!(outcome, Round::Done) {
+        let stays = |place: &&Place| !steps.iter().any(|(other, _)| ptr::eq(*other, *place));
+        let renew = |place| renew(kernel, streams, place);
+        // They are needed only if libxdp's are lost: no stream fails for them.
+        left.extend(places.iter().filter(stays).filter_map(|place| renew(place).or_else(|_| renew(place)).err()));
     }
     Ok(outcome)
 }
@@ -291,7 +316,7 @@ pub fn rehearse(kernel: &Kernel, streams: &mut Streams) -> Call<()> {
                 continue;
             }
             Err(Round::Blame(name, reason)) => (name, reason),
-            Err(Round::Raced(_) | Round::Done) | Ok(_) => match links::rehearse(kernel, &interfaces, streams) {
+            Err(Round::Raced(..) | Round::Done) | Ok(_) => match links::rehearse(kernel, &interfaces, streams) {
                 Ok(()) => break,
                 Err(blamed) => blamed,
             },
@@ -307,6 +332,7 @@ pub fn rehearse(kernel: &Kernel, streams: &mut Streams) -> Call<()> {
 /// Swaps in what was staged and takes off what is to go.
 fn commit(
     kernel: &Kernel,
+    interfaces: &[Interface],
     streams: &Streams,
     steps: &[(&Place, Step)],
     staged: Vec<(&Place, Staged)>,
@@ -329,13 +355,13 @@ fn commit(
         };
         if let Err(error) = result {
             discard(kernel, left.collect(), trash);
-            return swap_failed(place, streams, error);
+            return swap_failed(place, interfaces, streams, error);
         }
     }
     for (place, _) in steps.iter().filter(|(_, step)| matches!(step, Step::Detach)) {
         match dispatcher::detach(kernel, place.interface.ifindex, &place.observed) {
             Ok(committed) => unpin_old(kernel, &committed, trash),
-            Err(error) => return swap_failed(place, streams, error),
+            Err(error) => return swap_failed(place, interfaces, streams, error),
         }
     }
     Round::Done
@@ -348,10 +374,22 @@ fn unpin_old(kernel: &Kernel, committed: &Committed, trash: &mut Vec<PathBuf>) {
     }
 }
 
-fn swap_failed(place: &Place, streams: &Streams, error: SwapError) -> Round {
+fn swap_failed(place: &Place, interfaces: &[Interface], streams: &Streams, error: SwapError) -> Round {
     let name = &place.interface.name;
     match error {
-        SwapError::Raced => Round::Raced(name.clone()),
+        SwapError::Raced => {
+            match interfaces.iter().find(|upper| upper.has_xdp() && upper.stands_on(&place.interface)) {
+                // Whatever is attached, the kernel refuses every change: `dev_xdp_attach`, linux `net/core/dev.c`.
+                Some(upper) => {
+                    let message = format!(
+                        "`{}` stands on `{name}` and has XDP, which keeps that of `{name}` as it is",
+                        upper.name
+                    );
+                    blame(place, streams, Reason { code: Code::HeldByLegacy, message })
+                }
+                None => Round::Raced(name.clone(), place.observed.programs()),
+            }
+        }
         SwapError::HeldByLink => {
             let message = format!("a bpf_link took `{name}` meanwhile");
             blame(place, streams, Reason { code: Code::HeldByLink, message })
@@ -383,7 +421,12 @@ fn observe_all(
     for interface in &interfaces.all {
         let wanted = wanted_on(kernel, interfaces, streams, interface)?;
         match observe::observe(kernel, interface, &mut programs) {
-            Ok(observed) => places.push(Place { interface: interface.clone(), observed, wanted }),
+            Ok(mut observed) => {
+                if let Observed::Lost(lost) = &mut observed {
+                    lost.kept = kept_on(kernel, interfaces, streams, interface, &lost.runs, &mut programs)?;
+                }
+                places.push(Place { interface: interface.clone(), observed, wanted });
+            }
             // What others do on an interface that no stream asks for is no reason to do nothing anywhere.
             Err(_) if !streams.values().any(|stream| scene::concerns(stream, interfaces, interface)) => {}
             // The program was there a moment ago: replaced or taken off meanwhile.
@@ -402,9 +445,7 @@ fn wanted_on(kernel: &Kernel, interfaces: &Interfaces, streams: &Streams, interf
             attachments(&target.plan).filter(|(_, xdp)| interfaces.selects(&xdp.interfaces, interface))
         {
             let Some(loaded) = target.version.programs.get(program) else { continue };
-            let mask = xdp.proceed_on.mask() | ALWAYS_PROCEED;
-            let flags = if xdp.frags { F_XDP_HAS_FRAGS } else { 0 };
-            let member = observe::describe(kernel, &loaded.fd, u32::from(xdp.priority.get()), mask, flags)?;
+            let member = member(kernel, &loaded.fd, xdp)?;
             wanted.push(Wanted { stream: name.clone(), mode: xdp.mode, member });
         }
     }
@@ -413,14 +454,48 @@ fn wanted_on(kernel: &Kernel, interfaces: &Interfaces, streams: &Streams, interf
     Ok(wanted)
 }
 
+/// A program of ours as a member of a chain, by its plan.
+fn member(kernel: &Kernel, program: &OwnedFd, xdp: &XdpAttachment) -> Call<Member> {
+    let mask = xdp.proceed_on.mask() | ALWAYS_PROCEED;
+    let flags = if xdp.frags { F_XDP_HAS_FRAGS } else { 0 };
+    observe::describe(kernel, program, u32::from(xdp.priority.get()), mask, flags)
+}
+
+/// Those of the programs in a dispatcher whose pins are gone that belong to streams which stay as they are. What their
+/// slots were told is in the plans that were obeyed.
+fn kept_on(
+    kernel: &Kernel,
+    interfaces: &Interfaces,
+    streams: &Streams,
+    interface: &Interface,
+    runs: &[u32],
+    programs: &mut Programs,
+) -> Call<Vec<Member>> {
+    let mut kept = Vec::new();
+    for version in streams.values().filter(|one| matches!(one.goal, Goal::Keep)).flat_map(|one| &one.before) {
+        let Some(plan) = &version.plan else { continue };
+        for (name, loaded) in version.programs.iter().filter(|(_, loaded)| runs.contains(&loaded.id)) {
+            let here = |xdp: &&XdpAttachment| interfaces.selects(&xdp.interfaces, interface);
+            let all = || attachments(plan).filter(|(program, _)| *program == name).map(|(_, xdp)| xdp);
+            // Selectors may have moved on; the program has not.
+            if let Some(xdp) = all().find(here).or_else(|| all().next()) {
+                kept.push(member(kernel, &loaded.fd, xdp)?);
+                programs.insert(loaded.id, Rc::clone(&loaded.fd));
+            }
+        }
+    }
+    Ok(kept)
+}
+
 /// The first stream without room on an interface, and why. `goes`: programs that are to go, unless they are wanted.
 fn contest(places: &[Place], streams: &Streams, goes: &SortedSet<u32>) -> Option<(StreamName, Refused)> {
     let room = |place| {
         let Place { interface, observed, .. }: &Place = place;
         let taken = match observed {
             Observed::Dispatcher(there) => there.members.iter().filter(|one| !goes.contains(&one.prog_id)).count(),
+            Observed::Lost(there) => there.kept.len(),
             // Shared with nobody, or made anew.
-            Observed::Held(_) | Observed::Lost(_) | Observed::Empty => 0,
+            Observed::Held(_) | Observed::Empty => 0,
         };
         Room { interface: &interface.name, taken, mode: observed.dispatcher().map(|(mode, _)| mode) }
     };
@@ -447,10 +522,7 @@ fn blame(place: &Place, streams: &Streams, reason: Reason) -> Round {
     };
     let new = place.wanted.iter().rev().find(|wanted| !settled(wanted));
     let leaving = || {
-        let leaves = |stream: &&Stream| {
-            let ids = stream.program_ids();
-            !matches!(stream.goal, Goal::Keep) && there.iter().any(|id| ids.contains(id))
-        };
+        let leaves = |stream: &&Stream| !matches!(stream.goal, Goal::Keep) && stream.runs_any(&there);
         streams.iter().rev().find(|(_, stream)| leaves(stream)).map(|(name, _)| name)
     };
     let any = || streams.iter().rev().find(|(_, stream)| !matches!(stream.goal, Goal::Keep)).map(|(name, _)| name);
@@ -467,6 +539,20 @@ fn pin_again(kernel: &Kernel, streams: &Streams, ifindex: u32, links: &[(u32, Ow
             let path = state::link_pin(&version.dir, ifindex, program);
             kernel.unpin(&path)?;
             kernel.pin(link.as_fd(), &path)?;
+        }
+    }
+    Ok(())
+}
+
+/// The same where nothing is to be done: others may have built the dispatcher anew since, or removed a pin.
+fn renew(kernel: &Kernel, streams: &Streams, place: &Place) -> Call<()> {
+    let Observed::Dispatcher(there) = &place.observed else { return Ok(()) };
+    let ifindex = place.interface.ifindex;
+    for (slot, member) in there.members.iter().enumerate() {
+        let Some((version, program)) = home(streams, member.prog_id) else { continue };
+        if observe::leads_to(kernel, &state::link_pin(&version.dir, ifindex, program), there.prog_id)?.is_none() {
+            let link = kernel.open_pin(&observe::link_pin(ifindex, there.prog_id, slot))?;
+            pin_again(kernel, streams, ifindex, &[(member.prog_id, link)])?;
         }
     }
     Ok(())

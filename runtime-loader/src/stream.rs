@@ -104,6 +104,12 @@ impl Stream {
             .collect()
     }
 
+    /// Whether one of these programs is its own.
+    pub fn runs_any(&self, programs: &[u32]) -> bool {
+        let own = self.program_ids();
+        programs.iter().any(|id| own.contains(id))
+    }
+
     /// The version that ran before and can run again: its plan is known.
     fn fallback(&self) -> Option<Target> {
         self.before.iter().find_map(|version| {

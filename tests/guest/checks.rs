@@ -1,5 +1,6 @@
 //! The tests, by subject. Each file has its `TESTS`; `ALL` in `main.rs` names the files.
 
+pub(crate) mod above;
 pub(crate) mod af_xdp;
 pub(crate) mod chain;
 pub(crate) mod crash;

@@ -41,6 +41,7 @@ const ALL: &[&[Test]] = &[
     checks::memory::TESTS,
     checks::example::TESTS,
     checks::chain::TESTS,
+    checks::above::TESTS,
     checks::af_xdp::TESTS,
     checks::versions::TESTS,
     checks::stale::TESTS,

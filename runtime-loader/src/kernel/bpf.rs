@@ -433,10 +433,10 @@ impl Kernel {
         Ok(bytes)
     }
 
-    /// Id of the program that a link's extension is attached to.
-    pub fn link_target(&self, link: BorrowedFd<'_>) -> Call<u32> {
+    /// What a link's extension is attached to: id of the program, and BTF id of the function in it.
+    pub fn link_target(&self, link: BorrowedFd<'_>) -> Call<(u32, u32)> {
         let mut info = attr::LinkInfo::default();
         self.info(link, &mut info)?;
-        Ok(info.target_obj_id)
+        Ok((info.target_obj_id, info.target_btf_id))
     }
 }

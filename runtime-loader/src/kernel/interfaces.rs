@@ -60,6 +60,19 @@ pub struct Interface {
     pub kind: String,
 }
 
+impl Interface {
+    /// Whether it stands on another one: as its bond, bridge or switch, or as a VLAN, macvlan or the like. What a veth
+    /// names as `lower` is its peer, which may be in another network.
+    pub fn stands_on(&self, lower: &Self) -> bool {
+        self.ifindex == lower.master || (self.lower == lower.ifindex && self.kind.contains("vlan"))
+    }
+
+    /// Whether an XDP program runs there.
+    pub fn has_xdp(&self) -> bool {
+        self.xdp != XdpState::Empty
+    }
+}
+
 /// XDP on an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum XdpState {
@@ -83,7 +96,8 @@ pub struct XdpAttached {
 /// Why a swap did not happen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SwapError {
-    /// Another program is attached than the expected one: somebody was faster (EEXIST).
+    /// Another program is attached than the expected one: somebody was faster (EEXIST). Or one is attached to what
+    /// stands on the interface: then the kernel says the same to every change.
     Raced,
     /// A `bpf_link` holds the interface (EBUSY); trying again is of no use.
     HeldByLink,

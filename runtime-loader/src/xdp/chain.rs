@@ -45,7 +45,7 @@ pub struct Attached {
     pub frags: bool,
     /// Its programs, in running order.
     pub members: Vec<Member>,
-    /// Whether every program's link is pinned and leads to this dispatcher. If not, some slots may be empty.
+    /// Whether every program's link is pinned and leads to a slot of this dispatcher. If not, some slots may be empty.
     pub linked: bool,
 }
 
@@ -74,6 +74,8 @@ pub struct Lost {
     pub version: Version,
     /// Ids of the programs that still run in it.
     pub runs: Vec<u32>,
+    /// Those of them that stay whatever happens and whose plans say what their slots were told.
+    pub kept: Vec<Member>,
     /// What to say if some of them are not ours.
     pub refused: Refused,
 }
@@ -174,17 +176,21 @@ pub fn decide(observed: &Observed, drop: &SortedSet<u32>, wanted: &[Member], mod
 
 /// A dispatcher whose pins are gone is ours to replace if nothing but our programs runs in it.
 fn decide_lost(lost: &Lost, drop: &SortedSet<u32>, wanted: &[Member], mode: XdpMode) -> Result<Step, Refused> {
-    let ours = |id: &u32| drop.contains(id) || wanted.iter().any(|wanted| wanted.prog_id == *id);
+    let members = [wanted, &lost.kept].concat();
+    let ours = |id: &u32| drop.contains(id) || members.iter().any(|member| member.prog_id == *id);
     let all = lost.runs.iter().all(ours);
-    match (wanted.is_empty(), all) {
-        (true, true) if !lost.runs.is_empty() => Ok(Step::Detach),
-        (true, _) => Ok(Step::Nothing),
-        (false, false) => Err(lost.refused.clone()),
-        (false, true) => {
-            same_mode(mode, lost.mode, lost.prog_id)?;
-            build(wanted.to_vec(), mode, lost.version)
-        }
+    if wanted.is_empty() {
+        return match members.is_empty() {
+            _ if !all || !lost.runs.iter().any(|id| drop.contains(id)) => Ok(Step::Nothing),
+            true => Ok(Step::Detach),
+            false => build(members, lost.mode, lost.version),
+        };
     }
+    if !all {
+        return Err(lost.refused.clone());
+    }
+    same_mode(mode, lost.mode, lost.prog_id)?;
+    build(members, mode, lost.version)
 }
 
 fn same_mode(wanted: XdpMode, there: XdpMode, id: u32) -> Result<(), Refused> {
@@ -323,7 +329,12 @@ mod tests {
         let refused = Refused { code: Code::HeldByLegacy, message: String::new() };
         let lost = |runs: &[u32]| {
             let (mode, runs, refused) = (XdpMode::Native, runs.to_vec(), refused.clone());
-            Observed::Lost(Lost { mode, prog_id: 99, version: Version::V2, runs, refused })
+            Observed::Lost(Lost { mode, prog_id: 99, version: Version::V2, runs, kept: Vec::new(), refused })
+        };
+        let b = member(2, "b", 20);
+        let beside_kept = |runs: &[u32]| match lost(runs) {
+            Observed::Lost(there) => Observed::Lost(Lost { kept: vec![b.clone()], ..there }),
+            other => other,
         };
         for (name, got, want) in [
             ("ours", run(&lost(&[1]), &[1], &[&a]), built(&[&a])),
@@ -332,6 +343,10 @@ mod tests {
             ("beside others", run(&lost(&[1, 8]), &[1], &[&a]), Err(Code::HeldByLegacy)),
             ("ours is to go", run(&lost(&[1]), &[1], &[]), Ok(Step::Detach)),
             ("others only", run(&lost(&[8]), &[1], &[]), Ok(Step::Nothing)),
+            ("beside what stays", run(&beside_kept(&[1, 2]), &[1], &[&a]), built(&[&a, &b])),
+            ("ours goes from beside what stays", run(&beside_kept(&[1, 2]), &[1], &[]), built(&[&b])),
+            ("nothing but what stays", run(&beside_kept(&[2]), &[1], &[]), Ok(Step::Nothing)),
+            ("beside what stays and others", run(&beside_kept(&[2, 8]), &[], &[&a]), Err(Code::HeldByLegacy)),
             ("nothing runs in it, nothing wanted", run(&lost(&[]), &[1], &[]), Ok(Step::Nothing)),
         ] {
             assert_eq!(got, want, "case: {name}");

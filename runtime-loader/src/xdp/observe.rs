@@ -6,6 +6,7 @@
 use nodeplan::sorted::SortedMap;
 use std::{
     os::fd::{AsFd, OwnedFd},
+    path::{Path, PathBuf},
     rc::Rc,
 };
 
@@ -13,7 +14,7 @@ use nodeplan::{digest::to_hex, report::Code};
 
 use super::{
     chain::{Attached, Lost, Member, Observed, Refused},
-    config::{Config, ConfigError, Version},
+    config::{ALWAYS_PROCEED, Config, ConfigError, Version},
     dispatch_dir,
     names::full_name,
 };
@@ -30,6 +31,12 @@ const CONFIG_MAX_BYTES: u32 = 4096;
 
 /// `BPF_F_RDONLY_PROG`.
 const F_RDONLY_PROG: u32 = 1 << 7;
+
+/// The bit of `XDP_PASS` in a mask.
+const PASS: u32 = 1 << 2;
+
+/// `BTF_KIND_FUNC`.
+const FUNC: u32 = 12;
 
 /// Descriptors of loaded programs by id.
 pub type Programs = SortedMap<u32, Rc<OwnedFd>>;
@@ -77,14 +84,21 @@ pub fn observe(kernel: &Kernel, interface: &Interface, programs: &mut Programs) 
         Some(Err(ConfigError::Damaged)) => return legacy("is a dispatcher with an impossible configuration"),
         None => return legacy("is not a libxdp dispatcher, so the interface cannot be shared"),
     };
-    if let Some(attached) = read_members(kernel, interface.ifindex, attached, &config, programs)? {
+    if let Some(attached) = read_members(kernel, interface.ifindex, attached, (&config, info.btf_id), programs)? {
         return Ok(Observed::Dispatcher(attached));
     }
     let message =
         format!("{holder} holds `{}` and is a dispatcher whose pins below /sys/fs/bpf/xdp are gone", interface.name);
     let refused = Refused { code: Code::HeldByLegacy, message };
     let XdpAttached { mode, prog_id } = attached;
-    Ok(Observed::Lost(Lost { mode, prog_id, version: config.version, runs: links.extensions, refused }))
+    Ok(Observed::Lost(Lost {
+        mode,
+        prog_id,
+        version: config.version,
+        runs: links.extensions,
+        kept: Vec::new(),
+        refused,
+    }))
 }
 
 /// The configuration of a dispatcher; `None` if the program is none. The rules are libxdp's own
@@ -117,7 +131,7 @@ fn read_members(
     kernel: &Kernel,
     ifindex: u32,
     attached: XdpAttached,
-    config: &Config,
+    (config, btf_id): (&Config, u32),
     programs: &mut Programs,
 ) -> Call<Option<Attached>> {
     let dir = dispatch_dir(ifindex, attached.prog_id);
@@ -129,10 +143,15 @@ fn read_members(
             Err(error) if error.errno == libc::ENOENT => return Ok(None),
             Err(error) => return Err(error),
         };
-        linked &= match kernel.open_pin(&dir.join(format!("prog{i}-link"))) {
-            Ok(link) => kernel.link_target(link.as_fd())? == attached.prog_id,
-            Err(error) if error.errno == libc::ENOENT => false,
-            Err(error) => return Err(error),
+        let function = leads_to(kernel, &link_pin(ifindex, attached.prog_id, i), attached.prog_id)?;
+        linked &= match function {
+            // libxdp lets a lone program replace the main function. What stands in its own mask would be final then, and
+            // not pass: docs/adr/0005-xdp-one-program-chain.md.
+            Some(function) if config.slots.len() == 1 && slot.mask & !(ALWAYS_PROCEED | PASS) != 0 => {
+                let btf = Btf::parse(kernel.btf_bytes(btf_id)?);
+                btf.and_then(|btf| btf.find(FUNC, "xdp_dispatcher")) != Some(function)
+            }
+            function => function.is_some(),
         };
         let member = describe(kernel, &fd, slot.priority, slot.mask, slot.flags)?;
         programs.insert(member.prog_id, Rc::new(fd));
@@ -141,6 +160,20 @@ fn read_members(
     let XdpAttached { mode, prog_id } = attached;
     let (version, frags) = (config.version, config.frags);
     Ok(Some(Attached { mode, prog_id, version, frags, members, linked }))
+}
+
+/// The pin of the link in a slot of a dispatcher.
+pub fn link_pin(ifindex: u32, dispatcher: u32, slot: usize) -> PathBuf {
+    dispatch_dir(ifindex, dispatcher).join(format!("prog{slot}-link"))
+}
+
+/// BTF id of the function that a pinned link replaces, if one is pinned there and leads to this dispatcher.
+pub fn leads_to(kernel: &Kernel, pin: &Path, dispatcher: u32) -> Call<Option<u32>> {
+    match kernel.open_pin(pin) {
+        Ok(link) => Ok(Some(kernel.link_target(link.as_fd())?).filter(|to| to.0 == dispatcher).map(|to| to.1)),
+        Err(error) if error.errno == libc::ENOENT => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// A loaded program as a member of a chain.

@@ -10,7 +10,7 @@
 //! and runs another one, and some of its programs are ours, or the dispatcher itself is one of our making. The last is
 //! what a run leaves that stopped between pinning the programs of others, without ours, and the swap.
 
-use std::{os::fd::AsFd, time::Duration};
+use std::{ffi::OsStr, os::fd::AsFd, path::PathBuf, time::Duration};
 
 use super::{dispatch_dir, root};
 use crate::kernel::{Call, Interface, Kernel, XdpState};
@@ -69,6 +69,18 @@ pub fn sweep(kernel: &Kernel, suspects: &[Dir], ours: &Ours<'_>) -> Call<()> {
         result = result.and(swept);
     }
     result
+}
+
+/// Removes directories that were to go, but for those of what is attached after all.
+pub fn remove(kernel: &Kernel, dirs: &[PathBuf]) -> Call<()> {
+    let now = kernel.interfaces()?;
+    let attached = |dir: &PathBuf| {
+        let name = dir.file_name().and_then(OsStr::to_str);
+        name.and_then(parse).is_some_and(|dir| runs(&now, dir))
+    };
+    let removed = dirs.iter().filter(|dir| !attached(dir)).map(|dir| kernel.remove_dir(dir));
+    // One that cannot be removed does not protect the others.
+    removed.fold(Ok(()), Result::and)
 }
 
 fn is_stale(kernel: &Kernel, (ifindex, id): Dir, now: &[Interface], ours: &Ours<'_>) -> Call<bool> {

@@ -7,7 +7,11 @@ use aya::{
     EbpfLoader,
     programs::{Xdp, XdpMode},
 };
-use nodeplan::report::{Code, Exit, StreamState};
+use nodeplan::{
+    hook::Attachment,
+    report::{Code, Exit, StreamState},
+    xdp::{ProceedOn, XdpAction},
+};
 
 use crate::{
     features::Feature,
@@ -23,6 +27,8 @@ pub(crate) const TESTS: &[Test] = &[
     Test { name: "refuses-a-legacy-program", needs: &[Feature::Freplace], run: refuses_legacy },
     Test { name: "refuses-the-eleventh", needs: &[Feature::Freplace], run: refuses_eleventh },
     Test { name: "survives-a-lost-pin-directory", needs: &[Feature::Freplace], run: survives_clean },
+    Test { name: "a-verdict-means-the-same-alone", needs: &[Feature::Freplace], run: alone },
+    Test { name: "renews-second-pins", needs: &[Feature::Freplace], run: renews },
     Test { name: "races-with-xdp-loader", needs: &[Feature::Freplace], run: races },
 ];
 
@@ -168,6 +174,69 @@ fn survives_clean(_: &mut Ctx) -> Result<()> {
     Node::remove("drop")?;
     node.apply_expecting(Exit::Done)?;
     ensure!(!Snapshot::take()?.has_pins(), "pins are left: {:?}", Snapshot::take()?);
+    Ok(())
+}
+
+/// libxdp lets the last program of a chain replace the dispatcher's main function, where its DROP would be final although
+/// it proceeds after one: the next run puts it into a slot again.
+fn alone(_: &mut Ctx) -> Result<()> {
+    let pair = Pair::new("near0", "far0")?;
+    let node = Node::new()?;
+    let drop = Stream::drop_port("drop", pair.near_name, 510);
+    let both = ProceedOn::from_unsorted(vec![XdpAction::Drop, XdpAction::Pass])?;
+    node.ship_changed(&drop, |plan| {
+        for attachment in plan.programs.iter_mut().flat_map(|program| &mut program.attach) {
+            if let Attachment::Xdp(xdp) = attachment {
+                xdp.proceed_on = both.clone();
+            }
+        }
+    })?;
+    let (near, far) = (pair.near_socket()?, pair.far_socket()?);
+    let passes = || -> Result<bool> {
+        far.send(&crate::net::udp_frame([192, 0, 2, 1], [192, 0, 2, 2], 4789, b"x")?)?;
+        Ok(near.receive(1)?.len() == 1)
+    };
+    node.apply_expecting(Exit::Done)?;
+    ensure!(passes()?, "alone");
+    load_theirs(pair.near_name)?;
+    xdp_loader(&format!("unload -i {} {}", id_of(pair.near_name, THEIRS.1)?, pair.near_name))?;
+    ensure!(!passes()?, "libxdp does not replace the main function any more");
+    node.apply_expecting(Exit::Done)?;
+    ensure!(passes()?, "after libxdp reduced the chain");
+    let before = Snapshot::take_settled()?;
+    node.apply_expecting(Exit::Done)?;
+    before.expect_again()
+}
+
+/// Another one's program makes libxdp build a new dispatcher, which no second pin of ours leads to until the next run.
+fn renews(_: &mut Ctx) -> Result<()> {
+    let pair = Pair::new("near0", "far0")?;
+    let node = Node::new()?;
+    node.ship(&Stream::drop_port("drop", pair.near_name, 510))?;
+    node.apply_expecting(Exit::Done)?;
+    load_theirs(pair.near_name)?;
+    let before = Snapshot::take_settled()?;
+    node.apply_expecting(Exit::Done)?;
+    let renewed = Snapshot::take_settled()?;
+    ensure!(renewed.same_dispatchers(&before) && renewed.pins() == before.pins(), "{renewed:?}, before {before:?}");
+    // The dispatcher before the last one goes with its link.
+    ensure!(renewed.programs() < before.programs(), "{renewed:?}, before {before:?}");
+    node.apply_expecting(Exit::Done)?;
+    renewed.expect_again().context("a second run")?;
+    let second = fs::read_dir("/sys/fs/bpf/nodebpf/drop")?.next().context("a version")??.path().join("links");
+    fs::remove_dir_all(&second)?;
+    fs::create_dir(&second)?;
+    node.apply_expecting(Exit::Done)?;
+    renewed.expect_again().context("a second pin that was removed")?;
+    for entry in fs::read_dir("/sys/fs/bpf/xdp")? {
+        fs::remove_dir_all(entry?.path())?;
+    }
+    let (near, far) = (pair.near_socket()?, pair.far_socket()?);
+    for port in [4789, 4790] {
+        far.send(&crate::net::udp_frame([192, 0, 2, 1], [192, 0, 2, 2], port, b"x")?)?;
+    }
+    let arrived = near.receive(1)?;
+    ensure!(arrived.len() == 1, "the second pins do not hold the program: {} frames arrived", arrived.len());
     Ok(())
 }
 

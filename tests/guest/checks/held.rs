@@ -13,15 +13,17 @@ use nodeplan::{
     trust::TRUST_FORMAT,
 };
 
+use super::versions::members;
 use crate::{
     features::Feature,
     harness::{Ctx, Test},
-    net::Pair,
-    node::{Node, ROOT, Snapshot, Stream, loader, stream},
+    net::{Pair, udp_frame},
+    node::{Node, ROOT, Snapshot, Stream, chain, loader, stream},
 };
 
 pub(crate) const TESTS: &[Test] = &[
     Test { name: "asked-hold-freezes", needs: &[Feature::Freplace], run: freezes },
+    Test { name: "asked-hold-beside-lost-pins", needs: &[Feature::Freplace], run: lost },
     Test { name: "asked-detach-stays", needs: &[Feature::Freplace], run: detaches },
     Test { name: "asked-hold-all", needs: &[Feature::Freplace], run: all },
     Test { name: "asked-kernel-argument-off", needs: &[Feature::Freplace], run: argument },
@@ -48,6 +50,36 @@ fn last() -> Result<Report> {
 fn boots(line: &str) -> Result<()> {
     fs::create_dir_all(format!("{ROOT}/proc"))?;
     Ok(fs::write(format!("{ROOT}/proc/cmdline"), line)?)
+}
+
+/// A held program in a dispatcher whose pins are gone keeps nobody from his update: its plan says what its slot was told.
+fn lost(_: &mut Ctx) -> Result<()> {
+    let pair = Pair::new("near0", "far0")?;
+    let node = Node::new()?;
+    let lose = || fs::remove_dir_all("/sys/fs/bpf/xdp").context("losing the pins");
+    node.ship(&Stream::drop_port("drop", pair.near_name, 510))?;
+    node.ship(&Stream::pass("other", pair.near_name, 520))?;
+    node.apply_expecting(Exit::Done)?;
+    let held = ids(&last()?, "drop")?;
+    ensure!(loader("hold drop --reason slow") == Exit::Done, "hold");
+    lose()?;
+    node.ship(&Stream { revision: 2, ..Stream::pass("other", pair.near_name, 20) })?;
+    let report = node.apply_expecting(Exit::Done)?;
+    expect(&report, "other", StreamState::Attached, None)?;
+    let now = members(pair.near_name)?;
+    ensure!(now == [ids(&report, "other")?, held.clone()].concat(), "{now:?}: {report:?}");
+    let priorities: Vec<u32> = chain(pair.near_name)?.iter().map(|(priority, _)| *priority).collect();
+    ensure!(priorities == [20, 510], "{priorities:?}");
+    let (near, far) = (pair.near_socket()?, pair.far_socket()?);
+    for port in [4789, 4790] {
+        far.send(&udp_frame([192, 0, 2, 1], [192, 0, 2, 2], port, b"x")?)?;
+    }
+    ensure!(near.receive(1)?.len() == 1, "the held program does not filter");
+    lose()?;
+    Node::remove("other")?;
+    node.apply_expecting(Exit::Done)?;
+    ensure!(members(pair.near_name)? == held, "{:?}, not {held:?}", members(pair.near_name)?);
+    Ok(())
 }
 
 /// Neither an update nor a removal reaches a held stream; a revocation does.

@@ -7,11 +7,12 @@ use aya::{Btf, EbpfLoader, programs::Lsm};
 use nodebpf_loader::kernel::Kernel;
 use nodeplan::report::{Code, Exit, StreamState};
 
+use super::chain::load_theirs;
 use crate::{
     features::Feature,
     harness::{Ctx, Test},
     net::{Pair, ip},
-    node::{Node, Snapshot, Stream, chain, stream},
+    node::{Node, Snapshot, Stream, chain, stream, xdp_loader},
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -26,6 +27,7 @@ pub(crate) const TESTS: &[Test] = &[
     Test { name: "one-fails-alone", needs: &[Feature::Freplace], run: one_fails_alone },
     Test { name: "fault-in-first-apply", needs: &[Feature::Freplace], run: fault_in_first },
     Test { name: "fault-in-update", needs: &[Feature::Freplace], run: fault_in_update },
+    Test { name: "fault-in-renewal", needs: &[Feature::Freplace], run: fault_in_renewal },
     Test { name: "fault-in-removal", needs: &[Feature::Freplace], run: fault_in_removal },
 ];
 
@@ -369,6 +371,23 @@ fn fault_in_update(ctx: &mut Ctx) -> Result<()> {
         node.ship(&Stream { revision: 2, ..Stream::pass("drop", pair.near_name, 20) }).map(drop)
     };
     every_fault(ctx, &node, prepare, || clear(&node))
+}
+
+/// Nothing is to be done but to pin the link again, which leads to a dispatcher of libxdp's now.
+fn fault_in_renewal(ctx: &mut Ctx) -> Result<()> {
+    let pair = Pair::new("near0", "far0")?;
+    let node = Node::new()?;
+    let reset = || {
+        let _ = xdp_loader(&format!("unload --all {}", pair.near_name));
+        clear(&node)
+    };
+    let prepare = || {
+        reset()?;
+        node.ship(&Stream::pass("drop", pair.near_name, 510))?;
+        node.apply_expecting(Exit::Done)?;
+        load_theirs(pair.near_name)
+    };
+    every_fault(ctx, &node, prepare, reset)
 }
 
 fn fault_in_removal(ctx: &mut Ctx) -> Result<()> {

@@ -10,6 +10,7 @@ use nodebpf_loader::{
         chain::Observed,
         dispatcher::Staged,
         observe::{self, Programs},
+        stale,
     },
 };
 use nodeplan::report::Exit;
@@ -29,6 +30,7 @@ use crate::{
 
 pub(crate) const TESTS: &[Test] = &[
     Test { name: "sweeps-what-a-crash-left-of-others", needs: &[Feature::Freplace], run: sweeps },
+    Test { name: "removes-nothing-that-is-attached", needs: &[Feature::Freplace], run: removes },
     Test { name: "leaves-dispatchers-of-other-networks", needs: &[Feature::Freplace], run: leaves },
 ];
 
@@ -82,6 +84,21 @@ fn sweeps(_: &mut Ctx) -> Result<()> {
     node.apply_expecting(Exit::Done)?;
     ensure!(directories()?.len() == 1, "after removal: {:?}", directories()?);
     ensure!(members(pair.near_name)? == chain[..1], "{:?}", members(pair.near_name)?);
+    Ok(())
+}
+
+/// A swap that happened although the kernel's answer was lost: its directory was put aside as of no use.
+fn removes(_: &mut Ctx) -> Result<()> {
+    let pair = Pair::new("near0", "far0")?;
+    let node = Node::new()?;
+    node.ship(&Stream::drop_port("drop", pair.near_name, 510))?;
+    node.apply_expecting(Exit::Done)?;
+    let good = directories()?;
+    fs::create_dir(format!("/sys/fs/bpf/xdp/{}9", good[0]))?;
+    let all: Vec<_> = directories()?.iter().map(|name| format!("/sys/fs/bpf/xdp/{name}").into()).collect();
+    ensure!(all.len() == 2, "{all:?}");
+    stale::remove(&Kernel::new(), &all).map_err(Failed::from)?;
+    ensure!(directories()? == good, "{:?}, not {good:?}", directories()?);
     Ok(())
 }
 
