@@ -23,7 +23,7 @@ use crate::{
     lock::{self, RunLock},
     memory,
     object::KernelBtf,
-    paths::Paths,
+    paths::{self, Paths},
     read, report, scene,
     state::{self, Version},
     stream::{Goal, Scope, Stream},
@@ -226,7 +226,8 @@ fn settle_those(kernel: &Kernel, paths: &Paths, streams: &mut SortedMap<StreamNa
         let result = match &mut stream.goal {
             goal if ends != matches!(goal, Goal::End) => Ok(()),
             Goal::Load(_) | Goal::Keep => Ok(()),
-            Goal::End if stream.before.is_empty() => Ok(()),
+            // A run that was killed while it forgot leaves its directory, which goes last.
+            Goal::End if stream.before.is_empty() && !paths::stream_pins(name).exists() => Ok(()),
             // Its programs are detached; forgetting is idempotent, so a second try costs nothing.
             Goal::End => forget(&stream.before).or_else(|_| forget(&stream.before)),
             Goal::Run(target) if target.version.statement.is_none() => state::commit(kernel, paths, name, target),

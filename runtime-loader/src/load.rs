@@ -12,6 +12,7 @@ use nodeplan::{
     name::StreamName,
     plan::Program,
     report::{Code, Reason},
+    statement::Accepted,
     trust::Trust,
 };
 
@@ -131,6 +132,11 @@ impl<'a> Load<'a> {
         let globals: Vec<_> = globals.map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
         let kept = |map: &str| {
             for version in &stream.before {
+                // What was no state may be frozen: nobody could write to it any more.
+                let is_state = |plan: &Rc<Accepted>| maps::said(&plan.maps, map).is_some_and(|said| said.persist);
+                if !version.plan.as_ref().is_none_or(is_state) {
+                    return Ok(None);
+                }
                 match kernel.open_pin(&version.dir.join("maps").join(map)) {
                     Err(error) if error.errno == libc::ENOENT => {}
                     found => return found.map(Some),

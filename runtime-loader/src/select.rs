@@ -16,7 +16,7 @@ use nodeplan::{
     selector::{Selector, Target},
 };
 
-use crate::kernel::{Call, Interface, Kernel};
+use crate::kernel::{Call, CallError, Interface, Kernel};
 
 /// Steps from a default route down to hardware.
 const MAX_STEPS: usize = 8;
@@ -32,6 +32,9 @@ pub struct Interfaces {
     drivers: Vec<String>,
 }
 
+/// Looks that renaming may spoil, before giving up.
+const MAX_LOOKS: usize = 10;
+
 /// Selectors of a plan.
 fn selectors(plan: &NodePlan) -> impl Iterator<Item = &Selector> {
     plan.programs.iter().flat_map(|program| &program.attach).flat_map(Attachment::interfaces)
@@ -46,11 +49,23 @@ impl Interfaces {
             drivers |= matches!(selector.target, Target::Driver(_));
         }
         let mut found = Self { all: kernel.interfaces()?, ..Self::default() };
+        for look in 0.. {
+            if !drivers {
+                break;
+            }
+            found.drivers = found.all.iter().map(|one| kernel.driver(&one.name)).collect::<Call<_>>()?;
+            // Drivers are asked for by name: under another one it looks as if an interface had none, or another's.
+            let now = kernel.interfaces()?;
+            let renamed =
+                |one: &&Interface| now.iter().any(|other| other.ifindex == one.ifindex && other.name != one.name);
+            let Some(one) = found.all.iter().find(renamed) else { break };
+            if look == MAX_LOOKS {
+                return Err(CallError { call: "ETHTOOL_GDRVINFO", what: one.name.clone(), errno: libc::EAGAIN });
+            }
+            found.all = now;
+        }
         if routes && let Some(best) = kernel.default_routes()?.first() {
             found.primary = below(&found.all, best.ifindex);
-        }
-        if drivers {
-            found.drivers = found.all.iter().map(|one| kernel.driver(&one.name)).collect::<Call<_>>()?;
         }
         Ok(found)
     }

@@ -181,9 +181,10 @@ pub fn forget(kernel: &Kernel, paths: &Paths, stream: &StreamName, versions: &[V
     if kernel.names(&dir)?.iter().any(|name| Sha256Digest::try_from(name.as_str()).is_ok()) {
         return Ok(());
     }
-    kernel.remove_dir(&dir)?;
+    // By the directory the next run knows that something is left to forget.
     kernel.unpin(&paths.next_record(stream))?;
-    kernel.unpin(&paths.record(stream))
+    kernel.unpin(&paths.record(stream))?;
+    kernel.remove_dir(&dir)
 }
 
 /// The second pin of a link.

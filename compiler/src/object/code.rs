@@ -6,7 +6,7 @@
 //! Source: linux `Documentation/bpf/standardization/instruction-set.rst`; relocations: linux
 //! `Documentation/bpf/llvm_reloc.rst`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::elf::{Elf, ElfError, Relocation, Symbol};
 
@@ -108,7 +108,29 @@ pub fn read(elf: &Elf<'_>) -> Result<Vec<Function>, ElfError> {
     for function in &mut functions {
         scan(function, elf, &starts)?;
     }
+    functions.iter().enumerate().filter(|(_, one)| one.is_program).try_for_each(|(at, _)| bounded(&functions, at))?;
     Ok(functions)
+}
+
+/// The kernel's `BPF_MAX_SUBPROGS` and `BPF_COMPLEXITY_LIMIT_INSNS`: linux `include/linux/bpf_verifier.h`,
+/// `include/linux/bpf.h`.
+const MAX_FUNCTIONS: usize = 256;
+const MAX_INSTRUCTIONS: u64 = 1_000_000;
+
+/// Refuses a program that no kernel takes: in a chain of calls that is itself one of programs, what is said of each
+/// program would have no end.
+fn bounded(functions: &[Function], program: usize) -> Result<(), ElfError> {
+    let (mut seen, mut open, mut instructions) = (BTreeSet::new(), vec![program], 0);
+    while let Some(index) = open.pop() {
+        if seen.insert(index) {
+            instructions += functions[index].size / INSTRUCTION;
+            if seen.len() > MAX_FUNCTIONS || instructions > MAX_INSTRUCTIONS {
+                return Err(ElfError::TooLarge(functions[program].name.clone()));
+            }
+            open.extend(&functions[index].calls);
+        }
+    }
+    Ok(())
 }
 
 /// Functions must not overlap, and called ones must fill their section: what a reader assumes.

@@ -16,6 +16,11 @@ pub enum ElfError {
     /// ELF whose tables point outside.
     #[error("its ELF tables are damaged: {0}")]
     Damaged(String),
+    /// More code behind one program than the kernel takes.
+    #[error(
+        "program `{0}` and what it calls are more than 256 functions or 1,000,000 instructions, the kernel's limits"
+    )]
+    TooLarge(String),
     /// For another machine.
     #[error("it is for {0}, not for BPF")]
     Machine(String),

@@ -315,6 +315,52 @@ mod tests {
         }
     }
 
+    /// A chain of programs, each a call of the next one: facts about each with all that it calls would take memory without
+    /// end.
+    #[test]
+    fn programs_without_end_are_refused() {
+        let chain = |count: usize| {
+            let mut code = vec![[0x85, 0x10, 0, 0, 0, 0, 0, 0]; count - 1];
+            code.push([0x95, 0, 0, 0, 0, 0, 0, 0]);
+            let (mut names, mut symbols) = (b"\0xdp\0".to_vec(), vec![0; 24]);
+            for at in 0..count {
+                symbols.extend_from_slice(&u32::try_from(names.len()).unwrap().to_le_bytes());
+                symbols.extend_from_slice(&[0x12, 0, 1, 0]);
+                symbols.extend_from_slice(&(8 * at).to_le_bytes());
+                symbols.extend_from_slice(&8u64.to_le_bytes());
+                names.extend_from_slice(format!("f{at}\0").as_bytes());
+            }
+            let mut file = b"\x7fELF\x02\x01\x01".to_vec();
+            file.resize(64, 0);
+            file[16..20].copy_from_slice(&[1, 0, 247, 0]);
+            file[20] = 1;
+            file[52] = 64;
+            file[58..64].copy_from_slice(&[64, 0, 4, 0, 3, 0]);
+            let mut headers = vec![0; 64];
+            // PROGBITS with SHF_EXECINSTR, SYMTAB, STRTAB.
+            for (name, kind, flags, entry, data) in
+                [(1, 1, 4, 0, code.concat()), (0, 2, 0, 24, symbols), (0, 3, 0, 0, names)]
+            {
+                let mut header = [0; 64];
+                (header[0], header[4], header[8], header[40], header[56]) = (name, kind, flags, 3, entry);
+                header[24..32].copy_from_slice(&file.len().to_le_bytes());
+                header[32..40].copy_from_slice(&data.len().to_le_bytes());
+                headers.extend_from_slice(&header);
+                file.extend_from_slice(&data);
+            }
+            let table = file.len().to_le_bytes();
+            file[40..48].copy_from_slice(&table);
+            file.extend_from_slice(&headers);
+            file
+        };
+        let facts = read(&chain(256)).unwrap();
+        assert_eq!((facts.programs.len(), facts.programs[0].instructions), (256, 256));
+        let large = chain(24_000);
+        assert!(large.len() < nodeplan::limits::OBJECT_MAX_BYTES);
+        let error = read(&large).unwrap_err().to_string();
+        assert!(error.contains("program `f0` and what it calls are more"), "{error}");
+    }
+
     #[test]
     fn what_programs_need_is_named() {
         let facts = read(&file("mixed")).unwrap();

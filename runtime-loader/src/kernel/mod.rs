@@ -98,6 +98,7 @@ pub mod faults {
     pub(super) struct Faults {
         calls: Cell<usize>,
         fail_at: [Option<usize>; 2],
+        killed_at: Option<usize>,
         happens: Option<(usize, fn())>,
     }
 
@@ -110,6 +111,11 @@ pub mod faults {
         /// The same, and the call `k` calls later fails as well: a fault in the undo of a fault.
         pub fn failing_twice(n: usize, k: usize) -> Self {
             Self { faults: Faults { calls: Cell::new(0), fail_at: [Some(n), Some(n + k)], ..Faults::default() } }
+        }
+
+        /// The same for call number `n` and all later ones: what they did not do is what a killed loader leaves.
+        pub fn killed_at(n: usize) -> Self {
+            Self { faults: Faults { killed_at: Some(n), ..Faults::default() } }
         }
 
         /// The running kernel, but just before call number `n` something happens.
@@ -129,7 +135,7 @@ pub mod faults {
             {
                 happens();
             }
-            if self.faults.fail_at.contains(&Some(n)) {
+            if self.faults.fail_at.contains(&Some(n)) || self.faults.killed_at.is_some_and(|at| at <= n) {
                 return Err(CallError { call, what: format!("(injected at call {n})"), errno: libc::EIO });
             }
             Ok(())

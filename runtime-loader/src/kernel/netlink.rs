@@ -124,10 +124,10 @@ fn read(datagram: &[u8], each: &mut impl FnMut(u16, &[u8])) -> io::Result<bool> 
         }
         let body = rest.get(HEADER_BYTES..len as usize).ok_or(io::ErrorKind::InvalidData)?;
         match kind {
-            NLMSG_DONE => return Ok(true),
-            NLMSG_ERROR => {
+            // Both begin with how it ended; a list that ended with an error is not whole.
+            NLMSG_DONE | NLMSG_ERROR => {
                 let errno = u32_at(body, 0).ok_or(io::ErrorKind::InvalidData)?.cast_signed();
-                return if errno == 0 { Ok(true) } else { Err(io::Error::from_raw_os_error(-errno)) };
+                return if errno < 0 { Err(io::Error::from_raw_os_error(errno.wrapping_neg())) } else { Ok(true) };
             }
             kind => each(kind, body),
         }
@@ -182,6 +182,13 @@ mod tests {
         assert_eq!(ask(&[one(0), done()].concat()), (Ok(true), vec![16]));
         let spoilt = [one(0), one(NLM_F_DUMP_INTR), done()].concat();
         assert_eq!(ask(&spoilt), (Err(io::ErrorKind::Interrupted), vec![16]));
+        let failed = |errno: i32| {
+            let mut done = done();
+            done[HEADER_BYTES..HEADER_BYTES + 4].copy_from_slice(&errno.to_ne_bytes());
+            ask(&[one(0), done].concat())
+        };
+        assert_eq!(failed(-libc::EINTR), (Err(io::ErrorKind::Interrupted), vec![16]), "the errno of the dump");
+        assert_eq!(failed(-libc::ENOMEM), (Err(io::ErrorKind::OutOfMemory), vec![16]));
         assert_eq!(ask(&one(0)[..20]), (Err(io::ErrorKind::InvalidData), vec![]));
     }
 }

@@ -131,13 +131,18 @@ fn sections(file: &[u8]) -> Option<Vec<Section<'_>>> {
     if bytes::u16_at(file, 58)? as usize != HEADER_BYTES {
         return None;
     }
-    let mut sections = Vec::new();
+    let (mut sections, mut total) = (Vec::new(), 0);
     for header in table.get(..count * HEADER_BYTES)?.chunks_exact(HEADER_BYTES) {
         let kind = bytes::u32_at(header, 4)?;
         let size = bytes::u64_at(header, 32)?;
         // SHT_NULL and SHT_NOBITS have nothing in the file.
         let data =
             if kind == 0 || kind == NOBITS { &[] } else { bytes::slice(file, bytes::size_at(header, 24)?, size)? };
+        // What is made of each must not be made of the same bytes again and again.
+        total += data.len();
+        if total > file.len() {
+            return None;
+        }
         sections.push(Section {
             name: "",
             size,

@@ -7,7 +7,7 @@
 //!
 //! Source: linux `Documentation/bpf/llvm_reloc.rst`, `include/uapi/linux/bpf.h` (`BPF_PSEUDO_*`).
 
-use super::{Image, Read, broken, btf::Part, elf::Symbol};
+use super::{Image, ObjectError, Read, broken, btf::Part, elf::Symbol};
 
 /// `BPF_LD | BPF_IMM | BPF_DW`: two instructions with one 64-bit value.
 pub(super) const LOAD_64: u8 = 0x18;
@@ -69,7 +69,13 @@ pub(super) struct Function<'a> {
     pub(super) end: usize,
 }
 
-/// All functions of the code sections.
+/// The kernel's `BPF_COMPLEXITY_LIMIT_INSNS` and `BPF_MAX_SUBPROGS`: more of a program is never loaded, and must not take
+/// the node's memory first. Source: linux `include/linux/bpf.h`, `include/linux/bpf_verifier.h`.
+const MAX_INSNS: usize = 1_000_000;
+const MAX_FUNCTIONS: usize = 256;
+
+/// All functions of the code sections, by section and start. Two may be names of one range, and overlap no other way:
+/// of functions inside of each other a small object has instructions without end.
 pub(super) fn functions<'a>(symbols: &[Symbol<'a>], code: &[Option<Vec<u32>>]) -> Read<Vec<Function<'a>>> {
     let mut functions = Vec::new();
     for symbol in symbols.iter().filter(|symbol| symbol.is_function()) {
@@ -79,6 +85,13 @@ pub(super) fn functions<'a>(symbols: &[Symbol<'a>], code: &[Option<Vec<u32>>]) -
             return Err(broken("a function lies outside of its section", symbol.name));
         }
         functions.push(Function { name: symbol.name, section: symbol.section, start: symbol.value / 8, end: end / 8 });
+    }
+    functions.sort_by_key(|one| (one.section, one.start, one.end));
+    for pair in functions.windows(2) {
+        let [one, next] = pair else { continue };
+        if one.section == next.section && next.start < one.end && (one.start, one.end) != (next.start, next.end) {
+            return Err(ObjectError::Elf(format!("functions `{}` and `{}` overlap", one.name, next.name)));
+        }
     }
     Ok(functions)
 }
@@ -133,6 +146,12 @@ impl<'a> Linker<'a, '_> {
         let base = self.insns.len();
         let bytes = self.object.elf.sections.get(function.section).map_or(&[][..], |section| section.data);
         let bytes = bytes.get(function.start * 8..function.end * 8).unwrap_or_default();
+        if base + bytes.len() / 8 > MAX_INSNS || self.linked.len() >= MAX_FUNCTIONS {
+            return Err(broken(
+                "a program with all that it calls is more than the kernel takes, at function",
+                function.name,
+            ));
+        }
         let mut insns = decode(bytes);
         resolve.adapt(function, &mut insns)?;
         self.insns.extend_from_slice(&insns);
@@ -142,12 +161,11 @@ impl<'a> Linker<'a, '_> {
 
     /// The function that begins at instruction `start` of a section.
     fn function_at(&self, section: usize, start: i64, caller: &str) -> Read<Function<'a>> {
-        let found = self
-            .object
-            .functions
-            .iter()
-            .find(|one| one.section == section && i64::try_from(one.start).is_ok_and(|first| first == start));
-        found.copied().ok_or_else(|| broken("a call leads to no function, from", caller))
+        let functions = &self.object.functions;
+        let at = usize::try_from(start)
+            .ok()
+            .and_then(|start| functions.binary_search_by_key(&(section, start), |one| (one.section, one.start)).ok());
+        at.map(|at| functions[at]).ok_or_else(|| broken("a call leads to no function, from", caller))
     }
 
     fn relocate(&mut self, function: Function<'a>, base: usize, resolve: &mut dyn Resolve) -> Read<()> {

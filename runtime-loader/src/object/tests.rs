@@ -349,6 +349,87 @@ fn damage_is_no_panic() {
     }
 }
 
+/// An object with one section `xdp` of these instructions and functions: name, first instruction, and number of them.
+fn object_of(insns: &[[u8; 8]], functions: &[(String, usize, usize)]) -> Vec<u8> {
+    let mut names = b"\0xdp\0".to_vec();
+    let mut symbols = vec![0; 24];
+    for (name, start, count) in functions {
+        symbols.extend_from_slice(&u32::try_from(names.len()).unwrap().to_le_bytes());
+        symbols.extend_from_slice(&[0x12, 0, 1, 0]);
+        symbols.extend_from_slice(&(8 * start).to_le_bytes());
+        symbols.extend_from_slice(&(8 * count).to_le_bytes());
+        names.extend_from_slice(name.as_bytes());
+        names.push(0);
+    }
+    let mut file = b"\x7fELF\x02\x01\x01".to_vec();
+    file.resize(64, 0);
+    file[16..20].copy_from_slice(&[1, 0, 247, 0]);
+    file[58..64].copy_from_slice(&[64, 0, 4, 0, 3, 0]);
+    let mut headers = vec![0; 64];
+    // PROGBITS with SHF_EXECINSTR, SYMTAB, STRTAB.
+    for (name, kind, flags, data) in [(1, 1, 4, insns.concat()), (0, 2, 0, symbols), (0, 3, 0, names)] {
+        let mut header = [0; 64];
+        header[0] = name;
+        header[4] = kind;
+        header[8] = flags;
+        header[24..32].copy_from_slice(&file.len().to_le_bytes());
+        header[32..40].copy_from_slice(&data.len().to_le_bytes());
+        header[40] = 3;
+        headers.extend_from_slice(&header);
+        file.extend_from_slice(&data);
+    }
+    let table = file.len().to_le_bytes();
+    file[40..48].copy_from_slice(&table);
+    file.extend_from_slice(&headers);
+    file
+}
+
+const EXIT: [u8; 8] = [0x95, 0, 0, 0, 0, 0, 0, 0];
+/// A call of what follows it.
+const CALL_NEXT: [u8; 8] = [CALL, 0x10, 0, 0, 0, 0, 0, 0];
+
+/// As many functions as fit, each a call of the next one: a program of them is what the kernel takes, or an error, and
+/// not all that a small object can be blown up to.
+#[test]
+fn a_small_object_is_no_large_program() {
+    let kernel = Btf::parse(kernel_bytes()).unwrap();
+    let link = |insns: &[[u8; 8]], functions: &[(String, usize, usize)]| -> Result<usize, String> {
+        let bytes = object_of(insns, functions);
+        assert!(bytes.len() < nodeplan::limits::OBJECT_MAX_BYTES, "{}", bytes.len());
+        let text = |error: super::ObjectError| error.to_string();
+        let image = Image::parse(&bytes, &[]).map_err(text)?;
+        link_one(&image, &kernel, "f0").map(|code| code.insns.len() / 8).map_err(text)
+    };
+    let name = |at: usize| format!("f{at}");
+    let chain = |count: usize| [vec![CALL_NEXT; count - 1], vec![EXIT]].concat();
+    let all = 24_000;
+    let inside: Vec<_> = (0..all).map(|at| (name(at), at, all - at)).collect();
+    assert_eq!(link(&chain(all), &inside).unwrap_err(), "functions `f0` and `f1` overlap");
+    let apart = |count: usize| (0..count).map(|at| (name(at), at, 1)).collect::<Vec<_>>();
+    assert_eq!(link(&chain(256), &apart(256)), Ok(256));
+    let error = link(&chain(all), &apart(all)).unwrap_err();
+    assert!(error.contains("more than the kernel takes") && error.contains("`f256`"), "{error}");
+    // Two names of one function, in either order.
+    let both =
+        |first: &str, second: &str| [("f0".to_owned(), 0, 1), (first.to_owned(), 1, 2), (second.to_owned(), 1, 2)];
+    for functions in [both("f1", "alias"), both("alias", "f1")] {
+        assert_eq!(link(&[CALL_NEXT, EXIT, EXIT], &functions), Ok(3));
+    }
+}
+
+/// Sections that are all the same bytes: the reader keeps something of each.
+#[test]
+fn sections_share_no_bytes() {
+    let mut file = object_of(&[EXIT; 1000], &[("f0".to_owned(), 0, 1)]);
+    let section = file[file.len() - 192..file.len() - 128].to_vec();
+    for _ in 0..9000 {
+        file.extend_from_slice(&section);
+    }
+    file[60..62].copy_from_slice(&9004u16.to_le_bytes());
+    assert!(file.len() < nodeplan::limits::OBJECT_MAX_BYTES);
+    assert!(Image::parse(&file, &[]).unwrap_err().to_string().contains("section table"));
+}
+
 #[test]
 fn maps_of_every_kind_are_bounded() {
     for (name, kind, value_size, fits) in [

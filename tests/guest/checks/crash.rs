@@ -1,8 +1,9 @@
 //! A loader that is killed leaves nothing that the next run does not mend: `kill -9` at random moments.
 
-use std::{thread, time::Duration};
+use std::{path::Path, thread, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
+use nodebpf_loader::kernel::Kernel;
 use nodeplan::report::Exit;
 
 use super::{
@@ -13,11 +14,12 @@ use crate::{
     features::Feature,
     harness::{Ctx, Test},
     net::Pair,
-    node::{Node, Shape, Snapshot, spawn_apply},
+    node::{Node, Shape, Snapshot, Stream, spawn_apply},
 };
 
 pub(crate) const TESTS: &[Test] = &[
     Test { name: "killed-at-random-moments", needs: &[Feature::Freplace], run: killed },
+    Test { name: "killed-while-it-forgets", needs: &[Feature::Freplace], run: forgotten },
     Test { name: "killed-twice-and-reverted", needs: &[Feature::Freplace], run: reverted },
 ];
 
@@ -135,4 +137,28 @@ fn reverted(ctx: &mut Ctx) -> Result<()> {
     }
     ctx.say("12 rounds of three kills");
     clear(&node)
+}
+
+/// Killed after the last version of a stream is gone: of its directory and its record nothing stays for ever.
+fn forgotten(_: &mut Ctx) -> Result<()> {
+    let pair = Pair::new("near0", "far0")?;
+    let node = Node::new()?;
+    let empty = Snapshot::take_settled()?;
+    let (pins, record) = (Path::new("/sys/fs/bpf/nodebpf/drop"), Path::new("/tmp/node/run/nodebpf/streams/drop.json"));
+    for n in 0.. {
+        node.ship(&Stream::pass("drop", pair.near_name, 510))?;
+        node.apply_expecting(Exit::Done)?;
+        ensure!(pins.exists() && record.exists(), "nothing to forget");
+        Node::remove("drop")?;
+        // From one call on all fail: what a killed loader leaves.
+        let kernel = Kernel::killed_at(n);
+        let ended = node.apply_with(&kernel);
+        if kernel.calls() <= n {
+            ended?;
+            break;
+        }
+        node.apply_expecting(Exit::Done).with_context(|| format!("call {n}"))?;
+        ensure!(!pins.exists() && !record.exists(), "call {n}: {} {}", pins.exists(), record.exists());
+    }
+    empty.expect_again()
 }

@@ -20,6 +20,7 @@ use crate::{
 pub(crate) const TESTS: &[Test] = &[
     Test { name: "hook-tail-call-outlives-the-loader", needs: &[Feature::Freplace], run: tail_call },
     Test { name: "hook-state-maps-are-kept", needs: &[], run: state_maps },
+    Test { name: "hook-state-is-no-frozen-map", needs: &[], run: frozen },
     Test { name: "hook-timer-outlives-the-loader", needs: &[], run: timer },
     Test { name: "core-field-of-this-kernel", needs: &[], run: core_field },
 ];
@@ -90,6 +91,25 @@ fn core_field(ctx: &mut Ctx) -> Result<()> {
     let (same, other) = (compared(0)?, compared(1)?);
     ctx.say(&format!("{same} times the same, {other} times not"));
     ensure!(same > 0 && other == 0, "{same} times the same, {other} times not");
+    Ok(())
+}
+
+/// What was config, and frozen, is not taken for state: nobody could write to it.
+fn frozen(_: &mut Ctx) -> Result<()> {
+    let node = node()?;
+    let exec: [Program; 1] = [("tp_exec", WATCHERS[6].1.to_owned(), "")];
+    let write = || {
+        let (key, value) = (0u32.to_ne_bytes(), 7u64.to_ne_bytes());
+        Ok::<_, anyhow::Error>(Kernel::new().map_update(map("drop", "hits")?.as_fd(), &key, &value))
+    };
+    let config = r#","maps":{"hits":{"entries":[{"key":"00000000","value":"0500000000000000"}]}}"#;
+    ship(&node, "drop", 1, OBJECT, &exec, config)?;
+    apply_attached(&node, "drop")?;
+    ensure!(write()?.is_err_and(|error| error.errno == libc::EPERM), "a config map can be written to");
+    ship(&node, "drop", 2, OBJECT, &exec, r#","maps":{"hits":{"persist":true}}"#)?;
+    apply_attached(&node, "drop")?;
+    ensure!(hits("drop", 0)? == 0, "state begins with {}", hits("drop", 0)?);
+    write()?.map_err(Failed::from)?;
     Ok(())
 }
 

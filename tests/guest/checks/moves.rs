@@ -4,6 +4,7 @@
 use std::fs;
 
 use anyhow::{Context as _, Result, ensure};
+use nodebpf_loader::kernel::Kernel;
 use nodeplan::report::{Exit, StreamState};
 
 use super::hook_streams::{INGRESS, OBJECT, node, ship, tcx};
@@ -11,12 +12,13 @@ use crate::{
     features::Feature,
     harness::{Ctx, Test},
     net::{Namespace, ip},
-    node::{Node, Snapshot, stream, xdp_loader},
+    node::{Node, Snapshot, chain, stream, xdp_loader},
 };
 
 pub(crate) const TESTS: &[Test] = &[
     Test { name: "moves-of-an-xdp-interface", needs: &[Feature::Freplace], run: xdp },
     Test { name: "moves-of-a-tc-interface", needs: &[Feature::Tcx], run: tc },
+    Test { name: "moves-while-drivers-are-asked", needs: &[Feature::Freplace], run: asked },
 ];
 
 /// How a hook is asked for and looked at.
@@ -135,4 +137,30 @@ fn moves(ctx: &mut Ctx, hook: &Hook) -> Result<()> {
     settled(&node, hook, &["slave1", "up0"], false)?;
     ensure!((hook.on)("slave0")? == 0, "it still runs on what left the bond");
     Ok(())
+}
+
+/// An interface that gets another name while its driver is asked for keeps what the driver selects.
+fn asked(ctx: &mut Ctx) -> Result<()> {
+    let node = node()?;
+    ip("link add up0 type veth peer name peer0")?;
+    let attach = r#"{"xdp":{"interfaces":[{"driver":"veth"}],"mode":"skb","priority":510,"proceedOn":["pass"]}}"#;
+    ship(&node, "drop", 1, "xdp_pass.bpf.o", &[("xdp_pass_a", attach.to_owned(), "")], "")?;
+    node.apply_expecting(Exit::Done)?;
+    let mut n = 0;
+    loop {
+        let kernel = Kernel::disturbed_at(n, || drop(ip("link set up0 name up9")));
+        let (report, exit) = node.apply_with(&kernel)?;
+        if kernel.calls() <= n {
+            break;
+        }
+        let (up, peer) = (chain("up9")?, chain("peer0")?);
+        ensure!(up.len() == 1 && peer.len() == 1, "call {n}: {exit:?} {up:?} {peer:?}: {report:?}");
+        ip("link set up9 name up0")?;
+        n += 1;
+    }
+    ctx.say(&format!("renamed before each of {n} calls"));
+    ensure!(n > 10, "{n} calls");
+    Node::remove("drop")?;
+    node.apply_expecting(Exit::Done)?;
+    ip("link del up0")
 }
