@@ -348,6 +348,8 @@ fn commit(
                 Err(error)
             }
             Ok(committed) => {
+                let there = place.wanted.iter().filter_map(|wanted| streams.get(&wanted.stream));
+                there.for_each(|stream| stream.swapped.set(true));
                 let pinned = pin_again(kernel, streams, place.interface.ifindex, &committed.links);
                 unpin_old(kernel, &committed, trash);
                 pinned.map_err(SwapError::Call)

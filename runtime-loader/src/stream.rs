@@ -2,7 +2,7 @@
 //!
 //! Pure but for the descriptors it carries. The rows are those of the event table in docs/loader.md; a test walks it.
 
-use std::{mem, rc::Rc};
+use std::{cell::Cell, mem, rc::Rc};
 
 use nodeplan::sorted::{SortedMap, SortedSet};
 use nodeplan::{
@@ -80,6 +80,8 @@ pub struct Stream {
     pub shown: Option<(Sha256Digest, Rc<Accepted>)>,
     /// What ran before.
     pub before: Vec<Version>,
+    /// Whether its new version stands on an interface, in the place of what ran there.
+    pub swapped: Cell<bool>,
     /// What it was before it lost its room to others: they may fail yet.
     regains: Option<Box<Stream>>,
 }
@@ -87,7 +89,7 @@ pub struct Stream {
 impl Stream {
     fn new(goal: Goal, state: StreamState, reason: Option<Reason>, before: Vec<Version>) -> Self {
         let shown = before.iter().find_map(|version| Some((version.statement?, version.plan.clone()?)));
-        Self { goal, state, reason, shown, before, regains: None }
+        Self { goal, state, reason, shown, before, swapped: Cell::new(false), regains: None }
     }
 
     /// Ids of all programs that this stream has in the kernel, whatever becomes of them.
@@ -120,7 +122,7 @@ impl Stream {
 
     /// The stream did not get where it should: back to what ran before, by an equivalent action. A second failure is
     /// one to undo the first: then what is there stays, and the report says `degraded`.
-    pub fn fail(&mut self, reason: Reason) {
+    pub fn fail(&mut self, mut reason: Reason) {
         self.regains = None;
         if let Goal::Run(target) = &self.goal
             && !self.before.iter().any(|version| version.dir == target.version.dir)
@@ -152,6 +154,17 @@ impl Stream {
         self.goal = match (&self.goal, self.fallback()) {
             (Goal::Load(_) | Goal::End, _) => Goal::Keep,
             (_, Some(before)) if Some(before.statement) != ran => Goal::Run(Box::new(before)),
+            (Goal::Run(_), None) if self.swapped.get() && self.before.len() > 1 => {
+                // What ran cannot come back without its plan: better the new version than neither.
+                self.state = Event::UndoFails.state();
+                let message = format!(
+                    "{}: {}; what ran before has no record to go back by",
+                    reason.code.as_str(),
+                    reason.message
+                );
+                reason = Reason { code: Code::Undo, message };
+                Goal::Keep
+            }
             (Goal::Run(target), None) => {
                 // Of what ran before nobody knows the plan: it stays as it is, and only what came goes.
                 let dir = target.version.dir.clone();
@@ -177,7 +190,8 @@ impl Stream {
             None => Goal::End,
         };
         let (state, shown) = (Event::of_failure(reason.code).state(), self.shown.clone());
-        let lost = Self { goal, state, reason: Some(reason), shown, before, regains: None };
+        let swapped = self.swapped.clone();
+        let lost = Self { goal, state, reason: Some(reason), shown, before, swapped, regains: None };
         let mut was = mem::replace(self, lost);
         self.regains = was.regains.take().or_else(|| Some(Box::new(was)));
     }

@@ -79,6 +79,21 @@ fn a_failed_update_goes_back_to_what_ran() {
 }
 
 #[test]
+fn without_a_record_the_new_version_stays_where_it_took_a_place() {
+    for (swapped, state, want) in [(false, StreamState::Failed, "end"), (true, StreamState::Degraded, "keep")] {
+        let old = version(Some("a"), 1, None);
+        let mut stream = Stream::new(run_of(version(None, 2, None)), StreamState::Attached, None, vec![old]);
+        stream.swapped.set(swapped);
+        stream.fail(reason(Code::Kernel));
+        assert_eq!((stream.state, goal(&stream)), (state, want), "swapped: {swapped}");
+    }
+    let mut first = Stream::new(run_of(version(None, 2, None)), StreamState::Attached, None, vec![]);
+    first.swapped.set(true);
+    first.fail(reason(Code::Kernel));
+    assert_eq!((first.state, goal(&first)), (StreamState::Failed, "end"), "nothing ran before");
+}
+
+#[test]
 fn a_failed_first_version_goes_away() {
     let mut stream = Stream::new(run_of(version(None, 2, None)), StreamState::Attached, None, vec![]);
     stream.fail(reason(Code::HeldByLink));

@@ -10,7 +10,7 @@ use super::hook_streams::{OBJECT, attached, node, ship};
 use crate::{
     features::Feature,
     harness::{Ctx, Test},
-    net::Pair,
+    net::{Pair, ip},
     node::{Node, Snapshot, Stream, chain, run, said, stream},
 };
 
@@ -18,6 +18,7 @@ pub(crate) const TESTS: &[Test] = &[
     Test { name: "together-a-record-that-cannot-be-written", needs: &[Feature::Freplace], run: record },
     Test { name: "together-a-fault-in-an-update", needs: &[], run: faults },
     Test { name: "together-a-version-without-record", needs: &[], run: no_record },
+    Test { name: "together-an-undo-without-record", needs: &[Feature::Freplace], run: undo_without_record },
     Test { name: "together-no-old-program-stays", needs: &[Feature::Freplace], run: old_goes },
     Test { name: "together-a-stream-without-xdp-waits-for-nobody", needs: &[], run: no_xdp },
     Test { name: "together-an-impostor-of-a-dispatcher", needs: &[], run: impostor },
@@ -135,6 +136,61 @@ fn no_record(_: &mut Ctx) -> Result<()> {
     ship_exec(&node, "lost", 1)?;
     ensure!(attached(stream(&node.apply_expecting(Exit::Done)?, "lost")?)? == before, "not the same program");
     Ok(())
+}
+
+/// Any call of an update fails, and nobody knows the plan of what ran: no interface is left with neither version, and
+/// `failed` means that all is as before.
+fn undo_without_record(ctx: &mut Ctx) -> Result<()> {
+    let node = node()?;
+    let interfaces = ["up0", "peer0"];
+    ip("link add up0 type veth peer name peer0")?;
+    let ship = |revision| {
+        // Another priority: the chain says which version runs.
+        let priority = 500 + u16::try_from(revision)?;
+        let stream = Stream::pass("lost", interfaces[0], priority);
+        node.ship(&Stream { revision, interfaces: interfaces.to_vec(), mode: "skb", ..stream })
+    };
+    let priorities = || -> Result<Vec<Vec<u32>>> {
+        let one = |name: &&str| Ok(chain(name)?.into_iter().map(|(priority, _)| priority).collect());
+        interfaces.iter().map(one).collect()
+    };
+    // An undisturbed update first, for the number of its calls: the first half of them load and stage.
+    let (mut n, mut mixed, mut failed) = (usize::MAX, 0, 0);
+    loop {
+        let _ = fs::remove_file(Node::bundle("lost"));
+        node.apply_expecting(Exit::Done)?;
+        ship(1)?;
+        node.apply_expecting(Exit::Done).with_context(|| format!("before call {n}"))?;
+        fs::remove_file(format!("{RUN}/lost.json"))?;
+        ship(2)?;
+        let kernel = Kernel::failing_at(n);
+        let ended = node.apply_with(&kernel);
+        let there = priorities()?;
+        if kernel.calls() <= n {
+            ended?;
+            if n < usize::MAX {
+                break;
+            }
+            n = kernel.calls() / 2;
+            continue;
+        }
+        ensure!(there.iter().all(|one| one.len() == 1), "call {n}: {there:?}: {ended:?}");
+        if let Ok((report, _)) = &ended {
+            let state = stream(report, "lost")?.state;
+            let whole = state == StreamState::Degraded || there == [[501], [501]] || there == [[502], [502]];
+            ensure!(whole, "call {n}: {there:?}: {report:?}");
+            mixed += usize::from(state == StreamState::Degraded);
+        }
+        node.apply_expecting(Exit::Done).with_context(|| format!("after call {n}"))?;
+        ensure!(priorities()? == [[502], [502]], "after call {n}: {:?}", priorities()?);
+        ensure!(versions("lost")?.len() == 1, "after call {n}: {:?}", versions("lost")?);
+        (n, failed) = (n + 1, failed + 1);
+    }
+    ctx.say(&format!("{failed} of {n} calls failed in turn; {mixed} times the stream was degraded"));
+    ensure!(failed > 20 && mixed > 0, "{failed} calls, {mixed} times degraded");
+    Node::remove("lost")?;
+    node.apply_expecting(Exit::Done)?;
+    ip("link del up0")
 }
 
 /// Others' files keep nothing of a former version attached.
