@@ -63,7 +63,7 @@ pub(crate) struct Args {
     /// List the tests, boot nothing
     #[arg(long)]
     list: bool,
-    /// End a guest after this time [default: 1200]
+    /// End a guest after this time [default: 2400]
     #[arg(long, value_name = "SECONDS")]
     limit: Option<u64>,
     /// Ask Debian for newer kernels
