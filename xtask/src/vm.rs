@@ -63,7 +63,7 @@ pub(crate) struct Args {
     /// List the tests, boot nothing
     #[arg(long)]
     list: bool,
-    /// End a guest after this time [default: 2400]
+    /// End a guest after this time [default: 2700]
     #[arg(long, value_name = "SECONDS")]
     limit: Option<u64>,
     /// Ask Debian for newer kernels
