@@ -261,7 +261,8 @@ fn install_and_uninstall_say_what_nodes_do() {
     let what: Vec<_> = items.iter().map(|item| item["what"].as_str().unwrap()).collect();
     assert_eq!(what, ["/usr/local/bin/nodebpf-diag", "/usr/local/bin/nodebpf-loader"]);
     // The other binary alone is nothing to act upon.
-    fs::copy(dir.join("first/99-worker-nodebpf.yaml"), dir.join("second/99-worker-nodebpf.yaml")).unwrap();
+    fs::copy(dir.join("first/99-worker-nodebpf-loader.yaml"), dir.join("second/99-worker-nodebpf-loader.yaml"))
+        .unwrap();
     assert_eq!(verdict(&json(dir, "diff first second --json"), "worker").as_deref(), Some("none"));
     succeed(dir, "install --pool worker --trust trust.json --loader two -o second");
     assert_eq!(verdict(&json(dir, "diff first second --policy none --json"), "worker").as_deref(), Some("reboot"));

@@ -130,10 +130,12 @@ fn the_thin_path() {
         [
             "00-nodebpf-machineconfiguration.yaml",
             "99-edge-nodebpf-diag.yaml",
+            "99-edge-nodebpf-loader.yaml",
             "99-edge-nodebpf-stream-netops-frag.yaml",
             "99-edge-nodebpf-trust.yaml",
             "99-edge-nodebpf.yaml",
             "99-worker-nodebpf-diag.yaml",
+            "99-worker-nodebpf-loader.yaml",
             "99-worker-nodebpf-stream-netops-frag.yaml",
             "99-worker-nodebpf-trust.yaml",
             "99-worker-nodebpf.yaml"
@@ -147,8 +149,8 @@ fn the_thin_path() {
     assert_eq!(files, node_files(&read("ign/99-edge-nodebpf-stream-netops-frag.ign")), "formats carry the same");
     let trust_file = &node_files(&read("out/99-worker-nodebpf-trust.yaml"))[0];
     assert_eq!(*trust_file, ("/etc/nodebpf/trust.json".to_owned(), read("trust.json")));
-    let [_, loader] = &node_files(&read("out/99-worker-nodebpf.yaml"))[..] else { panic!("a rule and a loader") };
-    assert_eq!(*loader, ("/usr/local/bin/nodebpf-loader".to_owned(), read("loader")));
+    let loader = node_files(&read("out/99-worker-nodebpf-loader.yaml"));
+    assert_eq!(loader, [("/usr/local/bin/nodebpf-loader".to_owned(), read("loader"))]);
     let diag = node_files(&read("out/99-worker-nodebpf-diag.yaml"));
     assert_eq!(diag, [("/usr/local/bin/nodebpf-diag".to_owned(), read("nodebpf-diag"))]);
 

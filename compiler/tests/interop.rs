@@ -15,13 +15,14 @@ use nodeplan::bundle::{self, Unverified};
 use support::{MANIFEST, node_files, project, succeed};
 
 /// Tools, and the Debian packages that have them; `cargo xtask setup` installs these.
-const PACKAGES: [(&str, &str); 6] = [
+const PACKAGES: [(&str, &str); 7] = [
     ("openssl", "openssl"),
     ("tar", "tar"),
     ("gzip", "gzip"),
     ("systemd-analyze", "systemd"),
     ("ignition-validate", "ignition"),
     ("/usr/bin/python3", "python3-yaml python3-ruamel.yaml"),
+    ("kubectl", "kubernetes-client"),
 ];
 
 /// Runs a tool. One that is not there fails the test: what was not tried must not look as if it held.
@@ -107,6 +108,34 @@ fn gzip_reads_our_compression() {
     fs::write(directory.path().join("x.gz"), gz).unwrap();
     let text = told(directory.path(), "gzip -dc x.gz");
     assert_eq!(text, "hello");
+}
+
+/// What plain apply makes of our objects, counted as the API server counts it: what NB0502 says.
+#[test]
+fn kubectl_writes_the_annotation_that_we_count() {
+    let directory = project();
+    let dir = directory.path();
+    succeed(dir, "trust build policy.yaml -o trust.json");
+    fs::write(dir.join("loader"), support::executable(62, None, &support::noise(300_000))).unwrap();
+    let warned = succeed(dir, "install --pool worker --trust trust.json --loader loader --no-diag -o out");
+    let warned = support::stderr(&warned);
+    told(dir, "kubectl version --client");
+    let (api, created) = support::api::serve();
+    // For the discovery that it keeps.
+    fs::create_dir(dir.join("home")).unwrap();
+    let home = format!("HOME={}", dir.join("home").display());
+    let mut sizes = Vec::new();
+    for name in ["99-worker-nodebpf-loader", "99-worker-nodebpf"] {
+        let line = format!("env {home} kubectl --server {api} apply --validate=false -f out/{name}.yaml");
+        told(dir, &line);
+        let object = created.recv().unwrap();
+        assert_eq!(object["metadata"]["name"], name);
+        let annotations = object["metadata"]["annotations"].as_object().unwrap();
+        sizes.push(annotations.iter().map(|(key, value)| key.len() + value.as_str().unwrap().len()).sum::<usize>());
+    }
+    assert!(sizes[1] < 256 * 1024, "{sizes:?}");
+    let said = format!("`99-worker-nodebpf-loader` has {} bytes in its annotations", sizes[0]);
+    assert!(warned.contains(&said) && warned.matches("NB0502").count() == 1, "{said}: {warned}");
 }
 
 /// The real systemd judges our units in a root of their own, with the system's own targets.
@@ -209,7 +238,7 @@ fn both_versions_of_yaml_read_equal_documents() {
     fs::write(dir.join("both.yaml"), succeed(dir, "compile bpf.yaml --key key.pem").stdout).unwrap();
     let written = fs::read_dir(dir.join("out")).unwrap().map(|entry| entry.unwrap().path());
     let files: Vec<_> = written.chain([dir.join("both.yaml")]).map(|path| path.display().to_string()).collect();
-    assert_eq!(files.len(), 3 + 2 + 3 + 1);
+    assert_eq!(files.len(), 3 + 2 + 4 + 1);
     let mut words = vec!["/usr/bin/python3", "-c", READ_TWICE];
     words.extend(files.iter().map(String::as_str));
     let output = tool(dir, &words);

@@ -65,6 +65,7 @@ fn an_image_has_what_ignition_lays() {
     let configs: Vec<_> = [
         "base/99-worker-nodebpf",
         "base/99-worker-nodebpf-diag",
+        "base/99-worker-nodebpf-loader",
         "base/99-worker-nodebpf-trust",
         "app/99-worker-nodebpf-stream-netops-frag",
     ]
@@ -116,6 +117,7 @@ fn every_format_carries_the_same_files() {
     for stem in [
         "base/99-worker-nodebpf",
         "base/99-worker-nodebpf-diag",
+        "base/99-worker-nodebpf-loader",
         "base/99-worker-nodebpf-trust",
         "app/99-worker-nodebpf-stream-netops-frag",
     ] {
@@ -181,7 +183,7 @@ fn kustomize_builds_the_directory() {
     assert!(output.status.success(), "{}", support::stderr(&output));
     let built: Vec<Value> = serde_saphyr::from_slice_multiple(&output.stdout).unwrap();
     let kinds: Vec<_> = built.iter().map(|one| one["kind"].as_str().unwrap()).collect();
-    assert_eq!(kinds.iter().filter(|kind| **kind == "MachineConfig").count(), 4, "{kinds:?}");
+    assert_eq!(kinds.iter().filter(|kind| **kind == "MachineConfig").count(), 5, "{kinds:?}");
     assert_eq!(kinds.iter().filter(|kind| **kind == "MachineConfiguration").count(), 1, "{kinds:?}");
     // What it built is what we wrote.
     for path in ["base/00-nodebpf-machineconfiguration.yaml", "base/99-worker-nodebpf.yaml"] {
@@ -215,11 +217,14 @@ fn a_new_loader_changes_one_file_and_no_unit() {
         let document: Value = serde_saphyr::from_slice(&fs::read(dir.join(path)).unwrap()).unwrap();
         document["spec"]["config"].clone()
     };
-    let (old, new) = (config("out/base/99-worker-nodebpf.yaml"), config("new/99-worker-nodebpf.yaml"));
-    assert_eq!(old["systemd"], new["systemd"]);
+    let units = |from: &str| fs::read(dir.join(from).join("99-worker-nodebpf.yaml")).unwrap();
+    assert_eq!(units("out/base"), units("new"));
+    let loader = |from: &str| config(&format!("{from}/99-worker-nodebpf-loader.yaml"));
+    let (old, new) = (loader("out/base"), loader("new"));
     let lists = [&old, &new].map(|config| config.pointer("/storage/files").unwrap().as_array().unwrap().clone());
     let changed: Vec<_> = lists[0].iter().zip(&lists[1]).filter(|(a, b)| a != b).map(|(a, _)| &a["path"]).collect();
     assert_eq!(changed, ["/usr/local/bin/nodebpf-loader"]);
+    assert_eq!((lists[0].len(), old.get("systemd")), (1, None), "all else is in objects that did not change");
     let policy: Value =
         serde_saphyr::from_slice(&fs::read(dir.join("new/00-nodebpf-machineconfiguration.yaml")).unwrap()).unwrap();
     let files = policy.pointer("/spec/nodeDisruptionPolicy/files").unwrap().as_array().unwrap();

@@ -52,8 +52,8 @@ fn a_directory_is_gone_through() {
             "repo/pools/99-worker-nodebpf-stream-netops-frag.yaml",
         ]
     );
-    // README, chart, a MachineConfig of others, and the three objects of `install`.
-    assert_eq!(stderr(&output), "bundles verified: 4, refused: 0; files without bundles: 6\n");
+    // README, chart, a MachineConfig of others, and the four objects of `install`.
+    assert_eq!(stderr(&output), "bundles verified: 4, refused: 0; files without bundles: 7\n");
     let again = succeed(directory.path(), "verify --trust trust.json repo");
     assert_eq!(stdout(&again), text);
 }
@@ -73,7 +73,7 @@ fn json_says_the_same() {
     assert_eq!(first["signers"].as_array().unwrap().len(), 1);
     assert_eq!(report["refused"][0]["code"], "NB1101");
     assert_eq!(report["refused"][0]["file"], "repo/other.bundle");
-    assert_eq!(report["skipped"], 6);
+    assert_eq!(report["skipped"], 7);
 }
 
 #[test]

@@ -34,8 +34,8 @@ struct ForNodes {
     limit_bytes: usize,
 }
 
-/// What every boot starts. Up to 186,000 bytes its MachineConfig fits a plain `oc apply`, which keeps at most 256 KiB. The
-/// goal is 140 KiB (143,360 bytes): lower this with every gain.
+/// What every boot starts. Up to about 203,000 bytes its MachineConfig fits a plain `oc apply` (see [`install`]; the
+/// compiler packs 3 % better than `gzip -9`). The goal is 140 KiB (143,360 bytes): lower this with every gain.
 const LOADER: ForNodes = ForNodes { name: "nodebpf-loader", limit_bytes: LOADER_LIMIT_BYTES };
 
 /// The commands that only look: nothing that a boot needs, so the other one has no room for them.
@@ -151,6 +151,7 @@ pub(crate) fn run(_args: &Args) -> Result<()> {
 /// Builds all, prints their sizes and checks those for nodes.
 pub(crate) fn check() -> Result<()> {
     let dist = build()?;
+    install(&dist)?;
     let mut binaries = vec![(dist.compiler, None)];
     for (of, built) in [(&LOADER, dist.loader), (&DIAG, dist.diag)] {
         binaries.push((built, Some((of, &X86_64))));
@@ -174,6 +175,25 @@ pub(crate) fn check() -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// Installs what was built with what was built: nothing of it may be worth a warning, such as a MachineConfig that is too
+/// large for a plain `oc apply` (NB0502).
+fn install(dist: &Dist) -> Result<()> {
+    const POLICY: &str = "\
+apiVersion: nodebpf.io/v1alpha1
+kind: BpfPolicy
+metadata: {name: fleet}
+spec: {version: 1, owners: [{name: netops, keys: [public.pem], streams: [\"netops-*\"], hooks: {xdp: {band: [500, 599]}}}]}
+";
+    let dir = &run::root().join("target/dist-build/install");
+    fs::create_dir_all(dir).with_context(|| format!("making `{}`", dir.display()))?;
+    fs::write(dir.join("policy.yaml"), POLICY).context("writing a policy")?;
+    fs::copy(run::root().join("tests/keys/TEST-ONLY-public.pem"), dir.join("public.pem")).context("copying a key")?;
+    let nodebpf = |words: &str| run::check(Command::new(&dist.compiler).args(words.split(' ')).current_dir(dir));
+    nodebpf("trust build policy.yaml -o trust.json")?;
+    nodebpf("install --strict --pool worker --trust trust.json -o out")
+        .context("what ships cannot be installed plainly")
 }
 
 /// Builds all into `target/dist/`, however big they are.

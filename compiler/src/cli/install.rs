@@ -11,7 +11,9 @@ use crate::{
         delivery::{Delivery, Formats, Written},
     },
     lower::{
-        disruption, install, kustomize, tree,
+        disruption,
+        install::{self, Binary},
+        kustomize, tree,
         unit::{self, Carrier},
     },
     yaml::parse::TEXT_MAX_BYTES,
@@ -65,9 +67,11 @@ fn delivery(args: &InstallArgs, loader: &[u8], diag: Option<&[u8]>, trust: &[u8]
         name: disruption::FILE_NAME.to_owned(),
         bytes: [disruption::COMMENT.as_bytes(), &policy].concat(),
     });
+    let (packed_loader, packed_diag) = (Binary::pack(loader), diag.map(Binary::pack));
     for pool in &pools {
-        let diag_config = diag.map(|diag| install::diag(pool, diag));
-        let configs = [install::loader(pool, loader, &rule, &units), install::trust(pool, trust)];
+        let configs =
+            [install::units(pool, &rule, &units), install::loader(pool, &packed_loader), install::trust(pool, trust)];
+        let diag_config = packed_diag.as_ref().map(|diag| install::diag(pool, diag));
         for config in configs.into_iter().chain(diag_config) {
             delivery.config(pool, config, None);
         }

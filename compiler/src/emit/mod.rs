@@ -18,10 +18,8 @@ use crate::{
     source::Span,
 };
 
-/// Largest MachineConfig that plain `oc apply` takes, in bytes.
-///
-/// The object goes into an annotation; Kubernetes allows 256 KiB for all of them: apimachinery
-/// `pkg/api/validation/objectmeta.go`, `TotalAnnotationSizeLimitB`.
+/// Most that the annotations of an object may have, in bytes, keys and values: apimachinery
+/// `pkg/api/validation/objectmeta.go`, `TotalAnnotationSizeLimitB`. Plain `oc apply` puts the whole object into one.
 pub const PLAIN_APPLY_MAX_BYTES: usize = 256 * 1024;
 
 /// Largest MachineConfig that nodebpf writes, in bytes.
@@ -60,7 +58,7 @@ pub struct OutputFile {
 pub fn machine_config(config: &MachineConfig, place: Option<Span>, diags: &mut Diagnostics) -> OutputFile {
     look_at(config, place, diags);
     let bytes = to_yaml(config);
-    check_size(config.name(), bytes.len(), diags);
+    check_size(config, bytes.len(), diags);
     OutputFile { name: format!("{}.yaml", config.name()), bytes }
 }
 
@@ -75,7 +73,8 @@ fn look_at(config: &MachineConfig, place: Option<Span>, diags: &mut Diagnostics)
     support::check(config.name(), &document, place, diags);
 }
 
-fn check_size(name: &str, size: usize, diags: &mut Diagnostics) {
+fn check_size(config: &MachineConfig, size: usize, diags: &mut Diagnostics) {
+    let (name, applied) = (config.name(), annotations_after_apply(config));
     if size > MACHINE_CONFIG_MAX_BYTES {
         let message = format!("MachineConfig `{name}` has {size} bytes; {MACHINE_CONFIG_MAX_BYTES} are allowed");
         diags.push(
@@ -83,15 +82,28 @@ fn check_size(name: &str, size: usize, diags: &mut Diagnostics) {
                 .note("etcd: a pool's rendered MachineConfig must fit 1.5 MiB, with everybody's files in it")
                 .help("strip objects with `llvm-strip -g`, split the stream, or bake the files into the image"),
         );
-    } else if size > PLAIN_APPLY_MAX_BYTES {
-        let message =
-            format!("MachineConfig `{name}` has {size} bytes; plain `oc apply` stops at {PLAIN_APPLY_MAX_BYTES}");
+    } else if applied > PLAIN_APPLY_MAX_BYTES {
+        let message = format!(
+            "MachineConfig `{name}` has {applied} bytes in its annotations after a plain `oc apply`; {PLAIN_APPLY_MAX_BYTES} are allowed"
+        );
         diags.push(
             Diagnostic::warning(Code::LargeMachineConfig, message)
-                .note("Kubernetes: the whole object goes into an annotation, which has 256 KiB")
+                .note("Kubernetes: the whole object goes into an annotation, and all of them together may have 256 KiB")
                 .help("apply it with `oc apply --server-side`; in Argo CD set `ServerSideApply=true`"),
         );
     }
+}
+
+/// How many bytes the annotations of `config` have after a plain `oc apply`: its own, and the object as compact JSON with
+/// a line end, as Go writes it (kubectl `pkg/util/apply.go`, `GetModifiedConfiguration`).
+fn annotations_after_apply(config: &MachineConfig) -> usize {
+    const KEY: &str = "kubectl.kubernetes.io/last-applied-configuration";
+    let document = without_nulls(serde_json::to_value(config).expect("invariant: output types have string keys"));
+    let json = document.to_string();
+    // Go writes these as six bytes each: encoding/json, `SetEscapeHTML`.
+    let escaped = json.bytes().filter(|byte| matches!(byte, b'<' | b'>' | b'&')).count() * 5;
+    let own = config.annotations().iter().map(|(key, value)| key.len() + value.len()).sum::<usize>();
+    KEY.len() + json.len() + escaped + 1 + own
 }
 
 /// How much each pool gets in one run, all manifests together.

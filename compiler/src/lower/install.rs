@@ -13,7 +13,7 @@ use object::{
 
 use super::{
     DATA_MODE,
-    ignition::{NodeFile, NodeUnit},
+    ignition::{NodeFile, NodeUnit, Packed},
     machineconfig::{About, MachineConfig},
     unit::{DIAG_PATH, LOADER_PATH, UDEV_RULE},
 };
@@ -30,30 +30,54 @@ pub fn udev_path() -> String {
     format!("/etc/udev/rules.d/{UDEV_RULE}")
 }
 
-/// Loader, udev rule and units of one pool.
-pub fn loader(pool: &PoolName, loader: &[u8], rule: &str, units: &[NodeUnit]) -> MachineConfig {
-    let files = [
-        NodeFile { path: LOADER_PATH.to_owned(), mode: BINARY_MODE, content: loader.to_vec() },
-        NodeFile { path: udev_path(), mode: DATA_MODE, content: rule.into() },
-    ];
-    MachineConfig::new(format!("99-{pool}-nodebpf"), pool, digest("loader-sha256", loader), &files, units)
+/// A binary of ours: what it is, and what nodes get of it.
+#[derive(Clone, Debug)]
+pub struct Binary {
+    sha256: Sha256Digest,
+    packed: Packed,
 }
 
-/// The binary for support of one pool: an object of its own, so that none is too big for a plain `oc apply`.
-pub fn diag(pool: &PoolName, diag: &[u8]) -> MachineConfig {
-    let file = NodeFile { path: DIAG_PATH.to_owned(), mode: BINARY_MODE, content: diag.to_vec() };
-    MachineConfig::new(format!("99-{pool}-nodebpf-diag"), pool, digest("diag-sha256", diag), &[file], &[])
+impl Binary {
+    /// Takes a second.
+    pub fn pack(bytes: &[u8]) -> Self {
+        Self { sha256: Sha256Digest::of(bytes), packed: Packed::tight(bytes) }
+    }
+
+    /// A file of it.
+    fn at(&self, path: &str) -> NodeFile {
+        NodeFile { path: path.to_owned(), mode: BINARY_MODE, content: self.packed.clone() }
+    }
+}
+
+/// Udev rule and units of one pool: what one reads in a review.
+pub fn units(pool: &PoolName, rule: &str, units: &[NodeUnit]) -> MachineConfig {
+    let file = NodeFile { path: udev_path(), mode: DATA_MODE, content: Packed::usual(rule.as_bytes()) };
+    MachineConfig::new(format!("99-{pool}-nodebpf"), pool, About::default(), &[file], units)
+}
+
+/// The loader of one pool: an object of its own, as the binary for support is, so that none is too big for a plain
+/// `oc apply`. By its name it is applied before the units that start it.
+pub fn loader(pool: &PoolName, loader: &Binary) -> MachineConfig {
+    let about = digest("loader-sha256", loader.sha256);
+    MachineConfig::new(format!("99-{pool}-nodebpf-loader"), pool, about, &[loader.at(LOADER_PATH)], &[])
+}
+
+/// The binary for support of one pool.
+pub fn diag(pool: &PoolName, diag: &Binary) -> MachineConfig {
+    let about = digest("diag-sha256", diag.sha256);
+    MachineConfig::new(format!("99-{pool}-nodebpf-diag"), pool, about, &[diag.at(DIAG_PATH)], &[])
 }
 
 /// Trust file of one pool.
 pub fn trust(pool: &PoolName, trust: &[u8]) -> MachineConfig {
-    let file = NodeFile { path: TRUST_PATH.to_owned(), mode: DATA_MODE, content: trust.to_vec() };
-    MachineConfig::new(format!("99-{pool}-nodebpf-trust"), pool, digest("trust-sha256", trust), &[file], &[])
+    let file = NodeFile { path: TRUST_PATH.to_owned(), mode: DATA_MODE, content: Packed::usual(trust) };
+    let about = digest("trust-sha256", Sha256Digest::of(trust));
+    MachineConfig::new(format!("99-{pool}-nodebpf-trust"), pool, about, &[file], &[])
 }
 
 /// So that a reviewer sees from the metadata alone whether the content is the one he knows.
-fn digest(key: &'static str, content: &[u8]) -> About {
-    About { annotations: BTreeMap::from([(key, Sha256Digest::of(content).to_string())]), ..About::default() }
+fn digest(key: &'static str, content: Sha256Digest) -> About {
+    About { annotations: BTreeMap::from([(key, content.to_string())]), ..About::default() }
 }
 
 /// Why a node could not run these bytes, `loader` or `diag`, whatever else is on it; `None` if it could.

@@ -71,6 +71,11 @@ impl MachineConfig {
         &self.metadata.name
     }
 
+    /// Its annotations, whole keys.
+    pub fn annotations(&self) -> &BTreeMap<String, String> {
+        &self.metadata.annotations
+    }
+
     /// The Ignition config inside.
     pub fn config(&self) -> &Config {
         &self.spec.config

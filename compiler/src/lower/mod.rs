@@ -27,7 +27,7 @@ use crate::{
     check::Checked,
     diag::{Code, Diagnostic, Diagnostics, one_of, shown},
 };
-use ignition::NodeFile;
+use ignition::{NodeFile, Packed};
 use machineconfig::{About, MachineConfig};
 
 /// Where the loader looks for bundles.
@@ -63,7 +63,7 @@ pub fn stream(pool: &PoolName, plan: &NodePlan, statement: &[u8], signers: &[Key
     let file = NodeFile {
         path: format!("{BUNDLE_DIRECTORY}/{}.bundle", plan.stream),
         mode: DATA_MODE,
-        content: bundle.to_vec(),
+        content: Packed::usual(bundle),
     };
     let mut annotations = BTreeMap::from([
         ("bundle-sha256", Sha256Digest::of(bundle).to_string()),
