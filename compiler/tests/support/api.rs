@@ -18,15 +18,15 @@ pub(crate) fn serve() -> (String, Receiver<Value>) {
     let (created, receiver) = channel();
     thread::spawn(move || {
         for stream in listener.incoming() {
-            answer(stream.unwrap(), &created);
+            answer(&stream.unwrap(), &created);
         }
     });
     (address, receiver)
 }
 
 /// One request, one connection.
-fn answer(stream: TcpStream, created: &Sender<Value>) {
-    let mut reader = BufReader::new(&stream);
+fn answer(mut stream: &TcpStream, created: &Sender<Value>) {
+    let mut reader = BufReader::new(stream);
     let (mut request, mut length) = (String::new(), 0);
     reader.read_line(&mut request).unwrap();
     for line in reader.by_ref().lines() {
@@ -48,7 +48,7 @@ fn answer(stream: TcpStream, created: &Sender<Value>) {
     };
     let text = answer.to_string();
     let head = format!("HTTP/1.1 {status}\r\nContent-Type: application/json\r\nConnection: close\r\n");
-    (&stream).write_all(format!("{head}Content-Length: {}\r\n\r\n{text}", text.len()).as_bytes()).unwrap();
+    stream.write_all(format!("{head}Content-Length: {}\r\n\r\n{text}", text.len()).as_bytes()).unwrap();
 }
 
 /// The one kind there is; no object of it exists.
