@@ -133,12 +133,12 @@ fn the_thin_path() {
             "99-edge-nodebpf-loader.yaml",
             "99-edge-nodebpf-stream-netops-frag.yaml",
             "99-edge-nodebpf-trust.yaml",
-            "99-edge-nodebpf.yaml",
+            "99-edge-nodebpf-units.yaml",
             "99-worker-nodebpf-diag.yaml",
             "99-worker-nodebpf-loader.yaml",
             "99-worker-nodebpf-stream-netops-frag.yaml",
             "99-worker-nodebpf-trust.yaml",
-            "99-worker-nodebpf.yaml"
+            "99-worker-nodebpf-units.yaml"
         ]
     );
     let read = |name: &str| fs::read(dir.join(name)).unwrap();

@@ -78,9 +78,9 @@ fn run(dir: &Path, line: &str, usage: &str) -> Result<(), String> {
         }
         "kubectl" => match Command::new("kubectl").args(&words[1..]).current_dir(dir).output() {
             Ok(output) if output.status.success() => Ok(()),
-            // Before 1.21, as in Debian 12, its kustomize takes no directory under `resources`.
-            Ok(output) if stderr(&output).contains("must be a file") => {
-                let _ = writeln!(std::io::stderr(), "SKIPPED: this `kubectl` is older than 1.21; not run: {line}");
+            // Before 1.27, as in Debian 12, its kustomize knows no order; before 1.21 it takes no directory.
+            Ok(output) if ["must be a file", "sortOptions"].iter().any(|why| stderr(&output).contains(why)) => {
+                let _ = writeln!(std::io::stderr(), "SKIPPED: this `kubectl` is older than 1.27; not run: {line}");
                 Ok(())
             }
             Ok(output) => Err(stderr(&output)),

@@ -125,7 +125,7 @@ fn kubectl_writes_the_annotation_that_we_count() {
     fs::create_dir(dir.join("home")).unwrap();
     let home = format!("HOME={}", dir.join("home").display());
     let mut sizes = Vec::new();
-    for name in ["99-worker-nodebpf-loader", "99-worker-nodebpf"] {
+    for name in ["99-worker-nodebpf-loader", "99-worker-nodebpf-units"] {
         let line = format!("env {home} kubectl --server {api} apply --validate=false -f out/{name}.yaml");
         told(dir, &line);
         let object = created.recv().unwrap();
@@ -147,7 +147,7 @@ fn systemd_accepts_our_units() {
     fs::write(dir.join("loader"), support::executable(62, None, b"")).unwrap();
     succeed(dir, "install --pool worker --trust trust.json --loader loader --no-diag -o out");
     let config: serde_json::Value =
-        serde_saphyr::from_slice(&fs::read(dir.join("out/99-worker-nodebpf.yaml")).unwrap()).unwrap();
+        serde_saphyr::from_slice(&fs::read(dir.join("out/99-worker-nodebpf-units.yaml")).unwrap()).unwrap();
     let units = config.pointer("/spec/config/systemd/units").unwrap().as_array().unwrap();
     assert_eq!(units.len(), 6);
     let root = dir.join("root");

@@ -4,10 +4,10 @@
 
 mod support;
 
-use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt as _, path::Path, process::Command};
+use std::{collections::BTreeMap, fs, io::Write as _, os::unix::fs::PermissionsExt as _, path::Path, process::Command};
 
 use serde_json::Value;
-use support::{fail, node_files, project, succeed};
+use support::{fail, node_files, project, stdout, succeed};
 
 const BOTH: &str = "--format machineconfig,ignition,kustomize,tree";
 
@@ -63,7 +63,7 @@ fn an_image_has_what_ignition_lays() {
     let directory = delivered();
     let dir = directory.path();
     let configs: Vec<_> = [
-        "base/99-worker-nodebpf",
+        "base/99-worker-nodebpf-units",
         "base/99-worker-nodebpf-diag",
         "base/99-worker-nodebpf-loader",
         "base/99-worker-nodebpf-trust",
@@ -115,7 +115,7 @@ fn every_format_carries_the_same_files() {
     let directory = delivered();
     let out = directory.path().join("out");
     for stem in [
-        "base/99-worker-nodebpf",
+        "base/99-worker-nodebpf-units",
         "base/99-worker-nodebpf-diag",
         "base/99-worker-nodebpf-loader",
         "base/99-worker-nodebpf-trust",
@@ -174,19 +174,47 @@ fn stdout_takes_one_document_format_only() {
 fn kustomize_builds_the_directory() {
     let directory = delivered();
     let dir = directory.path();
-    // The name that all versions know: kustomize 2.0 in Debian 12's kubectl takes no directory under `resources`.
-    let above = "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nbases: [base, app]\n";
+    let kubectl = |words: &[&str]| {
+        Command::new("kubectl").args(words).current_dir(dir).output().unwrap_or_else(|error| {
+            panic!("kubectl: {error}; type `cargo xtask setup`, or: apt-get install kubernetes-client")
+        })
+    };
+    // Debian 12's has kustomize 2.0, which knows no order and takes no directory under `resources`.
+    let ordered = stdout(&kubectl(&["version", "--client"])).contains("Kustomize Version: v5");
+    let (list, order) = if ordered { ("resources", "sortOptions:\n  order: fifo\n") } else { ("bases", "") };
+    let above =
+        format!("apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n{list}: [base, app]\n{order}");
     fs::write(dir.join("out/kustomization.yaml"), above).unwrap();
-    let output = Command::new("kubectl").args(["kustomize", "out"]).current_dir(dir).output().unwrap_or_else(|error| {
-        panic!("kubectl: {error}; type `cargo xtask setup`, or: apt-get install kubernetes-client")
-    });
+    if !ordered {
+        let _ = writeln!(
+            std::io::stderr(),
+            "SKIPPED: this `kubectl` is older than 1.27; order in kustomizations not tried"
+        );
+        for part in ["base", "app"] {
+            let path = dir.join("out").join(part).join("kustomization.yaml");
+            let text = fs::read_to_string(&path).unwrap().replace("sortOptions:\n  order: fifo\n", "");
+            fs::write(path, text).unwrap();
+        }
+    }
+    let output = kubectl(&["kustomize", "out"]);
     assert!(output.status.success(), "{}", support::stderr(&output));
     let built: Vec<Value> = serde_saphyr::from_slice_multiple(&output.stdout).unwrap();
     let kinds: Vec<_> = built.iter().map(|one| one["kind"].as_str().unwrap()).collect();
     assert_eq!(kinds.iter().filter(|kind| **kind == "MachineConfig").count(), 5, "{kinds:?}");
     assert_eq!(kinds.iter().filter(|kind| **kind == "MachineConfiguration").count(), 1, "{kinds:?}");
+    // What nodes need first comes first: the policy, binaries, the trust file, units.
+    let names: Vec<_> = built.iter().map(|one| one["metadata"]["name"].as_str().unwrap()).collect();
+    let wanted = [
+        "cluster",
+        "99-worker-nodebpf-diag",
+        "99-worker-nodebpf-loader",
+        "99-worker-nodebpf-trust",
+        "99-worker-nodebpf-units",
+        "99-worker-nodebpf-stream-netops-frag",
+    ];
+    assert!(!ordered || names == wanted, "{names:?}");
     // What it built is what we wrote.
-    for path in ["base/00-nodebpf-machineconfiguration.yaml", "base/99-worker-nodebpf.yaml"] {
+    for path in ["base/00-nodebpf-machineconfiguration.yaml", "base/99-worker-nodebpf-units.yaml"] {
         let ours: Value = serde_saphyr::from_slice(&fs::read(dir.join("out").join(path)).unwrap()).unwrap();
         assert!(built.contains(&ours), "{path}");
     }
@@ -217,7 +245,7 @@ fn a_new_loader_changes_one_file_and_no_unit() {
         let document: Value = serde_saphyr::from_slice(&fs::read(dir.join(path)).unwrap()).unwrap();
         document["spec"]["config"].clone()
     };
-    let units = |from: &str| fs::read(dir.join(from).join("99-worker-nodebpf.yaml")).unwrap();
+    let units = |from: &str| fs::read(dir.join(from).join("99-worker-nodebpf-units.yaml")).unwrap();
     assert_eq!(units("out/base"), units("new"));
     let loader = |from: &str| config(&format!("{from}/99-worker-nodebpf-loader.yaml"));
     let (old, new) = (loader("out/base"), loader("new"));

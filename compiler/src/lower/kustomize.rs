@@ -3,7 +3,7 @@
 //! In:   names of files, and the `kustomization.yaml` that is there. Out: the new one.
 //! May fail with: NB0520 (it lists other files).
 
-use std::collections::BTreeSet;
+use std::{borrow::Cow, collections::BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +23,15 @@ struct Kustomization<'a> {
     api_version: &'static str,
     kind: &'static str,
     resources: Vec<&'a str>,
+    sort_options: SortOptions,
+}
+
+/// kustomize's own order puts MachineConfiguration, the disruption policy, behind every MachineConfig; first come, first
+/// out keeps ours. Since kustomize 5.0, which `oc` has since 4.14.
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct SortOptions {
+    order: Cow<'static, str>,
 }
 
 /// What is there. Keys that are not ours are lost if it is replaced, so they count as foreign.
@@ -34,13 +43,22 @@ struct Found {
     #[serde(rename = "kind")]
     _kind: String,
     resources: Vec<String>,
+    #[serde(rename = "sortOptions")]
+    sort_options: Option<SortOptions>,
 }
+
+const FIFO: &str = "fifo";
 
 /// The kustomization over `files`.
 pub fn kustomization(files: &[OutputFile]) -> OutputFile {
     let mut resources: Vec<_> = files.iter().map(|file| file.name.as_str()).collect();
     resources.sort_unstable();
-    let value = Kustomization { api_version: "kustomize.config.k8s.io/v1beta1", kind: "Kustomization", resources };
+    let value = Kustomization {
+        api_version: "kustomize.config.k8s.io/v1beta1",
+        kind: "Kustomization",
+        resources,
+        sort_options: SortOptions { order: Cow::Borrowed(FIFO) },
+    };
     OutputFile { name: FILE_NAME.to_owned(), bytes: [COMMENT.as_bytes(), &to_yaml(&value)].concat() }
 }
 
@@ -48,6 +66,9 @@ pub fn kustomization(files: &[OutputFile]) -> OutputFile {
 pub fn refuse(found: &[u8], files: &[OutputFile], directory: &str) -> Option<Diagnostic> {
     let ours: BTreeSet<_> = files.iter().map(|file| file.name.as_str()).collect();
     let what = match serde_saphyr::from_slice::<Found>(found) {
+        Ok(Found { sort_options: Some(SortOptions { order }), .. }) if order != FIFO => {
+            format!("has another order than `{FIFO}`")
+        }
         Ok(found) => {
             let other = found.resources.iter().find(|name| !ours.contains(name.as_str()))?;
             format!("lists `{}`, which this run does not write", shown(other))
@@ -76,9 +97,14 @@ mod tests {
         let files = [file("b.yaml"), file("a.yaml")];
         let own = kustomization(&files);
         let own_text = String::from_utf8(own.bytes.clone()).unwrap();
-        assert!(own_text.ends_with("kind: Kustomization\nresources:\n- a.yaml\n- b.yaml\n"), "{own_text}");
+        assert!(
+            own_text.ends_with("kind: Kustomization\nresources:\n- a.yaml\n- b.yaml\nsortOptions:\n  order: fifo\n"),
+            "{own_text}"
+        );
         let cases: &[(&str, Vec<u8>, bool)] = &[
             ("the same", own.bytes.clone(), false),
+            ("of before the order", own_text.replace("sortOptions:\n  order: fifo\n", "").into(), false),
+            ("another order", own_text.replace("fifo", "legacy").into(), true),
             ("less", kustomization(&files[..1]).bytes, false),
             ("more", kustomization(&[file("a.yaml"), file("c.yaml")]).bytes, true),
             ("patches", format!("{own_text}patches: []\n").into(), true),
