@@ -109,6 +109,29 @@ fn a_chain_is_walked_over_five_rotations() {
     assert!(shown.contains("2 of 2 root signatures of version 5"), "{shown}");
 }
 
+/// Without root keys there is no chain; nodes remember the version all the same (NB1113).
+#[test]
+fn without_roots_the_version_rises_too() {
+    let directory = project();
+    let dir = directory.path();
+    let policy = fs::read_to_string(dir.join("policy.yaml")).unwrap();
+    succeed(dir, "trust build policy.yaml -o trust.json");
+    let first = fs::read(dir.join("trust.json")).unwrap();
+    succeed(dir, "trust build policy.yaml -o trust.json");
+    assert_eq!(fs::read(dir.join("trust.json")).unwrap(), first, "nothing changed");
+    let changed = policy.replace("[500, 599]", "[500, 589]");
+    assert_ne!(changed, policy);
+    fs::write(dir.join("policy.yaml"), &changed).unwrap();
+    let text = fail(dir, "trust build policy.yaml -o trust.json", 1);
+    assert!(text.contains("NB0608"), "{text}");
+    assert_eq!(fs::read(dir.join("trust.json")).unwrap(), first, "a refused version was written");
+    fs::write(dir.join("policy.yaml"), changed.replace("version: ", "version: 9")).unwrap();
+    succeed(dir, "trust build policy.yaml -o trust.json");
+    // And never back.
+    fs::write(dir.join("policy.yaml"), &policy).unwrap();
+    assert!(fail(dir, "trust build policy.yaml -o trust.json", 1).contains("NB0608"));
+}
+
 #[test]
 fn a_ceremony_is_told_who_is_missing() {
     let directory = project();

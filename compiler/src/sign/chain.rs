@@ -57,14 +57,16 @@ fn longer(
         Some(bytes) => Some((read_old(bytes, diags)?, bytes)),
         None => None,
     };
+    if let Some((trust, bytes)) = &old {
+        if trust.document() == document {
+            // Nothing changed: the file stays as it is, signatures included.
+            return decode_chain(bytes).ok();
+        }
+        check_version(document, trust.document(), diags);
+    }
+    // Without roots there is no chain to go on with; what was published counts all the same.
     let old = old.filter(|(trust, _)| trust.document().roots.is_some());
     let previous = old.as_ref().map(|(trust, _)| trust.document());
-    if let (Some(previous), Some((_, bytes))) = (previous, &old)
-        && previous == document
-    {
-        // Nothing changed: the file stays as it is, signatures included.
-        return decode_chain(bytes).ok();
-    }
     check_roots(document, previous, root_keys, all, diags);
     if diags.error_count() > before {
         return None;
@@ -89,6 +91,20 @@ fn read_old(bytes: &[u8], diags: &mut Diagnostics) -> Option<Trust> {
         .ok()
 }
 
+/// A node refuses other content at a version that it knows, with root keys and without.
+fn check_version(document: &TrustDocument, previous: &TrustDocument, diags: &mut Diagnostics) {
+    if document.version > previous.version {
+        return;
+    }
+    let message = format!("version {} does not rise above version {} of the file", document.version, previous.version);
+    diags.push(
+        Diagnostic::error(Code::VersionOrder, message)
+            .note("nodes that know a version refuse an older one, and other content at the same one (NB1113)")
+            .help(format!("write `version: {}` in the policy", previous.version.saturating_add(1)))
+            .help("or remove the file, if no node ever got it"),
+    );
+}
+
 fn check_roots(
     document: &TrustDocument,
     previous: Option<&TrustDocument>,
@@ -108,14 +124,6 @@ fn check_roots(
         }
     }
     if let Some(previous) = previous {
-        if document.version <= previous.version {
-            let message =
-                format!("version {} does not rise above version {} of the file", document.version, previous.version);
-            diags.push(
-                Diagnostic::error(Code::VersionOrder, message)
-                    .help(format!("write `version: {}` in the policy", previous.version + 1)),
-            );
-        }
         if document.roots.is_none() {
             diags.push(
                 Diagnostic::error(Code::RootKeys, "the policy has no `roots`, but the trust file has")
