@@ -110,3 +110,64 @@ fn the_reference_has_every_key() {
         assert!(marked.iter().any(|text| reference.contains(text)), "`{key}` is not in docs/manifest.md");
     }
 }
+
+/// Rows of a table of docs/machineconfig.md, the texts in code of the first column.
+fn directives(reference: &str) -> Vec<String> {
+    let table = reference.split("| directive | reason |").nth(1).unwrap();
+    let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+    let first = rows.map(|line| line.split('|').nth(1).unwrap().trim().to_owned());
+    first.collect()
+}
+
+/// What confines our services, and what is left open, each with its reason.
+#[test]
+fn every_directive_of_a_unit_has_its_reason() {
+    use nodebpf::lower::unit::{Carrier, units};
+
+    const OF_ANY_SERVICE: [&str; 8] = [
+        "ExecStart=",
+        "ExecStartPre=-/usr/bin/",
+        "RemainAfterExit=",
+        "RuntimeDirectory=",
+        "RuntimeDirectoryPreserve=",
+        "SystemCallErrorNumber=",
+        "TimeoutStartSec=",
+        "Type=",
+    ];
+    let reference = fs::read_to_string(crate_dir().parent().unwrap().join("docs/machineconfig.md")).unwrap();
+    let rows = directives(&reference);
+    let code = |row: &str| {
+        let texts = row.split('`').skip(1).step_by(2).filter(|text| text.contains('='));
+        texts.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let left_out: Vec<_> = rows.iter().filter(|row| row.starts_with("not ")).flat_map(|row| code(row)).collect();
+    // `ExecStartPre=… …` stands for its beginning.
+    let stated: Vec<_> = rows.iter().filter(|row| !row.starts_with("not ")).flat_map(|row| code(row)).collect();
+    let is_stated = |line: &str, row: &str| match row.strip_suffix(" …") {
+        Some(beginning) => line.starts_with(beginning),
+        None => line == row,
+    };
+    assert!(stated.len() >= 12 && left_out.len() >= 4, "{rows:?}");
+    let units = units(Carrier::MachineConfig).unwrap();
+    let services: Vec<_> = units.iter().filter(|unit| unit.name.ends_with(".service")).collect();
+    assert_eq!(services.len(), 4);
+    for unit in services {
+        let (_, service) = unit.content.split_once("[Service]\n").unwrap();
+        let service = service.split("\n[").next().unwrap();
+        let lines: Vec<_> = service.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
+        for line in &lines {
+            let known = stated.iter().any(|row| is_stated(line, row))
+                || OF_ANY_SERVICE.iter().any(|beginning| line.starts_with(beginning));
+            assert!(known, "{}: no reason is given for `{line}`", unit.name);
+            assert!(
+                !left_out.iter().any(|row| line.starts_with(row)),
+                "{}: `{line}` is said to be left out",
+                unit.name
+            );
+        }
+        for row in stated.iter().filter(|row| unit.name != "nodebpf-gate.service" || !row.starts_with("ExecStartPre="))
+        {
+            assert!(lines.iter().any(|line| is_stated(line, row)), "{}: `{row}` is promised", unit.name);
+        }
+    }
+}

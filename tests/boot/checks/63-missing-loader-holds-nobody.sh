@@ -1,0 +1,7 @@
+. /bt/lib.sh
+mv "$loader" /run/bt/loader
+took=$(start_again) || true
+result=$(systemctl show -P Result nodebpf.service)
+mv /run/bt/loader "$loader"
+[ "$took" -lt "$hold" ] 2> /dev/null || fail "without the loader: $took"
+[ "$result" = exit-code ] || fail "there was a loader: nodebpf.service is '$result'"
