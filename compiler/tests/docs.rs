@@ -10,8 +10,9 @@
 
 mod support;
 
-use std::fs;
+use std::{fs, path::PathBuf};
 
+use clap::Parser as _;
 use support::{crate_dir, nodebpf, stderr, workdir};
 
 /// Info strings and texts of fenced blocks.
@@ -109,6 +110,44 @@ fn the_reference_has_every_key() {
         let marked = [format!("`{key}`"), format!(".{key}`"), format!("{key}:"), format!("{key}, ")];
         assert!(marked.iter().any(|text| reference.contains(text)), "`{key}` is not in docs/manifest.md");
     }
+}
+
+/// Every document.
+fn documents() -> Vec<PathBuf> {
+    let root = crate_dir().parent().unwrap();
+    let mut found = vec![root.join("README.md"), root.join("CONTRIBUTING.md")];
+    let mut folders = vec![root.join("docs"), root.join("examples")];
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|end| end == "md") {
+                found.push(path);
+            }
+        }
+    }
+    found
+}
+
+/// A command that nobody runs has at least options that exist: of those without a cluster, and of pipes the last part.
+#[test]
+fn commands_of_the_documents_can_be_typed() {
+    let (mut count, mut problems) = (0, Vec::new());
+    for path in documents() {
+        let text = fs::read_to_string(&path).unwrap();
+        for line in text.lines().filter_map(|line| line.trim_start().strip_prefix("$ ")) {
+            let command = line.split("  #").next().unwrap().rsplit(" | ").next().unwrap();
+            if !command.starts_with("nodebpf ") {
+                continue;
+            }
+            count += 1;
+            if let Err(error) = nodebpf::cli::args::Cli::try_parse_from(command.split_whitespace()) {
+                problems.push(format!("{}: {line}\n{error}", path.display()));
+            }
+        }
+    }
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
+    assert!(count > 70, "only {count} commands were found");
 }
 
 /// Rows of a table of docs/machineconfig.md, the texts in code of the first column.

@@ -4,7 +4,9 @@
 //! $ nodebpf …, $ kubectl …   is run and must succeed
 //! $ oc …, $ podman …         needs a cluster or a registry; not run. Files that `oc apply` names must be there, objects
 //!                            that `oc delete` names must be what the commands of the guides write
-//! $ sudo nodebpf-loader …    every word of it must be in the loader's own help; also behind `oc debug … chroot /host`
+//! $ sudo /usr/local/bin/nodebpf-loader …
+//!                            every word of it must be in the loader's own help; also behind `oc debug … chroot /host`.
+//!                            The whole path: RHEL's `secure_path` has no `/usr/local/bin`
 //! yaml manifest              becomes bpf.yaml and must compile
 //! yaml file=PATH             becomes that file
 //! yaml                       must be YAML
@@ -89,7 +91,7 @@ fn run(dir: &Path, line: &str, usage: &str) -> Result<(), String> {
         },
         "oc" => of_a_cluster(dir, &words[1..], usage),
         "podman" => Ok(()),
-        "sudo" if words[1] == "nodebpf-loader" => of_the_loader(&words[2..], usage),
+        "sudo" if words[1] == nodebpf::lower::unit::LOADER_PATH => of_the_loader(&words[2..], usage),
         other => Err(format!("nobody runs `{other}`")),
     }
 }
@@ -203,6 +205,16 @@ fn the_removal_guide_names_every_entry() {
     };
     let policy = fs::read_to_string(dir.join("out/00-nodebpf-machineconfiguration.yaml")).unwrap();
     assert_eq!(entries(&block), entries(&policy));
+    // With it the installation goes without a step that could fail; with that of `install` it would not.
+    fs::write(dir.join("remove.yaml"), block).unwrap();
+    fs::create_dir(dir.join("empty")).unwrap();
+    for (options, verdict, warned) in [("--policy remove.yaml", "none", false), ("", "act", true)] {
+        let line = format!("diff out empty --json {options}");
+        let report: serde_json::Value = serde_json::from_slice(&support::succeed(dir, line.trim_end()).stdout).unwrap();
+        let outcome = report.pointer("/pools/0/outcomes/0").unwrap();
+        assert_eq!(outcome["verdict"], verdict, "{line}");
+        assert_eq!(!outcome["warnings"].as_array().unwrap().is_empty(), warned, "{line}: {outcome}");
+    }
 }
 
 /// An object of `install` that the guide forgets would come back with its file, or stay.

@@ -2,6 +2,9 @@
 # docs/guides/removal.md, as the machine config daemon goes through it on a node (MCO, deleteStaleData): it stops no unit.
 systemctl start nodebpf-apply.timer nodebpf-apply.path
 calm
+systemctl restart nodebpf-apply.service || fail "$(journalctl -o cat -u nodebpf-apply | tail -5)"
+expect bt-guard attached
+expect bt-open attached
 pid=$(systemctl show -P MainPID kubelet.service)
 # The streams, under the policy of `install`.
 rm "$bundles"/*.bundle

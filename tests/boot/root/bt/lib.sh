@@ -29,10 +29,12 @@ came_up() {
     [ -z "$failed" ] || fail "failed units: $failed"
 }
 
-masked() { # UNIT
-    local is
-    is=$(systemctl show -P LoadState "$1")
-    [ "$is" = masked ] || fail "$1 is '$is'"
+masked() { # UNIT...
+    local unit is
+    for unit; do
+        is=$(systemctl show -P LoadState "$unit")
+        [ "$is" = masked ] || fail "$unit is '$is'"
+    done
 }
 
 # Services of ours did their work.
