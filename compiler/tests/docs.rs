@@ -136,6 +136,10 @@ fn commands_of_the_documents_can_be_typed() {
     for path in documents() {
         let text = fs::read_to_string(&path).unwrap();
         for line in text.lines().filter_map(|line| line.trim_start().strip_prefix("$ ")) {
+            // Another manager, and the apply of one guide after that of another is a conflict.
+            if line.starts_with("oc apply ") && !line.contains(" --server-side --field-manager=nodebpf ") {
+                problems.push(format!("{}: {line}", path.display()));
+            }
             let command = line.split("  #").next().unwrap().rsplit(" | ").next().unwrap();
             if !command.starts_with("nodebpf ") {
                 continue;
