@@ -10,8 +10,9 @@
 
 mod support;
 
-use std::fs;
+use std::{fs, path::PathBuf};
 
+use clap::Parser as _;
 use support::{crate_dir, nodebpf, stderr, workdir};
 
 /// Info strings and texts of fenced blocks.
@@ -108,5 +109,108 @@ fn the_reference_has_every_key() {
     for key in found {
         let marked = [format!("`{key}`"), format!(".{key}`"), format!("{key}:"), format!("{key}, ")];
         assert!(marked.iter().any(|text| reference.contains(text)), "`{key}` is not in docs/manifest.md");
+    }
+}
+
+/// Every document.
+fn documents() -> Vec<PathBuf> {
+    let root = crate_dir().parent().unwrap();
+    let mut found = vec![root.join("README.md"), root.join("CONTRIBUTING.md")];
+    let mut folders = vec![root.join("docs"), root.join("examples")];
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|end| end == "md") {
+                found.push(path);
+            }
+        }
+    }
+    found
+}
+
+/// A command that nobody runs has at least options that exist: of those without a cluster, and of pipes the last part.
+#[test]
+fn commands_of_the_documents_can_be_typed() {
+    let (mut count, mut problems) = (0, Vec::new());
+    for path in documents() {
+        let text = fs::read_to_string(&path).unwrap();
+        for line in text.lines().filter_map(|line| line.trim_start().strip_prefix("$ ")) {
+            // Another manager, and the apply of one guide after that of another is a conflict.
+            if line.starts_with("oc apply ") && !line.contains(" --server-side --field-manager=nodebpf ") {
+                problems.push(format!("{}: {line}", path.display()));
+            }
+            let command = line.split("  #").next().unwrap().rsplit(" | ").next().unwrap();
+            if !command.starts_with("nodebpf ") {
+                continue;
+            }
+            count += 1;
+            if let Err(error) = nodebpf::cli::args::Cli::try_parse_from(command.split_whitespace()) {
+                problems.push(format!("{}: {line}\n{error}", path.display()));
+            }
+        }
+    }
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
+    assert!(count > 70, "only {count} commands were found");
+}
+
+/// Rows of a table of docs/machineconfig.md, the texts in code of the first column.
+fn directives(reference: &str) -> Vec<String> {
+    let table = reference.split("| directive | reason |").nth(1).unwrap();
+    let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+    let first = rows.map(|line| line.split('|').nth(1).unwrap().trim().to_owned());
+    first.collect()
+}
+
+/// What confines our services, and what is left open, each with its reason.
+#[test]
+fn every_directive_of_a_unit_has_its_reason() {
+    use nodebpf::lower::unit::{Carrier, units};
+
+    const OF_ANY_SERVICE: [&str; 8] = [
+        "ExecStart=",
+        "ExecStartPre=-/usr/bin/",
+        "RemainAfterExit=",
+        "RuntimeDirectory=",
+        "RuntimeDirectoryPreserve=",
+        "SystemCallErrorNumber=",
+        "TimeoutStartSec=",
+        "Type=",
+    ];
+    let reference = fs::read_to_string(crate_dir().parent().unwrap().join("docs/machineconfig.md")).unwrap();
+    let rows = directives(&reference);
+    let code = |row: &str| {
+        let texts = row.split('`').skip(1).step_by(2).filter(|text| text.contains('='));
+        texts.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let left_out: Vec<_> = rows.iter().filter(|row| row.starts_with("not ")).flat_map(|row| code(row)).collect();
+    // `ExecStartPre=… …` stands for its beginning.
+    let stated: Vec<_> = rows.iter().filter(|row| !row.starts_with("not ")).flat_map(|row| code(row)).collect();
+    let is_stated = |line: &str, row: &str| match row.strip_suffix(" …") {
+        Some(beginning) => line.starts_with(beginning),
+        None => line == row,
+    };
+    assert!(stated.len() >= 12 && left_out.len() >= 4, "{rows:?}");
+    let units = units(Carrier::MachineConfig).unwrap();
+    let services: Vec<_> = units.iter().filter(|unit| unit.name.ends_with(".service")).collect();
+    assert_eq!(services.len(), 4);
+    for unit in services {
+        let (_, service) = unit.content.split_once("[Service]\n").unwrap();
+        let service = service.split("\n[").next().unwrap();
+        let lines: Vec<_> = service.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
+        for line in &lines {
+            let known = stated.iter().any(|row| is_stated(line, row))
+                || OF_ANY_SERVICE.iter().any(|beginning| line.starts_with(beginning));
+            assert!(known, "{}: no reason is given for `{line}`", unit.name);
+            assert!(
+                !left_out.iter().any(|row| line.starts_with(row)),
+                "{}: `{line}` is said to be left out",
+                unit.name
+            );
+        }
+        for row in stated.iter().filter(|row| unit.name != "nodebpf-gate.service" || !row.starts_with("ExecStartPre="))
+        {
+            assert!(lines.iter().any(|line| is_stated(line, row)), "{}: `{row}` is promised", unit.name);
+        }
     }
 }

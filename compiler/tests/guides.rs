@@ -2,8 +2,11 @@
 //!
 //! ```text
 //! $ nodebpf …, $ kubectl …   is run and must succeed
-//! $ oc …, $ podman …         needs a cluster or a registry; not run
-//! $ sudo nodebpf-loader …    every word of it must be in the loader's own help
+//! $ oc …, $ podman …         needs a cluster or a registry; not run. Files that `oc apply` names must be there, objects
+//!                            that `oc delete` names must be what the commands of the guides write
+//! $ sudo /usr/local/bin/nodebpf-loader …
+//!                            every word of it must be in the loader's own help; also behind `oc debug … chroot /host`.
+//!                            The whole path: RHEL's `secure_path` has no `/usr/local/bin`
 //! yaml manifest              becomes bpf.yaml and must compile
 //! yaml file=PATH             becomes that file
 //! yaml                       must be YAML
@@ -86,17 +89,58 @@ fn run(dir: &Path, line: &str, usage: &str) -> Result<(), String> {
             Ok(output) => Err(stderr(&output)),
             Err(error) => Err(format!("{error}; type `cargo xtask setup`, or: apt-get install kubernetes-client")),
         },
-        "oc" | "podman" => Ok(()),
-        "sudo" if words[1] == "nodebpf-loader" => {
-            let known = |word: &&&str| usage.contains(&format!(" {word}")) || usage.contains(&format!("[{word}"));
-            let checked = words[2..].iter().filter(|word| word.starts_with("--") || **word == words[2]);
-            match checked.clone().find(|word| !known(word)) {
-                Some(word) => Err(format!("nodebpf-loader does not know `{word}`")),
+        "oc" => of_a_cluster(dir, &words[1..], usage),
+        "podman" => Ok(()),
+        "sudo" if words[1] == nodebpf::lower::unit::LOADER_PATH => of_the_loader(&words[2..], usage),
+        other => Err(format!("nobody runs `{other}`")),
+    }
+}
+
+/// What can be said of a command without a cluster.
+fn of_a_cluster(dir: &Path, words: &[&str], usage: &str) -> Result<(), String> {
+    match words {
+        ["debug", _, "--", "chroot", "/host", "nodebpf-loader", words @ ..] => of_the_loader(words, usage),
+        ["apply", .., "-f", path] if !dir.join(path).exists() => Err(format!("there is no `{path}`")),
+        ["delete", "machineconfig", names @ ..] => {
+            let written = [installed(), streams()].concat();
+            match names.iter().find(|name| {
+                !name.starts_with('-') && **name != "nodebpf.io/stream" && !written.contains(&(**name).to_owned())
+            }) {
+                Some(name) => Err(format!("no command writes `{name}`, but {written:?}")),
                 None => Ok(()),
             }
         }
-        other => Err(format!("nobody runs `{other}`")),
+        _ => Ok(()),
     }
+}
+
+fn of_the_loader(words: &[&str], usage: &str) -> Result<(), String> {
+    let known = |word: &&&str| usage.contains(&format!(" {word}")) || usage.contains(&format!("[{word}"));
+    let checked = words.iter().filter(|word| word.starts_with("--") || **word == words[0]);
+    match checked.clone().find(|word| !known(word)) {
+        Some(word) => Err(format!("nodebpf-loader does not know `{word}`")),
+        None => Ok(()),
+    }
+}
+
+/// Names of the MachineConfigs that a command writes on the desk.
+fn written(commands: &[&str]) -> Vec<String> {
+    let directory = desk();
+    for line in commands {
+        support::succeed(directory.path(), line);
+    }
+    let entries = fs::read_dir(directory.path().join("out")).unwrap().map(|entry| entry.unwrap().file_name());
+    let names = entries.map(|name| name.to_str().unwrap().strip_suffix(".yaml").unwrap().to_owned());
+    names.filter(|name| format!("{name}.yaml") != nodebpf::lower::disruption::FILE_NAME).collect()
+}
+
+fn installed() -> Vec<String> {
+    let install = "install --pool worker --trust trust.json --loader bin/nodebpf-loader -o out";
+    written(&["keygen -o keys", "trust build policy.yaml -o trust.json", install])
+}
+
+fn streams() -> Vec<String> {
+    written(&["keygen -o keys", "compile bpf.yaml --key keys/private.pem -o out"])
 }
 
 #[test]
@@ -161,4 +205,31 @@ fn the_removal_guide_names_every_entry() {
     };
     let policy = fs::read_to_string(dir.join("out/00-nodebpf-machineconfiguration.yaml")).unwrap();
     assert_eq!(entries(&block), entries(&policy));
+    // With it the installation goes without a step that could fail; with that of `install` it would not.
+    fs::write(dir.join("remove.yaml"), block).unwrap();
+    fs::create_dir(dir.join("empty")).unwrap();
+    for (options, verdict, warned) in [("--policy remove.yaml", "none", false), ("", "act", true)] {
+        let line = format!("diff out empty --json {options}");
+        let report: serde_json::Value = serde_json::from_slice(&support::succeed(dir, line.trim_end()).stdout).unwrap();
+        let outcome = report.pointer("/pools/0/outcomes/0").unwrap();
+        assert_eq!(outcome["verdict"], verdict, "{line}");
+        assert_eq!(!outcome["warnings"].as_array().unwrap().is_empty(), warned, "{line}: {outcome}");
+    }
+}
+
+/// An object of `install` that the guide forgets would come back with its file, or stay.
+#[test]
+fn the_removal_guide_deletes_every_object() {
+    let guide = fs::read_to_string(crate_dir().parent().unwrap().join("docs/guides/removal.md")).unwrap();
+    let mut deleted: Vec<_> = guide
+        .lines()
+        .filter_map(|line| line.trim_start().strip_prefix("$ oc delete machineconfig "))
+        .flat_map(str::split_whitespace)
+        .filter(|name| name.starts_with("99-") && !name.contains("-stream-"))
+        .map(str::to_owned)
+        .collect();
+    deleted.sort();
+    let mut installed = installed();
+    installed.sort();
+    assert_eq!(deleted, installed);
 }

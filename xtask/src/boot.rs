@@ -1,13 +1,15 @@
 //! Boot a real systemd with our units among stand-ins of the platform's, and look at what becomes of them.
 //!
 //! In:  a Debian root file system (made once), Debian's kernel 6.12, the compiler, the loader that ships, `tests/boot/`.
-//! Out: a table of checks on the terminal; `console.log` and `report.log` below `target/vm/run/boot/`.
+//! Out: a table of checks on the terminal; `console.log` and `report.log` of each boot below `target/vm/run/boot/`.
 //! May fail with: a failed check, a guest that ended early, a tool that is missing.
 //!
 //! The files come as they come to a node: compiled by the commands that a user types, laid by the real Ignition, enabled
-//! by the presets that it writes, on a first boot. The root file system is an initramfs: no disk, nothing to clean up.
+//! by the presets that it writes, on a first boot. Further boots of the same root, each on a core of its own, begin on a
+//! node that is broken. The root file system is an initramfs: no disk, nothing to clean up.
 
 mod masks;
+mod plan;
 mod root;
 mod streams;
 
@@ -18,12 +20,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::{
     dist, files, generate, run,
     setup::{self, Tool},
-    vm::{self, Choice, Kernel, Overlay, guest_report::GuestReport, initramfs, qemu},
+    vm::{self, Choice, Kernel, Overlay, at_once::at_once, guest_report::GuestReport, initramfs, qemu},
 };
 
 /// Options.
@@ -86,36 +88,57 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let work = run::root().join("target/boot-test");
     let streams = streams::compile(&dist, &work)?;
     let folder = vm::run_folder("boot");
-    fs::create_dir_all(&folder)?;
+    files::empty_folder(&folder)?;
     let archive = folder.join("initramfs.cpio");
-    let (overlay, wanted) = overlay(&streams, args.filter.as_deref())?;
-    join(&base, &kernel, &overlay, &archive)?;
+    let boots = plan::boots(args.filter.as_deref())?;
+    join(&base, &kernel, &overlay(&streams, &boots), &archive)?;
     println!("booting a systemd on {} ({})", kernel.name, kernel.release);
+    let width = boots.iter().map(|boot| boot.name.len()).max().unwrap_or_default();
+    let results = at_once(&boots, |boot| {
+        // A line at a time, with its boot: two speak at once.
+        let say = |text: &str| text.lines().for_each(|line| println!("{:width$} | {line}", boot.name));
+        one(boot, &kernel, &archive, &folder.join(&boot.name), &say)
+    });
+    // It is large, and made anew for each run.
+    fs::remove_file(&archive)?;
+    let problems: Vec<String> = results
+        .iter()
+        .zip(&boots)
+        .filter_map(|(result, boot)| Some(format!("{}: {:#}", boot.name, result.as_ref().err()?)))
+        .collect();
+    ensure!(problems.is_empty(), "{}", problems.join("\n"));
+    println!("{} checks passed in {} boots", boots.iter().map(|boot| boot.checks.len()).sum::<usize>(), boots.len());
+    Ok(())
+}
+
+/// Boots once; an error if not all of its checks ran and passed.
+fn one(boot: &plan::Boot, kernel: &Kernel, archive: &Path, folder: &Path, say: &dyn Fn(&str)) -> Result<()> {
+    fs::create_dir_all(folder)?;
+    let words = format!("{WORDS} {}", boot.words);
     let machine = qemu::Machine {
         image: &kernel.image,
-        archive: &archive,
+        archive,
         processors: 1,
         options: MACHINE,
-        words: WORDS,
+        words: words.trim_end(),
         limit: LIMIT,
     };
     let mut clock = Instant::now();
-    let booted = qemu::run(&machine, &folder, &mut |line| {
-        println!("  {line}");
+    let booted = qemu::run(&machine, folder, &mut |line| {
+        say(&format!("  {line}"));
         if line.starts_with("PASS ") || line.starts_with("FAIL ") {
-            println!("  | {:.1} s since the one before", clock.elapsed().as_secs_f32());
+            say(&format!("  | {:.1} s since the one before", clock.elapsed().as_secs_f32()));
             clock = Instant::now();
         }
     })?;
-    // It is large, and made anew for each boot.
-    fs::remove_file(&archive)?;
     let up = booted.up.map_or_else(|| "never up".to_owned(), |up| format!("up after {:.1} s", up.as_secs_f32()));
-    println!("  {up}, {:.1} s in all", booted.elapsed.as_secs_f32());
-    let report = GuestReport::parse(booted.lines.iter().map(String::as_str));
+    let work = booted.work.map_or_else(String::new, |work| format!(", {:.0} s of a core", work.as_secs_f32()));
+    say(&format!("{up}, {:.1} s in all{work}", booted.elapsed.as_secs_f32()));
     if let Some(trouble) = &booted.trouble {
-        println!("the last lines of its console, `{}`:\n{}", booted.console.display(), booted.console_tail());
-        anyhow::bail!("{trouble}");
+        say(&format!("the last lines of its console, `{}`:\n{}", booted.console.display(), booted.console_tail()));
+        bail!("{trouble}");
     }
+    let report = GuestReport::parse(booted.lines.iter().map(String::as_str));
     let counts = report.counts();
     ensure!(report.problems.is_empty(), "{}", report.problems.join("; "));
     ensure!(
@@ -124,29 +147,19 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         counts.failed,
         folder.join("report.log").display()
     );
-    ensure!(counts.passed == wanted, "{} of {wanted} checks ran", counts.passed);
-    println!("{} checks passed", counts.passed);
+    ensure!(counts.passed == boot.checks.len(), "{} of {} checks ran", counts.passed, boot.checks.len());
     Ok(())
 }
 
-/// What the guest has beyond Debian's packages, and how many checks.
-fn overlay(streams: &streams::Streams, filter: Option<&str>) -> Result<(Overlay, usize)> {
-    let tests = run::root().join("tests/boot");
-    let mut overlay = masks::over(Overlay::new())
-        .with(tests.join("root"), "")
+/// What the guests have beyond Debian's packages.
+fn overlay(streams: &streams::Streams, boots: &[plan::Boot]) -> Overlay {
+    let overlay = masks::over(Overlay::new())
+        .with(run::root().join("tests/boot/root"), "")
         .with(&streams.bundles, "/bt/streams")
         .with(&streams.required, "/bt/trust-required.json")
         .with(&streams.root, "");
-    let mut count = 0;
-    for check in setup::children(&tests.join("checks")) {
-        let name = check.file_name().and_then(|name| name.to_str()).context("invariant: checks have names of text")?;
-        if filter.is_none_or(|parts| parts.split(',').any(|part| name.contains(part))) {
-            overlay = overlay.with(&check, &format!("/bt/checks/{name}"));
-            count += 1;
-        }
-    }
-    ensure!(count > 0, "no check of `{}` has such a name", tests.join("checks").display());
-    Ok((overlay, count))
+    let files = boots.iter().flat_map(|boot| boot.checks.iter().chain(&boot.faults).map(|file| (&boot.place, file)));
+    files.fold(overlay, |overlay, (place, (name, path))| overlay.with(path, &format!("{place}/{name}")))
 }
 
 /// Writes the two archives one after the other: the kernel unpacks both, the second over the first.

@@ -7,7 +7,7 @@
 //!
 //! Other tasks boot guests of their own: [`tools`], then [`kernels`], then [`boot`] with an [`Overlay`].
 
-mod at_once;
+pub(crate) mod at_once;
 mod boot_image;
 mod cpio;
 pub(crate) mod guest_report;

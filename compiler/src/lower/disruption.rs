@@ -151,6 +151,18 @@ mod tests {
         assert_eq!((lists[0].len(), lists[1].len()), (4, 6));
     }
 
+    /// The object is the cluster's: Argo CD must merge into it, before the MachineConfigs, and never remove it.
+    #[test]
+    fn argo_cd_keeps_the_singleton() {
+        let units = units(Carrier::MachineConfig).unwrap();
+        let object = serde_json::to_value(machine_configuration(&units)).unwrap();
+        let annotation = |name: &str| object["metadata"]["annotations"][format!("argocd.argoproj.io/{name}")].as_str();
+        let options: Vec<_> = annotation("sync-options").unwrap().split(',').collect();
+        assert_eq!(options, ["Prune=false", "Delete=false", "ServerSideApply=true"]);
+        assert!(annotation("sync-wave").unwrap().parse::<i32>().unwrap() < 0, "MachineConfigs are in wave 0");
+        assert_eq!(object["metadata"]["name"], "cluster");
+    }
+
     #[test]
     fn nothing_that_kubelet_waits_for_is_restarted() {
         let text = policy().to_string();

@@ -15,7 +15,7 @@ use anyhow::{Context as _, Result};
 use crate::{dist::Dist, files, run, setup::children, vm::ignition};
 
 /// Streams that a node has at its first boot.
-const FIRST: [&str; 6] = ["early", "uplink", "bond", "open", "guard", "patch"];
+const FIRST: [&str; 7] = ["early", "uplink", "bond", "open", "guard", "patch", "fixed"];
 
 /// Revisions of `bt-churn` that nodes accept, and damaged ones.
 const GOOD: u32 = 15;

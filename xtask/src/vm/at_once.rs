@@ -13,7 +13,7 @@ use std::{
 use anyhow::{Result, anyhow};
 
 /// Does `work` to all of `items`.
-pub(super) fn at_once<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> Result<R> + Sync) -> Vec<Result<R>> {
+pub(crate) fn at_once<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> Result<R> + Sync) -> Vec<Result<R>> {
     // One core when the machine does not say: slower, and never wrong.
     at_most(thread::available_parallelism().map_or(1, NonZero::get), items, work)
 }

@@ -18,6 +18,35 @@ expect() { # STREAM STATE
     [ "$is" = "$2" ] || fail "$1 is '$is', not '$2': $("$loader" status 2>&1 | head -30)"
 }
 
+# The boot has come to its end, kubelet runs and was not held, and nothing that is not ours has failed.
+came_up() {
+    local failed since
+    systemctl is-active --quiet default.target || fail "the boot did not end: $(systemctl list-jobs --no-legend)"
+    systemctl is-active --quiet kubelet.service || fail "kubelet does not run: $(systemctl status --no-pager kubelet)"
+    since=$(systemctl show -P ExecMainStartTimestampMonotonic kubelet.service)
+    [ "$since" -lt $((hold * 1000000)) ] || fail "kubelet started $since us after the kernel; holdSeconds is $hold"
+    failed=$(systemctl --failed --plain --no-legend | grep -v '^nodebpf') || true
+    [ -z "$failed" ] || fail "failed units: $failed"
+}
+
+masked() { # UNIT...
+    local unit is
+    for unit; do
+        is=$(systemctl show -P LoadState "$unit")
+        [ "$is" = masked ] || fail "$unit is '$is'"
+    done
+}
+
+# Services of ours did their work.
+ours_ran() { # SERVICE...
+    local unit
+    for unit; do
+        [ "$(systemctl show -P Result "$unit.service")" = success ] \
+            && [ "$(systemctl show -P ExecMainExitTimestampMonotonic "$unit.service")" -gt 0 ] \
+            || fail "$unit: $(journalctl -o cat -u "$unit" | tail -5)"
+    done
+}
+
 # How often nodebpf-apply.service was started, by the journal.
 runs() {
     journalctl --sync
