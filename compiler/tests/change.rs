@@ -493,29 +493,38 @@ fn the_guide_on_canaries_is_true() {
     let dir = directory.path();
     let guide = "docs/guides/canary.md";
     compile(dir, 3, "worker", "live");
-    copy(dir, "live", "out");
     fs::write(dir.join("bpf.yaml"), manifest(4, 504)).unwrap();
+    fs::create_dir(dir.join("keys")).unwrap();
+    fs::copy(dir.join("key.pem"), dir.join("keys/private.pem")).unwrap();
     fs::write(dir.join("journal"), line("c1", &[("netops-frag", "attached", 4, &"1".repeat(64))])).unwrap();
     let mut seen = Vec::new();
     for command_line in commands(guide) {
         let words: Vec<&str> = command_line.split(' ').collect();
         match words[..] {
-            ["oc", "apply", .., "out/"] => copy(dir, "out", "canary"),
-            ["oc", "delete", "machineconfig", name] => {
-                copy(dir, "out", "promoted");
-                fs::remove_file(dir.join("promoted").join(format!("{name}.yaml"))).unwrap();
+            ["cp", "-r", from, to] => copy(dir, from, to),
+            ["rm", file] => fs::remove_file(dir.join(file)).unwrap(),
+            ["oc", "apply", "--server-side", "--field-manager=nodebpf", "-f", path] => {
+                assert!(dir.join(path).is_dir(), "{command_line}");
             }
-            ["oc", "wait", ..] => {}
+            ["oc", "delete", "machineconfig", name] => {
+                assert!(dir.join(format!("canary/{name}.yaml")).exists(), "{command_line}");
+                assert!(!dir.join(format!("done/{name}.yaml")).exists(), "{command_line}");
+            }
+            ["oc", "adm", ..] | ["rolled_out", ..] => {}
+            _ if command_line.starts_with("before=\"$(oc get machineconfigpool ") => {}
             ["nodebpf", ..] => seen.push((command_line.clone(), run(dir, &command_line))),
             _ => panic!("{command_line}"),
         }
     }
     let said = |command_line: &str| &seen.iter().find(|(seen, _)| seen == command_line).unwrap().1;
     let pools = |text: &str| ["canary", "worker"].map(|pool| text.contains(&format!("\npool {pool}\n")));
-    assert_eq!(pools(said("nodebpf diff live out")), [true, false]);
-    assert_eq!(pools(said("nodebpf diff canary out")), [false, true]);
-    assert_eq!(said("nodebpf diff out promoted"), "");
+    assert_eq!(pools(said("nodebpf diff live canary")), [true, false]);
+    assert_eq!(pools(said("nodebpf diff canary promoted")), [false, true]);
+    assert_eq!(said("nodebpf diff promoted done"), "");
     assert_eq!(pools(said("nodebpf diff canary live")), [true, false]);
+    // Both pools must be in the list, and that alone is nothing to warn of.
+    let check = ["check", "bpf.yaml", "--policy", "policy.yaml", "--strict"];
+    assert_eq!(nodebpf(dir, &check).status.code(), Some(0), "{}", stderr(&nodebpf(dir, &check)));
     let yaml: Vec<_> = blocks(guide).into_iter().filter(|(info, _)| info == "yaml").collect();
     let pool: Value = serde_saphyr::from_str(&yaml[0].1.join("\n")).unwrap();
     assert_eq!(

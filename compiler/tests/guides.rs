@@ -4,12 +4,16 @@
 //! $ nodebpf …, $ kubectl …   is run and must succeed
 //! $ oc …, $ podman …         needs a cluster or a registry; not run. Files that `oc apply` names must be there, objects
 //!                            that `oc delete` names must be what the commands of the guides write
+//! $ coreos-installer …       not run; files that it names must be there
+//! $ before="$(oc …)", $ rolled_out POOL "$before"
+//!                            the wait of the quick start, always in this order; its function is run by a test of its own
 //! $ sudo /usr/local/bin/nodebpf-loader …
 //!                            every word of it must be in the loader's own help; also behind `oc debug … chroot /host`.
 //!                            The whole path: RHEL's `secure_path` has no `/usr/local/bin`
 //! yaml manifest              becomes bpf.yaml and must compile
 //! yaml file=PATH             becomes that file
 //! yaml                       must be YAML
+//! text, sh, ini, c           shown; not run
 //! ```
 
 #![allow(clippy::unwrap_used, reason = "tests")]
@@ -21,14 +25,16 @@ use std::{fs, io::Write as _, path::Path, process::Command};
 use support::{crate_dir, stderr, workdir};
 
 /// Below `docs/guides`.
-const GUIDES: [&str; 8] = [
+const GUIDES: [&str; 10] = [
     "bug-patch",
     "emergency-stop",
     "gitops-argocd",
     "offline-image",
+    "production",
     "quickstart",
     "removal",
     "troubleshooting",
+    "upgrade",
     "../../examples/drop-frag-needed/README",
 ];
 
@@ -48,13 +54,18 @@ fn blocks(text: &str) -> Vec<(String, String)> {
     found
 }
 
-/// A directory with what the guides take for granted: a manifest, a policy, objects, a loader.
+/// A directory with what the guides take for granted: a manifest, a policy, objects, a loader, what a cluster has (`live`).
 fn desk() -> tempfile::TempDir {
     let directory = workdir();
     let example = crate_dir().parent().unwrap().join("examples/drop-frag-needed");
     for file in ["bpf.yaml", "policy.yaml"] {
         let text = fs::read_to_string(example.join(file)).unwrap();
         fs::write(directory.path().join(file), in_the_future(&text)).unwrap();
+    }
+    fs::create_dir(directory.path().join("live")).unwrap();
+    for entry in fs::read_dir(crate_dir().parent().unwrap().join("examples/machineconfigs")).unwrap() {
+        let path = entry.unwrap().path();
+        fs::copy(&path, directory.path().join("live").join(path.file_name().unwrap())).unwrap();
     }
     // As `make dist` lays them: all beside each other, and nowhere in the working directory.
     let bin = directory.path().join("bin");
@@ -81,8 +92,8 @@ fn run(dir: &Path, line: &str, usage: &str) -> Result<(), String> {
         }
         "kubectl" => match Command::new("kubectl").args(&words[1..]).current_dir(dir).output() {
             Ok(output) if output.status.success() => Ok(()),
-            // Before 1.27, as in Debian 12, its kustomize knows no order; before 1.21 it takes no directory.
-            Ok(output) if ["must be a file", "sortOptions"].iter().any(|why| stderr(&output).contains(why)) => {
+            // Before 1.27 its kustomize has no `sortOptions`; before 1.21, as in Debian 12, no directory under `resources`.
+            Ok(output) if ["must be a file", "sortOptions"].iter().any(|text| stderr(&output).contains(text)) => {
                 let _ = writeln!(std::io::stderr(), "SKIPPED: this `kubectl` is older than 1.27; not run: {line}");
                 Ok(())
             }
@@ -91,15 +102,31 @@ fn run(dir: &Path, line: &str, usage: &str) -> Result<(), String> {
         },
         "oc" => of_a_cluster(dir, &words[1..], usage),
         "podman" => Ok(()),
+        "coreos-installer" => {
+            let missing = words.windows(2).find(|pair| pair[0].ends_with("-ignition") && !dir.join(pair[1]).is_file());
+            missing.map_or(Ok(()), |pair| Err(format!("there is no `{}`", pair[1])))
+        }
+        "rolled_out" if words.len() == 3 && words[2] == "\"$before\"" => Ok(()),
+        _ if line == before(line.split_whitespace().nth(3).unwrap_or_default()) => Ok(()),
         "sudo" if words[1] == nodebpf::lower::unit::LOADER_PATH => of_the_loader(&words[2..], usage),
         other => Err(format!("nobody runs `{other}`")),
     }
 }
 
+/// The line before a change, for the wait after it.
+fn before(pool: &str) -> String {
+    format!(r#"before="$(oc get machineconfigpool {pool} -o jsonpath='{{.spec.configuration.name}}')""#)
+}
+
 /// What can be said of a command without a cluster.
 fn of_a_cluster(dir: &Path, words: &[&str], usage: &str) -> Result<(), String> {
     match words {
-        ["debug", _, "--", "chroot", "/host", "nodebpf-loader", words @ ..] => of_the_loader(words, usage),
+        ["debug", _, "--", "chroot", "/host", path, words @ ..] if path.ends_with("nodebpf-loader") => {
+            if *path != nodebpf::lower::unit::LOADER_PATH {
+                return Err(format!("`{path}`: give the whole path"));
+            }
+            of_the_loader(words, usage)
+        }
         ["apply", .., "-f", path] if !dir.join(path).exists() => Err(format!("there is no `{path}`")),
         ["delete", "machineconfig", names @ ..] => {
             let written = [installed(), streams()].concat();
@@ -151,6 +178,10 @@ fn guides_do_what_they_say() {
     for guide in GUIDES {
         let text = fs::read_to_string(docs.join(format!("{guide}.md"))).unwrap();
         let directory = desk();
+        if !text.contains("$ nodebpf keygen -o keys") {
+            support::succeed(directory.path(), "keygen -o keys");
+            support::succeed(directory.path(), "trust build policy.yaml -o trust.json");
+        }
         let mut commands = 0;
         for (info, block) in blocks(&text) {
             let mut say = |what: String| problems.push(format!("{guide}: {what}"));
@@ -170,7 +201,7 @@ fn guides_do_what_they_say() {
                     fs::create_dir_all(path.parent().unwrap()).unwrap();
                     fs::write(path, &block).unwrap();
                 }
-                ["yaml"] => {}
+                ["yaml" | "text" | "sh" | "ini" | "c"] => {}
                 _ => say(format!("a block of `{info}`")),
             }
             if words.first() == Some(&"yaml")
@@ -232,4 +263,35 @@ fn the_removal_guide_deletes_every_object() {
     let mut installed = installed();
     installed.sort();
     assert_eq!(deleted, installed);
+}
+
+/// `rolled_out` of the quick start waits until the operator has rendered the change and all nodes have it, and no longer.
+#[test]
+fn the_wait_of_the_quick_start_waits() {
+    let guide = fs::read_to_string(crate_dir().parent().unwrap().join("docs/guides/quickstart.md")).unwrap();
+    let (_, function) = blocks(&guide).into_iter().find(|(info, _)| info == "sh").unwrap();
+    // Each line is what one look at the pool finds: configuration wanted, configuration of all nodes, degraded.
+    for (name, looks, exit, looked) in [
+        ("slow", "a a False\na a False\nb a False\nb b False\n", 0, 4),
+        ("at once", "b b False\n", 0, 1),
+        ("no answer for a moment", "a a False\n\nb b False\n", 0, 3),
+        ("a pool without nodes' configuration yet", "b  False\nb b False\n", 0, 2),
+        ("degraded", "b a False\nb a True\n", 1, 2),
+        ("a second change on the way", "b a False\nc a False\nc c False\n", 0, 3),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let dir = directory.path();
+        fs::write(dir.join("looks"), looks).unwrap();
+        let script = format!(
+            "oc() {{ echo x >> looked; sed -n \"$(wc -l < looked)p\" looks; }}\n\
+             sleep() {{ [ \"$(wc -l < looked)\" -lt 9 ] || exit 9; }}\n{function}rolled_out worker a\n"
+        );
+        for shell in ["sh", "bash"] {
+            fs::write(dir.join("looked"), "").unwrap();
+            let output = Command::new(shell).args(["-c", &script]).current_dir(dir).output().unwrap();
+            assert_eq!(output.status.code(), Some(exit), "{name}, {shell}: {}", stderr(&output));
+            let count = fs::read_to_string(dir.join("looked")).unwrap().lines().count();
+            assert_eq!(count, looked, "{name}, {shell}");
+        }
+    }
 }

@@ -20,7 +20,7 @@ pub(super) fn run(args: &CheckArgs, session: &mut Session) -> anyhow::Result<Exi
     let judge = Judge {
         rules: rules.as_ref().ok().and_then(Option::as_ref),
         moment: front::moment(args.rules.at),
-        pools: &[],
+        written: None,
         releases: front::releases(&args.target, session),
         kernels: &kernels,
     };

@@ -81,7 +81,7 @@ fn compile(args: &CompileArgs, session: &mut Session) -> anyhow::Result<Option<D
     let judge = Judge {
         rules: rules.as_ref(),
         moment: front::moment(args.rules.at),
-        pools: &args.pools,
+        written: Some(&args.pools),
         releases: front::releases(&args.target, session),
         kernels: &kernels,
     };

@@ -66,8 +66,8 @@ pub(super) struct Rules {
 pub(super) struct Judge<'a> {
     pub(super) rules: Option<&'a Rules>,
     pub(super) moment: Moment,
-    /// Those of `--pool`; empty for all.
-    pub(super) pools: &'a [PoolName],
+    /// Pools that objects are written for: those of `--pool`, empty for all; `None` if nothing is written.
+    pub(super) written: Option<&'a [PoolName]>,
     /// Those of `--ocp`; empty for those that a manifest names.
     pub(super) releases: Vec<OcpVersion>,
     /// Those of `--btf`.
@@ -148,10 +148,10 @@ pub(super) fn load(paths: &[PathBuf], judge: &Judge<'_>, session: &mut Session) 
     let mut found = Diagnostics::default();
     let (known, nameless): (Vec<_>, Vec<_>) = judged.iter().partition(|one| one.recovery.has_identity());
     let members: Vec<_> = known.iter().map(|one| one.front.member()).collect();
-    set::judge(&Set::new(&members, policy), policy, judge.pools, &mut found);
+    set::judge(&Set::new(&members, policy), policy, judge.written, &mut found);
     // Whose stream it is cannot be told: it meets nobody but itself.
     for member in nameless.iter().map(|one| one.front.member()) {
-        set::judge(&Set::new(&[member], policy), policy, judge.pools, &mut found);
+        set::judge(&Set::new(&[member], policy), policy, judge.written, &mut found);
     }
     let invented = |item: &Diagnostic| judged.iter().any(|one| one.recovery.explains(item));
     session.diags.extend(found.into_iter().filter(|item| !invented(item)));

@@ -25,8 +25,13 @@ use crate::{
 
 pub(super) fn run(args: &LockArgs, session: &mut Session) -> anyhow::Result<Exit> {
     let Ok(rules) = front::policy(&args.policy, session)? else { return Ok(session.exit()) };
-    let judge =
-        Judge { rules: Some(&rules), moment: front::moment(args.at), pools: &[], releases: Vec::new(), kernels: &[] };
+    let judge = Judge {
+        rules: Some(&rules),
+        moment: front::moment(args.at),
+        written: None,
+        releases: Vec::new(),
+        kernels: &[],
+    };
     let fronts = front::load(&args.manifests, &judge, session)?;
     if !session.sound(args.strict) {
         return Ok(session.exit());

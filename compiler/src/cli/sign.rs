@@ -102,7 +102,8 @@ fn read_subject(args: &SignArgs, rules: Option<&Rules>, session: &mut Session) -
     if path != Path::new("-") && is_bundle(path)? {
         return read_bundle(path, rules.map(|rules| &rules.trust), session);
     }
-    let judge = Judge { rules, moment: front::moment(args.rules.at), pools: &[], releases: Vec::new(), kernels: &[] };
+    let judge =
+        Judge { rules, moment: front::moment(args.rules.at), written: None, releases: Vec::new(), kernels: &[] };
     let front = front::load(std::slice::from_ref(path), &judge, session)?.pop();
     Ok(front.filter(|_| !session.diags.has_errors()).map(|front| {
         let statement = statement::encode(&front.plan);

@@ -68,8 +68,10 @@ pub(super) fn pins(set: &Set<'_>, diags: &mut Diagnostics) {
     }
 }
 
-/// A pool and one that it inherits from: its nodes get the same file twice.
-pub(super) fn parent_pools(set: &Set<'_>, desk: &Desk, wanted: &[PoolName], diags: &mut Diagnostics) {
+/// A pool and one that it inherits from: its nodes get the same file twice, if both are written. Where nothing is, the
+/// list is what a canary needs: it permits both, and `compile --pool` writes one after the other.
+pub(super) fn parent_pools(set: &Set<'_>, desk: &Desk, written: Option<&[PoolName]>, diags: &mut Diagnostics) {
+    let wanted = written.unwrap_or_default();
     // MCO: a custom pool selects role `worker` and its own role. So it is assumed where the policy does not say.
     let assumed = desk.pools.is_none();
     for member in set.members() {
@@ -87,8 +89,15 @@ pub(super) fn parent_pools(set: &Set<'_>, desk: &Desk, wanted: &[PoolName], diag
                 if !inherits(&pool.value) {
                     continue;
                 }
-                let message = format!("pools `{}` and `{}` are both listed", pool.value, parent.value);
-                let mut diagnostic = Diagnostic::warning(Code::ParentPool, message)
+                let (canary, parent_pool) = (&pool.value, &parent.value);
+                let diagnostic = if written.is_some() {
+                    let message = format!("both pools `{canary}` and `{parent_pool}` are written");
+                    Diagnostic::warning(Code::ParentPool, message)
+                } else {
+                    let message = format!("pools `{canary}` and `{parent_pool}` are both listed");
+                    Diagnostic::note_only(Code::ParentPool, message)
+                };
+                let mut diagnostic = diagnostic
                     .at(pool.span, format_args!("inherits from `{}`", parent.value))
                     .also(parent.span, "reaches it anyway")
                     .note("MCO: the custom pool's file wins; forgotten there, an old revision stays for ever");
@@ -97,8 +106,8 @@ pub(super) fn parent_pools(set: &Set<'_>, desk: &Desk, wanted: &[PoolName], diag
                         diagnostic.note("assumed, as the policy has no `pools`: custom pools inherit from `worker`");
                 }
                 diags.push(diagnostic.help(format!(
-                    "list `{}` alone; for a canary, `compile --pool {}` first and remove it afterwards",
-                    parent.value, pool.value
+                    "for a canary, `compile --pool {canary}`, then `--pool {parent_pool}`, then delete the canary's \
+                     object; else list `{parent_pool}` alone"
                 )));
             }
         }

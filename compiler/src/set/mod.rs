@@ -205,12 +205,13 @@ fn is_named(selector: &Selector, name: &str) -> bool {
     matches!(&selector.target, Target::Name(glob) if glob.as_str() == name)
 }
 
-/// Judges all manifests together. `pools` are those of `--pool`; empty for all.
-pub fn judge(set: &Set<'_>, policy: Option<&Policy>, pools: &[PoolName], diags: &mut Diagnostics) {
+/// Judges all manifests together. `written` has the pools that objects are written for, those of `--pool`; empty for all
+/// that are listed, `None` if nothing is written.
+pub fn judge(set: &Set<'_>, policy: Option<&Policy>, written: Option<&[PoolName]>, diags: &mut Diagnostics) {
     conflicts::streams(set, diags);
     conflicts::pins(set, diags);
     if let Some(policy) = policy {
-        conflicts::parent_pools(set, &policy.desk, pools, diags);
+        conflicts::parent_pools(set, &policy.desk, written, diags);
     }
     for class in Class::ALL {
         let chain = set.chain(class);
