@@ -147,11 +147,7 @@ pub fn converge(kernel: &Kernel, kernel_btf: &KernelBtf, reserved: &[IfGlob], st
             }
             Ok(Round::Blame(..)) | Err(_) if races < MAX_RACES && scene::changed(kernel, &seen) => races += 1,
             Ok(Round::Raced(interface, ran)) => {
-                // The kernel has one word for both, and shows us no other network.
-                let message = format!(
-                    "`{interface}` was changed by others {races} times in a row, or what stands on it in another network \
-                     has XDP"
-                );
+                let message = format!("`{interface}` was changed by others {races} times in a row");
                 let reason = Reason { code: Code::LostRace, message };
                 let there = seen.all.iter().find(|one| one.name == interface);
                 // Selectors say where a stream is to run, programs where it does: a default route may have moved.
@@ -377,26 +373,39 @@ fn unpin_old(kernel: &Kernel, committed: &Committed, trash: &mut Vec<PathBuf>) {
 }
 
 fn swap_failed(place: &Place, interfaces: &[Interface], streams: &Streams, error: SwapError) -> Round {
-    let name = &place.interface.name;
-    match error {
-        SwapError::Raced => {
-            match interfaces.iter().find(|upper| upper.has_xdp() && upper.stands_on(&place.interface)) {
-                // Whatever is attached, the kernel refuses every change: `dev_xdp_attach`, linux `net/core/dev.c`.
-                Some(upper) => {
-                    let message = format!(
-                        "`{}` stands on `{name}` and has XDP, which keeps that of `{name}` as it is",
-                        upper.name
-                    );
-                    blame(place, streams, Reason { code: Code::HeldByLegacy, message })
-                }
-                None => Round::Raced(name.clone(), place.observed.programs()),
-            }
+    let here = &place.interface;
+    let name = &here.name;
+    // Whatever is attached, the kernel refuses every change below what has XDP, and XDP of a bond whose member has its own:
+    // `dev_xdp_attach`, linux `net/core/dev.c`, and `bond_xdp_set`, `drivers/net/bonding/bond_main.c`.
+    let above = |one: &&Interface| one.has_xdp() && one.stands_on(here);
+    let within = |one: &&Interface| one.has_xdp() && one.master == here.ifindex && here.kind == "bond";
+    let other = match &error {
+        SwapError::Call(error) if error.errno == libc::EOPNOTSUPP => {
+            interfaces.iter().find(within).map(|one| (one, "is in"))
         }
+        SwapError::Call(error) if error.errno != libc::EEXIST => None,
+        SwapError::HeldByLink => None,
+        SwapError::Raced | SwapError::Call(_) => interfaces.iter().find(above).map(|one| (one, "stands on")),
+    };
+    if let Some((other, place_of)) = other {
+        let message =
+            format!("`{}` {place_of} `{name}` and has XDP, which keeps that of `{name}` as it is", other.name);
+        return blame(place, streams, Reason { code: Code::HeldByLegacy, message });
+    }
+    match error {
+        SwapError::Raced => Round::Raced(name.clone(), place.observed.programs()),
         SwapError::HeldByLink => {
             let message = format!("a bpf_link took `{name}` meanwhile");
             blame(place, streams, Reason { code: Code::HeldByLink, message })
         }
-        SwapError::Call(error) => blame(place, streams, call_reason(&error, name)),
+        SwapError::Call(error) => {
+            let mut reason = call_reason(&error, name);
+            if error.errno == libc::EEXIST {
+                // What stands on it is in another network, which we do not see.
+                reason.code = Code::HeldByLegacy;
+            }
+            blame(place, streams, reason)
+        }
     }
 }
 

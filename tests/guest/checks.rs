@@ -2,6 +2,7 @@
 
 pub(crate) mod above;
 pub(crate) mod af_xdp;
+pub(crate) mod bonds;
 pub(crate) mod chain;
 pub(crate) mod crash;
 pub(crate) mod diag;

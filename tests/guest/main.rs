@@ -42,6 +42,7 @@ const ALL: &[&[Test]] = &[
     checks::example::TESTS,
     checks::chain::TESTS,
     checks::above::TESTS,
+    checks::bonds::TESTS,
     checks::af_xdp::TESTS,
     checks::versions::TESTS,
     checks::stale::TESTS,
