@@ -71,6 +71,15 @@ struct Place {
     wanted: Vec<Wanted>,
 }
 
+impl Place {
+    /// Where the dispatcher is pinned that a run of ours replaced here. It is there still if the run was killed before it
+    /// unpinned it, and if only programs of others are in it nothing else tells that it is not another network's.
+    fn former(&self) -> Option<PathBuf> {
+        let Observed::Dispatcher(there) = &self.observed else { return None };
+        Some(xdp::dispatch_dir(self.interface.ifindex, there.former?))
+    }
+}
+
 /// One of our programs wanted on an interface.
 struct Wanted {
     stream: StreamName,
@@ -204,8 +213,8 @@ fn tidy(
     lock: DirLock,
 ) -> Call<()> {
     let programs: SortedSet<u32> = streams.values().flat_map(Stream::program_ids).collect();
-    let tag = || Dispatcher::template(kernel, kernel_btf).ok()?.tag(kernel);
-    let ours = Ours { program: &|id| programs.contains(&id), dispatcher: &tag };
+    let own = || Dispatcher::template(kernel, kernel_btf).ok()?.info(kernel).ok();
+    let ours = Ours { program: &|id| programs.contains(&id), dispatcher: &own };
     let look = || stale::suspects(kernel, interfaces, &ours);
     let suspects = look().or_else(|_| look())?;
     drop(lock);
@@ -231,6 +240,7 @@ fn round(
         Ok(all) => all,
         Err(changed) => return Ok(Round::Raced(changed, Vec::new())),
     };
+    trash.extend(places.iter().filter_map(Place::former).filter(|dir| dir.exists()));
     for stream in streams.values() {
         if let Goal::Run(target) = &stream.goal {
             programs.extend(target.version.programs.values().map(|program| (program.id, Rc::clone(&program.fd))));

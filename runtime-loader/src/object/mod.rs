@@ -208,9 +208,10 @@ impl<'a> Image<'a> {
         Ok(Self { elf, btf, ext, maps, code, functions })
     }
 
-    /// Gives its read-only variables another content, of any size.
-    pub fn set_constants(&mut self, bytes: Vec<u8>) {
+    /// Gives its read-only variables another content, of any size, and their map another name.
+    pub fn set_constants(&mut self, name: &'a str, bytes: Vec<u8>) {
         if let Some(map) = self.maps.iter_mut().find(|map| map.is_read_only()) {
+            map.name = name;
             map.value_size = u32::try_from(bytes.len()).unwrap_or_default();
             map.data = Some(bytes);
         }
