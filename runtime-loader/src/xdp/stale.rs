@@ -111,7 +111,7 @@ fn is_stale(kernel: &Kernel, (ifindex, id): Dir, now: &[Interface], ours: &Ours<
         all &= is_ours;
         any |= is_ours;
     }
-    if !here && !(any && all) {
+    if !(here || (any && all)) {
         return Ok(false);
     }
     let Some(own) = (ours.dispatcher)() else { return Ok(false) };
