@@ -59,6 +59,7 @@ const ALL: &[&[Test]] = &[
     checks::never_neither::TESTS,
     checks::moves::TESTS,
     checks::together::TESTS,
+    checks::truth::TESTS,
 ];
 
 const USAGE: &str = "usage: nodebpf-guest [--bench] [--list] [--filter TEXT] [--lacks FEATURE]...";

@@ -23,7 +23,7 @@ pub(crate) const TESTS: &[Test] = &[
 ];
 
 /// A program without dispatcher, in generic mode.
-fn legacy_on(interface: &str) -> Result<()> {
+pub(super) fn legacy_on(interface: &str) -> Result<()> {
     let pin = "/sys/fs/bpf/legacy";
     if !std::fs::exists(pin)? {
         let load = ["prog", "load", "/objects/xdp_pass.bpf.o", pin, "type", "xdp"];
