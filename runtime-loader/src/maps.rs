@@ -1,7 +1,10 @@
 //! Maps: what the plan says about them, beyond what the object says: slots of program arrays, state that survives
 //! updates, and the memory that all of it takes.
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::{
+    fs,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+};
 
 use nodeplan::{
     map_memory,
@@ -61,6 +64,11 @@ pub fn fill_slots(
 /// The state map of what ran before if it has the shape of the new one, else the new one.
 pub fn kept(kernel: &Kernel, kept: Kept<'_>, name: &str, new: OwnedFd) -> Call<OwnedFd> {
     let Some(old) = kept(name)? else { return Ok(new) };
+    // No state: nobody could write to it any more. Without a record only the map itself says so.
+    let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", old.as_raw_fd())).unwrap_or_default();
+    if info.contains("frozen:\t1") {
+        return Ok(new);
+    }
     let same = same_shape(kernel, &kernel.map_info(old.as_fd())?, &kernel.map_info(new.as_fd())?)?;
     Ok(if same { old } else { new })
 }
