@@ -354,8 +354,7 @@ fn commit(
                 Err(error)
             }
             Ok(committed) => {
-                let there = place.wanted.iter().filter_map(|wanted| streams.get(&wanted.stream));
-                there.for_each(|stream| stream.swapped.set(true));
+                swapped(place, streams, &committed);
                 let pinned = pin_again(kernel, streams, place.interface.ifindex, &committed.links);
                 unpin_old(kernel, &committed, trash);
                 pinned.map_err(SwapError::Call)
@@ -368,11 +367,24 @@ fn commit(
     }
     for (place, _) in steps.iter().filter(|(_, step)| matches!(step, Step::Detach)) {
         match dispatcher::detach(kernel, place.interface.ifindex, &place.observed) {
-            Ok(committed) => unpin_old(kernel, &committed, trash),
+            Ok(committed) => {
+                swapped(place, streams, &committed);
+                unpin_old(kernel, &committed, trash);
+            }
             Err(error) => return swap_failed(place, interfaces, streams, error),
         }
     }
     Round::Done
+}
+
+/// Notes what an interface means for an undo: streams that are there now, and those of which something was there and is
+/// not any more.
+fn swapped(place: &Place, streams: &Streams, committed: &Committed) {
+    let mut left = place.observed.programs();
+    left.retain(|id| committed.links.iter().all(|(other, _)| other != id));
+    let here = |name: &StreamName| place.wanted.iter().any(|wanted| wanted.stream == *name);
+    let those = streams.iter().filter(|(name, stream)| here(name) || stream.runs_any(&left));
+    those.for_each(|(_, stream)| stream.swapped.set(true));
 }
 
 /// Removes the pins of the former dispatcher, now or at the end of the run.

@@ -80,7 +80,7 @@ pub struct Stream {
     pub shown: Option<(Sha256Digest, Rc<Accepted>)>,
     /// What ran before.
     pub before: Vec<Version>,
-    /// Whether its new version stands on an interface, in the place of what ran there.
+    /// Whether its new version stands on an interface in the place of what ran there, or what ran there is gone.
     pub swapped: Cell<bool>,
     /// What it was before it lost its room to others: they may fail yet.
     regains: Option<Box<Stream>>,
