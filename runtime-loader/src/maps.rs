@@ -16,9 +16,8 @@ use nodeplan::{
 };
 
 use crate::{
-    btf_shape,
     kernel::{Call, Kernel, MapInfo},
-    object::{Loaded, ObjectError},
+    object::{Btf, Loaded, ObjectError, shape},
     state,
 };
 
@@ -84,8 +83,8 @@ pub fn same_shape(kernel: &Kernel, a: &MapInfo, b: &MapInfo) -> Call<bool> {
         return Ok(true);
     }
     let (x, y) = (kernel.btf_bytes(a.btf[0])?, kernel.btf_bytes(b.btf[0])?);
-    let (x, y) = (btf_shape::Types::of(&x), btf_shape::Types::of(&y));
-    Ok((1..3).all(|at| match (x.shape(a.btf[at]), y.shape(b.btf[at])) {
+    let (Some(x), Some(y)) = (Btf::parse(x), Btf::parse(y)) else { return Ok(false) };
+    Ok((1..3).all(|at| match (shape(&x, a.btf[at]), shape(&y, b.btf[at])) {
         (Some(x), Some(y)) => x == y,
         _ => false,
     }))
