@@ -166,7 +166,7 @@ fn stream_report(kernel: &Kernel, snapshot: &Snapshot, name: &StreamName, stream
     let runs = match &stream.goal {
         Goal::Run(target) => Some((target.statement, &target.plan, Some(&target.version))),
         Goal::Keep => {
-            stream.before.iter().find_map(|version| Some((version.statement?, version.plan.as_ref()?, Some(version))))
+            stream.before.iter().find_map(|version| Some((version.committed?, version.plan.as_ref()?, Some(version))))
         }
         Goal::Load(_) | Goal::End => None,
     };
