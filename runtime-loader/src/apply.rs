@@ -230,7 +230,7 @@ fn settle_those(kernel: &Kernel, paths: &Paths, streams: &mut SortedMap<StreamNa
             Goal::End if stream.before.is_empty() && !paths::stream_pins(name).exists() => Ok(()),
             // Its programs are detached; forgetting is idempotent, so a second try costs nothing.
             Goal::End => forget(&stream.before).or_else(|_| forget(&stream.before)),
-            Goal::Run(target) if target.version.statement.is_none() => state::commit(kernel, paths, name, target),
+            Goal::Run(target) if target.version.committed.is_none() => state::commit(kernel, paths, name, target),
             Goal::Run(target) => state::keep(paths, name, &target.plan),
         };
         if let Err(error) = result {

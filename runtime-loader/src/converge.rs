@@ -71,6 +71,15 @@ struct Place {
     wanted: Vec<Wanted>,
 }
 
+impl Place {
+    /// Where the dispatcher is pinned that a run of ours replaced here. It is there still if the run was killed before it
+    /// unpinned it, and if only programs of others are in it nothing else tells that it is not another network's.
+    fn former(&self) -> Option<PathBuf> {
+        let Observed::Dispatcher(there) = &self.observed else { return None };
+        Some(xdp::dispatch_dir(self.interface.ifindex, there.former?))
+    }
+}
+
 /// One of our programs wanted on an interface.
 struct Wanted {
     stream: StreamName,
@@ -147,11 +156,7 @@ pub fn converge(kernel: &Kernel, kernel_btf: &KernelBtf, reserved: &[IfGlob], st
             }
             Ok(Round::Blame(..)) | Err(_) if races < MAX_RACES && scene::changed(kernel, &seen) => races += 1,
             Ok(Round::Raced(interface, ran)) => {
-                // The kernel has one word for both, and shows us no other network.
-                let message = format!(
-                    "`{interface}` was changed by others {races} times in a row, or what stands on it in another network \
-                     has XDP"
-                );
+                let message = format!("`{interface}` was changed by others {races} times in a row");
                 let reason = Reason { code: Code::LostRace, message };
                 let there = seen.all.iter().find(|one| one.name == interface);
                 // Selectors say where a stream is to run, programs where it does: a default route may have moved.
@@ -208,8 +213,8 @@ fn tidy(
     lock: DirLock,
 ) -> Call<()> {
     let programs: SortedSet<u32> = streams.values().flat_map(Stream::program_ids).collect();
-    let tag = || Dispatcher::template(kernel, kernel_btf).ok()?.tag(kernel);
-    let ours = Ours { program: &|id| programs.contains(&id), dispatcher: &tag };
+    let own = || Dispatcher::template(kernel, kernel_btf).ok()?.info(kernel).ok();
+    let ours = Ours { program: &|id| programs.contains(&id), dispatcher: &own };
     let look = || stale::suspects(kernel, interfaces, &ours);
     let suspects = look().or_else(|_| look())?;
     drop(lock);
@@ -235,6 +240,7 @@ fn round(
         Ok(all) => all,
         Err(changed) => return Ok(Round::Raced(changed, Vec::new())),
     };
+    trash.extend(places.iter().filter_map(Place::former).filter(|dir| dir.exists()));
     for stream in streams.values() {
         if let Goal::Run(target) = &stream.goal {
             programs.extend(target.version.programs.values().map(|program| (program.id, Rc::clone(&program.fd))));
@@ -348,8 +354,7 @@ fn commit(
                 Err(error)
             }
             Ok(committed) => {
-                let there = place.wanted.iter().filter_map(|wanted| streams.get(&wanted.stream));
-                there.for_each(|stream| stream.swapped.set(true));
+                swapped(place, streams, &committed);
                 let pinned = pin_again(kernel, streams, place.interface.ifindex, &committed.links);
                 unpin_old(kernel, &committed, trash);
                 pinned.map_err(SwapError::Call)
@@ -362,11 +367,24 @@ fn commit(
     }
     for (place, _) in steps.iter().filter(|(_, step)| matches!(step, Step::Detach)) {
         match dispatcher::detach(kernel, place.interface.ifindex, &place.observed) {
-            Ok(committed) => unpin_old(kernel, &committed, trash),
+            Ok(committed) => {
+                swapped(place, streams, &committed);
+                unpin_old(kernel, &committed, trash);
+            }
             Err(error) => return swap_failed(place, interfaces, streams, error),
         }
     }
     Round::Done
+}
+
+/// Notes what an interface means for an undo: streams that are there now, and those of which something was there and is
+/// not any more.
+fn swapped(place: &Place, streams: &Streams, committed: &Committed) {
+    let mut left = place.observed.programs();
+    left.retain(|id| committed.links.iter().all(|(other, _)| other != id));
+    let here = |name: &StreamName| place.wanted.iter().any(|wanted| wanted.stream == *name);
+    let those = streams.iter().filter(|(name, stream)| here(name) || stream.runs_any(&left));
+    those.for_each(|(_, stream)| stream.swapped.set(true));
 }
 
 /// Removes the pins of the former dispatcher, now or at the end of the run.
@@ -377,26 +395,39 @@ fn unpin_old(kernel: &Kernel, committed: &Committed, trash: &mut Vec<PathBuf>) {
 }
 
 fn swap_failed(place: &Place, interfaces: &[Interface], streams: &Streams, error: SwapError) -> Round {
-    let name = &place.interface.name;
-    match error {
-        SwapError::Raced => {
-            match interfaces.iter().find(|upper| upper.has_xdp() && upper.stands_on(&place.interface)) {
-                // Whatever is attached, the kernel refuses every change: `dev_xdp_attach`, linux `net/core/dev.c`.
-                Some(upper) => {
-                    let message = format!(
-                        "`{}` stands on `{name}` and has XDP, which keeps that of `{name}` as it is",
-                        upper.name
-                    );
-                    blame(place, streams, Reason { code: Code::HeldByLegacy, message })
-                }
-                None => Round::Raced(name.clone(), place.observed.programs()),
-            }
+    let here = &place.interface;
+    let name = &here.name;
+    // Whatever is attached, the kernel refuses every change below what has XDP, and XDP of a bond whose member has its own:
+    // `dev_xdp_attach`, linux `net/core/dev.c`, and `bond_xdp_set`, `drivers/net/bonding/bond_main.c`.
+    let above = |one: &&Interface| one.has_xdp() && one.stands_on(here);
+    let within = |one: &&Interface| one.has_xdp() && one.master == here.ifindex && here.kind == "bond";
+    let other = match &error {
+        SwapError::Call(error) if error.errno == libc::EOPNOTSUPP => {
+            interfaces.iter().find(within).map(|one| (one, "is in"))
         }
+        SwapError::Call(error) if error.errno != libc::EEXIST => None,
+        SwapError::HeldByLink => None,
+        SwapError::Raced | SwapError::Call(_) => interfaces.iter().find(above).map(|one| (one, "stands on")),
+    };
+    if let Some((other, place_of)) = other {
+        let message =
+            format!("`{}` {place_of} `{name}` and has XDP, which keeps that of `{name}` as it is", other.name);
+        return blame(place, streams, Reason { code: Code::HeldByLegacy, message });
+    }
+    match error {
+        SwapError::Raced => Round::Raced(name.clone(), place.observed.programs()),
         SwapError::HeldByLink => {
             let message = format!("a bpf_link took `{name}` meanwhile");
             blame(place, streams, Reason { code: Code::HeldByLink, message })
         }
-        SwapError::Call(error) => blame(place, streams, call_reason(&error, name)),
+        SwapError::Call(error) => {
+            let mut reason = call_reason(&error, name);
+            if error.errno == libc::EEXIST {
+                // What stands on it is in another network, which we do not see.
+                reason.code = Code::HeldByLegacy;
+            }
+            blame(place, streams, reason)
+        }
     }
 }
 

@@ -58,7 +58,7 @@ impl DryRun {
             let info = info.map_err(|error| Reason { code: Code::Kernel, message: error.to_string() })?;
             programs.insert(name, Program { id: info.id, fd: Rc::new(fd) });
         }
-        Ok(Version { statement: None, dir: paths::staged_pins(stream, 0), programs, plan: Some(Rc::clone(plan)) })
+        Ok(Version { committed: None, dir: paths::staged_pins(stream, 0), programs, plan: Some(Rc::clone(plan)) })
     }
 
     fn said(&self, stream: &StreamName, program: &ProgramName) -> Option<Result<String, String>> {
@@ -85,7 +85,7 @@ impl DryRun {
                 let verdict = match &said {
                     Some(Ok(_)) => "accepted",
                     Some(Err(_)) => "refused",
-                    None if version.is_some_and(|version| version.statement.is_some()) => "unchanged",
+                    None if version.is_some_and(|version| version.committed.is_some()) => "unchanged",
                     None => "notLoaded",
                 };
                 row.text("verdict", verdict);

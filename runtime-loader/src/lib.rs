@@ -8,7 +8,6 @@
 #![deny(unsafe_code)]
 
 pub mod apply;
-pub mod btf_shape;
 pub mod cli;
 pub mod clock;
 pub mod commands;

@@ -132,7 +132,7 @@ impl<'a> Load<'a> {
         let globals: Vec<_> = globals.map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
         let kept = |map: &str| {
             for version in &stream.before {
-                // What was no state may be frozen: nobody could write to it any more.
+                // What was no state is not to become one.
                 let is_state = |plan: &Rc<Accepted>| maps::said(&plan.maps, map).is_some_and(|said| said.persist);
                 if !version.plan.as_ref().is_none_or(is_state) {
                     return Ok(None);

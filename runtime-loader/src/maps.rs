@@ -1,7 +1,10 @@
 //! Maps: what the plan says about them, beyond what the object says: slots of program arrays, state that survives
 //! updates, and the memory that all of it takes.
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::{
+    fs,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+};
 
 use nodeplan::{
     map_memory,
@@ -13,9 +16,8 @@ use nodeplan::{
 };
 
 use crate::{
-    btf_shape,
     kernel::{Call, Kernel, MapInfo},
-    object::{Loaded, ObjectError},
+    object::{Btf, Loaded, ObjectError, shape},
     state,
 };
 
@@ -61,6 +63,11 @@ pub fn fill_slots(
 /// The state map of what ran before if it has the shape of the new one, else the new one.
 pub fn kept(kernel: &Kernel, kept: Kept<'_>, name: &str, new: OwnedFd) -> Call<OwnedFd> {
     let Some(old) = kept(name)? else { return Ok(new) };
+    // No state: nobody could write to it any more. Without a record only the map itself says so.
+    let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", old.as_raw_fd())).unwrap_or_default();
+    if info.contains("frozen:\t1") {
+        return Ok(new);
+    }
     let same = same_shape(kernel, &kernel.map_info(old.as_fd())?, &kernel.map_info(new.as_fd())?)?;
     Ok(if same { old } else { new })
 }
@@ -76,8 +83,8 @@ pub fn same_shape(kernel: &Kernel, a: &MapInfo, b: &MapInfo) -> Call<bool> {
         return Ok(true);
     }
     let (x, y) = (kernel.btf_bytes(a.btf[0])?, kernel.btf_bytes(b.btf[0])?);
-    let (x, y) = (btf_shape::Types::of(&x), btf_shape::Types::of(&y));
-    Ok((1..3).all(|at| match (x.shape(a.btf[at]), y.shape(b.btf[at])) {
+    let (Some(x), Some(y)) = (Btf::parse(x), Btf::parse(y)) else { return Ok(false) };
+    Ok((1..3).all(|at| match (shape(&x, a.btf[at]), shape(&y, b.btf[at])) {
         (Some(x), Some(y)) => x == y,
         _ => false,
     }))

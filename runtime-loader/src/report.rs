@@ -13,6 +13,7 @@ use nodeplan::{
 };
 
 use crate::{
+    converge::attachments,
     kernel::{Call, Kernel},
     links,
     paths::Paths,
@@ -23,7 +24,7 @@ use crate::{
     stream::{Goal, Stream},
     verify::Node,
     xdp::{
-        chain::Observed,
+        chain::{Observed, Refused},
         observe::{self, Programs},
     },
 };
@@ -71,10 +72,10 @@ impl Snapshot {
             for attachment in &program.attach {
                 let Attachment::Xdp(xdp) = attachment else { continue };
                 for (interface, observed) in self.interfaces.all.iter().zip(&self.xdp) {
-                    if !self.interfaces.selects(&xdp.interfaces, interface) {
+                    let attached = id(&program.name).is_some_and(|id| observed.programs().contains(&id));
+                    if !attached && !self.interfaces.selects(&xdp.interfaces, interface) {
                         continue;
                     }
-                    let attached = id(&program.name).is_some_and(|id| observed.programs().contains(&id));
                     reports.push(AttachmentReport {
                         interface: IfName::try_from(interface.name.as_str()).ok(),
                         ifindex: Some(interface.ifindex),
@@ -85,7 +86,7 @@ impl Snapshot {
                 }
             }
         }
-        for wanted in links::wanted(plan, &self.interfaces) {
+        for wanted in links::wanted(plan, &self.interfaces.of_running(plan)) {
             if let links::Place::Cgroup(at) = wanted.place
                 && !links::cgroup_dir(at.path.as_str()).exists()
             {
@@ -96,13 +97,28 @@ impl Snapshot {
             let link = look().or_else(|_| look()).ok().flatten();
             let attached = link.is_some_and(|link| Some(link.prog_id) == id(wanted.program));
             let mut one = report(wanted.program, wanted.attachment, attached);
-            if let links::Place::Tcx { interface, ifindex, .. } = wanted.place {
+            if let links::Place::Tcx { tc, interface, ifindex, .. } = wanted.place {
+                let selected = || self.interfaces.selected(&tc.interfaces).any(|one| one.ifindex == ifindex);
+                if !attached && !selected() {
+                    continue;
+                }
                 one.interface = IfName::try_from(interface).ok();
                 one.ifindex = Some(ifindex);
             }
             reports.push(one);
         }
         reports
+    }
+
+    /// Who keeps us from seeing what XDP of a plan runs on an interface, or has taken it.
+    fn hidden(&self, plan: &NodePlan) -> Option<&Refused> {
+        let places = self.interfaces.all.iter().zip(&self.xdp);
+        let mut held = places.filter_map(|(interface, observed)| match observed {
+            Observed::Held(refused) => Some((interface, refused)),
+            _ => None,
+        });
+        let here = |one| attachments(plan).any(|(_, xdp)| self.interfaces.selects(&xdp.interfaces, one));
+        held.find(|(interface, _)| here(interface)).map(|(_, refused)| refused)
     }
 
     /// What of a plan waits for something that the node does not have now.
@@ -150,7 +166,7 @@ fn stream_report(kernel: &Kernel, snapshot: &Snapshot, name: &StreamName, stream
     let runs = match &stream.goal {
         Goal::Run(target) => Some((target.statement, &target.plan, Some(&target.version))),
         Goal::Keep => {
-            stream.before.iter().find_map(|version| Some((version.statement?, version.plan.as_ref()?, Some(version))))
+            stream.before.iter().find_map(|version| Some((version.committed?, version.plan.as_ref()?, Some(version))))
         }
         Goal::Load(_) | Goal::End => None,
     };
@@ -214,12 +230,12 @@ pub fn refresh(kernel: &Kernel, paths: &Paths) -> Result<Option<Report>, String>
             // Pins without a record: what runs there is not known, and not known to be gone.
             if versions.is_empty() {
                 one.attachments.clear();
-                lost(one);
+                lost(one, None);
             }
             continue;
         };
         one.attachments = snapshot.attachments(kernel, plan, &version.dir, version);
-        lost(one);
+        lost(one, snapshot.hidden(plan));
         for (map, said) in &plan.maps {
             if let Some(counter) = &said.counter {
                 match state::counter(kernel, &version.dir, map.as_str()) {
@@ -236,11 +252,15 @@ pub fn refresh(kernel: &Kernel, paths: &Paths) -> Result<Option<Report>, String>
 }
 
 /// The last run said `attached`: if that is not so any more, the state must not say it.
-fn lost(one: &mut StreamReport) {
+fn lost(one: &mut StreamReport, hidden: Option<&Refused>) {
     let all = !one.attachments.is_empty() && one.attachments.iter().all(|place| place.attached);
     if one.state == StreamState::Attached && !all {
         one.state = StreamState::Degraded;
-        let message = "others have removed it since the last run; nodebpf-loader apply brings it back".to_owned();
+        let message = match hidden {
+            // It may run still, below what is in hardware; and `apply` would be refused.
+            Some(refused) => format!("it is not seen to run any more: {}", refused.message),
+            None => "others have removed it since the last run; nodebpf-loader apply brings it back".to_owned(),
+        };
         one.reason = Some(Reason { code: Code::Lost, message });
     }
 }

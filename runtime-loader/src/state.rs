@@ -40,8 +40,8 @@ pub struct Program {
 /// One version of a stream in the kernel.
 #[derive(Clone, Debug)]
 pub struct Version {
-    /// Digest of the statement; `None` for one that a crashed run left uncommitted.
-    pub statement: Option<Sha256Digest>,
+    /// Digest of the statement that it was committed as; `None` for one that is not committed yet, or by a crash.
+    pub committed: Option<Sha256Digest>,
     /// Where it is pinned.
     pub dir: PathBuf,
     /// Its programs.
@@ -65,15 +65,15 @@ pub fn running(kernel: &Kernel, paths: &Paths) -> Call<SortedMap<StreamName, Vec
         };
         for version in names {
             let dir = paths::stream_pins(&stream).join(&version);
-            let statement = Sha256Digest::try_from(version.as_str()).ok();
-            let plan = records.iter().flatten().find(|record| Some(record.digest()) == statement).cloned();
+            let committed = Sha256Digest::try_from(version.as_str()).ok();
+            let plan = records.iter().flatten().find(|record| Some(record.digest()) == committed).cloned();
             let programs = match open_programs(kernel, &dir) {
                 Err(error) if error.errno == libc::ENOTDIR => continue,
                 programs => programs?,
             };
-            versions.push(Version { statement, dir, programs, plan });
+            versions.push(Version { committed, dir, programs, plan });
         }
-        versions.sort_by_key(|version| (version.plan.is_none(), version.statement.is_none()));
+        versions.sort_by_key(|version| (version.plan.is_none(), version.committed.is_none()));
         streams.insert(stream, versions);
     }
     Ok(streams)
@@ -110,7 +110,7 @@ pub fn stage(kernel: &Kernel, dir: PathBuf, loaded: Vec<Loaded>, plan: &Rc<Accep
             programs.insert(name, Program { id, fd: Rc::new(program) });
         }
     }
-    Ok(Version { statement: None, dir, programs, plan: Some(Rc::clone(plan)) })
+    Ok(Version { committed: None, dir, programs, plan: Some(Rc::clone(plan)) })
 }
 
 /// Where the next version of a stream is staged: beside all that is pinned of it.
@@ -140,7 +140,7 @@ pub fn commit(kernel: &Kernel, paths: &Paths, stream: &StreamName, target: &mut 
         return Err(error);
     }
     target.version.dir = dir;
-    target.version.statement = Some(target.statement);
+    target.version.committed = Some(target.statement);
     let record = paths.record(stream);
     std::fs::rename(&next, &record).map_err(|error| file_error("rename", &record, &error))
 }

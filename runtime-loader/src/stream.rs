@@ -80,7 +80,7 @@ pub struct Stream {
     pub shown: Option<(Sha256Digest, Rc<Accepted>)>,
     /// What ran before.
     pub before: Vec<Version>,
-    /// Whether its new version stands on an interface, in the place of what ran there.
+    /// Whether its new version stands on an interface in the place of what ran there, or what ran there is gone.
     pub swapped: Cell<bool>,
     /// What it was before it lost its room to others: they may fail yet.
     regains: Option<Box<Stream>>,
@@ -88,7 +88,7 @@ pub struct Stream {
 
 impl Stream {
     fn new(goal: Goal, state: StreamState, reason: Option<Reason>, before: Vec<Version>) -> Self {
-        let shown = before.iter().find_map(|version| Some((version.statement?, version.plan.clone()?)));
+        let shown = before.iter().find_map(|version| Some((version.committed?, version.plan.clone()?)));
         Self { goal, state, reason, shown, before, swapped: Cell::new(false), regains: None }
     }
 
@@ -115,7 +115,7 @@ impl Stream {
     /// The version that ran before and can run again: its plan is known.
     fn fallback(&self) -> Option<Target> {
         self.before.iter().find_map(|version| {
-            let (statement, plan) = (version.statement?, version.plan.clone()?);
+            let (statement, plan) = (version.committed?, version.plan.clone()?);
             Some(Target { statement, plan, version: version.clone() })
         })
     }
@@ -263,7 +263,7 @@ fn with_bundle(verdict: Verdict, before: Vec<Version>) -> Stream {
             let (statement, plan) = (verified.statement_digest(), Rc::clone(verified.plan()));
             // A version that a crash cut short has lost programs: it is loaded anew.
             let whole = |version: &&Version| {
-                version.statement == Some(statement)
+                version.committed == Some(statement)
                     && plan.programs.iter().all(|program| version.programs.contains_key(&program.name))
             };
             let goal = match before.iter().find(whole).cloned() {

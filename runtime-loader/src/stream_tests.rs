@@ -17,10 +17,10 @@ fn plan(revision: u32, on_removal: &str, on_expiry: &str) -> Rc<Accepted> {
     Rc::new(Accepted::parse(nodeplan::statement::encode(&plan)).unwrap())
 }
 
-fn version(statement: Option<&str>, id: u32, plan: Option<Rc<Accepted>>) -> Version {
+fn version(committed: Option<&str>, id: u32, plan: Option<Rc<Accepted>>) -> Version {
     let fd = Rc::new(File::open("/dev/null").unwrap().into());
     Version {
-        statement: statement.map(|text| Sha256Digest::of(text.as_bytes())),
+        committed: committed.map(|text| Sha256Digest::of(text.as_bytes())),
         dir: PathBuf::from(format!("/pins/{id}")),
         programs: SortedMap::from([("p".try_into().unwrap(), Program { id, fd })]),
         plan,
@@ -60,7 +60,7 @@ fn events_of_a_stream_that_runs() {
 }
 
 fn run_of(version: Version) -> Goal {
-    let statement = version.statement.unwrap_or(Sha256Digest::of(b"new"));
+    let statement = version.committed.unwrap_or(Sha256Digest::of(b"new"));
     Goal::Run(Box::new(Target { statement, plan: plan(2, "detach", "detach"), version }))
 }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod above;
 pub(crate) mod af_xdp;
+pub(crate) mod bonds;
 pub(crate) mod chain;
 pub(crate) mod crash;
 pub(crate) mod diag;
@@ -30,6 +31,7 @@ pub(crate) mod room;
 pub(crate) mod stale;
 pub(crate) mod tcx;
 pub(crate) mod together;
+pub(crate) mod truth;
 pub(crate) mod versions;
 
 pub(crate) use hook_streams::every_hook;

@@ -42,6 +42,7 @@ const ALL: &[&[Test]] = &[
     checks::example::TESTS,
     checks::chain::TESTS,
     checks::above::TESTS,
+    checks::bonds::TESTS,
     checks::af_xdp::TESTS,
     checks::versions::TESTS,
     checks::stale::TESTS,
@@ -58,6 +59,7 @@ const ALL: &[&[Test]] = &[
     checks::never_neither::TESTS,
     checks::moves::TESTS,
     checks::together::TESTS,
+    checks::truth::TESTS,
 ];
 
 const USAGE: &str = "usage: nodebpf-guest [--bench] [--list] [--filter TEXT] [--lacks FEATURE]...";

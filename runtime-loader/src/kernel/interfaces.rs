@@ -37,6 +37,10 @@ const XDP_FLAGS_REPLACE: u32 = 1 << 4;
 const XDP_ATTACHED_DRV: u8 = 1;
 const XDP_ATTACHED_SKB: u8 = 2;
 
+/// In the kernel's words if what stands on the interface has XDP: `dev_xdp_attach`, linux `net/core/dev.c`. The number is
+/// that of a lost race, and every change gets it.
+const UPPER: &str = "upper device";
+
 /// A network interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interface {
@@ -96,8 +100,7 @@ pub struct XdpAttached {
 /// Why a swap did not happen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SwapError {
-    /// Another program is attached than the expected one: somebody was faster (EEXIST). Or one is attached to what
-    /// stands on the interface: then the kernel says the same to every change.
+    /// Another program is attached than the expected one: somebody was faster (EEXIST).
     Raced,
     /// A `bpf_link` holds the interface (EBUSY); trying again is of no use.
     HeldByLink,
@@ -200,10 +203,16 @@ impl Kernel {
         xdp.attribute(IFLA_XDP_EXPECTED_FD, &raw(expected));
         let mut request = Message::new(RTM_SETLINK, NLM_F_ACK, ifindex);
         request.attribute(IFLA_XDP | NLA_F_NESTED, &xdp.0);
-        talk(&request.finish(), |_, _| ()).map_err(|error| match error.raw_os_error() {
-            Some(libc::EEXIST) => SwapError::Raced,
+        talk(&request.finish(), |_, _| ()).map_err(|refused| match refused.error.raw_os_error() {
+            Some(libc::EEXIST) if !refused.text.contains(UPPER) => SwapError::Raced,
             Some(libc::EBUSY) => SwapError::HeldByLink,
-            _ => SwapError::Call(CallError::of("RTM_SETLINK", format!("XDP on interface {ifindex}"), &error)),
+            _ => {
+                let mut what = format!("XDP on interface {ifindex}");
+                if !refused.text.is_empty() {
+                    what = format!("{what} (\"{}\")", refused.text);
+                }
+                SwapError::Call(CallError::of("RTM_SETLINK", what, &refused.error))
+            }
         })
     }
 }

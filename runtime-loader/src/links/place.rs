@@ -130,9 +130,12 @@ pub fn cgroup_dir(path: &str) -> PathBuf {
     PathBuf::from(format!("{CGROUPS}{path}"))
 }
 
-/// Id of the cgroup that has this path now.
-pub(super) fn cgroup_id(path: &str) -> Option<u64> {
-    Some(fs::metadata(cgroup_dir(path)).ok()?.ino())
+impl Wanted<'_> {
+    /// Id of the cgroup that it leads to now.
+    pub(super) fn cgroup(&self) -> Option<u64> {
+        let Place::Cgroup(at) = self.place else { return None };
+        Some(fs::metadata(cgroup_dir(at.path.as_str())).ok()?.ino())
+    }
 }
 
 fn number_in(path: &str) -> Option<u64> {

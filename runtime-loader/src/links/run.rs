@@ -17,7 +17,7 @@ use nodeplan::{
 use super::{
     Place, Wanted,
     order::{self, Entry, Rank},
-    place::{attach, cgroup_id, create, open_place, reason},
+    place::{attach, create, open_place, reason},
     wanted,
 };
 use crate::{
@@ -57,8 +57,8 @@ fn open(kernel: &Kernel, dir: &Path, wanted: &Wanted<'_>) -> Call<Option<Found>>
     };
     let mut info = kernel.link_info(fd.as_fd())?;
     // A cgroup lives on without its directory while a socket of it does, and another one may have its path by now.
-    if let Place::Cgroup(at) = wanted.place {
-        info.alive &= cgroup_id(at.path.as_str()) == Some(info.cgroup);
+    if let Place::Cgroup(_) = wanted.place {
+        info.alive &= wanted.cgroup() == Some(info.cgroup);
     }
     Ok(Some(Found { fd, info }))
 }
@@ -86,7 +86,7 @@ impl Ours {
                 },
                 Goal::Load(_) | Goal::End => continue,
             };
-            for wanted in wanted(plan, interfaces) {
+            for wanted in wanted(plan, &interfaces.of_running(plan)) {
                 let Some(rank) = rank(name, &wanted) else { continue };
                 // One whose priority changes has none until it is clear whether it stays where it is.
                 let same = |version: &&Version| {
@@ -120,7 +120,10 @@ pub fn advance(kernel: &Kernel, interfaces: &Interfaces, streams: &Streams) -> B
         let mut made = Vec::new();
         for wanted in wanted(&target.plan, interfaces) {
             let mut step = Step { kernel, name, stream, target, wanted: &wanted, made: &mut made, ours: &mut ours };
-            if let Err(reason) = step.run() {
+            let found = wanted.cgroup();
+            // A cgroup that has left or was made anew meanwhile: by what is there now.
+            let result = step.run().or_else(|reason| if wanted.cgroup() == found { Err(reason) } else { step.run() });
+            if let Err(reason) = result {
                 // Links without a pin go. One that stays belongs to a version that is not committed, or to the one
                 // that runs and wants it.
                 for pin in &made {

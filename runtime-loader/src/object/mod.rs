@@ -6,7 +6,8 @@
 //!
 //! The reader is our own, because it is a third of the size of `aya-obj` and because damaged bytes are an error of it
 //! and never a panic (docs/adr/0011-own-object-reader.md); `aya-obj` is the oracle of its tests. `elf` and `btf` read,
-//! `fix` makes BTF that the kernel takes, `maps` finds the maps, `link` puts a program together, `core` adapts it.
+//! `fix` makes BTF that the kernel takes, `maps` finds the maps, `link` puts a program together, `core` adapts it, `shape`
+//! compares types of maps.
 //! The kernel's own BTF is read at most once a run, and only for an object with CO-RE relocations.
 
 mod btf;
@@ -17,6 +18,7 @@ mod fix;
 mod link;
 mod maps;
 mod render;
+mod shape;
 #[cfg(test)]
 mod tests;
 
@@ -51,6 +53,7 @@ use crate::{
 pub(crate) use self::{
     btf::Btf,
     render::{hex, network},
+    shape::shape,
 };
 
 /// `BPF_F_SLEEPABLE`.
@@ -208,9 +211,10 @@ impl<'a> Image<'a> {
         Ok(Self { elf, btf, ext, maps, code, functions })
     }
 
-    /// Gives its read-only variables another content, of any size.
-    pub fn set_constants(&mut self, bytes: Vec<u8>) {
+    /// Gives its read-only variables another content, of any size, and their map another name.
+    pub fn set_constants(&mut self, name: &'a str, bytes: Vec<u8>) {
         if let Some(map) = self.maps.iter_mut().find(|map| map.is_read_only()) {
+            map.name = name;
             map.value_size = u32::try_from(bytes.len()).unwrap_or_default();
             map.data = Some(bytes);
         }

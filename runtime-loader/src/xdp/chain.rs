@@ -47,6 +47,8 @@ pub struct Attached {
     pub members: Vec<Member>,
     /// Whether every program's link is pinned and leads to a slot of this dispatcher. If not, some slots may be empty.
     pub linked: bool,
+    /// Id of the dispatcher that it replaced, if it is one of our making and replaced any.
+    pub former: Option<u32>,
 }
 
 /// What is attached to an interface.
@@ -243,7 +245,7 @@ mod tests {
 
     fn attached(version: Version, members: &[Member]) -> Attached {
         let (members, frags) = (members.to_vec(), takes_frags(members));
-        Attached { mode: XdpMode::Native, prog_id: 99, version, frags, members, linked: true }
+        Attached { mode: XdpMode::Native, prog_id: 99, version, frags, members, linked: true, former: None }
     }
 
     fn dispatcher(members: &[&Member]) -> Observed {

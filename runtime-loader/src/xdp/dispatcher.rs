@@ -18,10 +18,10 @@ use super::{
     chain::{self, Member, Observed},
     config::{Config, F_XDP_HAS_FRAGS, Slot, Version},
     dispatch_dir,
-    observe::Programs,
+    observe::{self, Programs},
 };
 use crate::{
-    kernel::{CallError, Kernel, Kind, SwapError},
+    kernel::{Call, CallError, Kernel, Kind, ProgInfo, SwapError},
     object::{Image, KernelBtf, ObjectError, Request},
 };
 
@@ -66,9 +66,16 @@ impl Expected {
 
 impl Dispatcher {
     /// Loads a dispatcher for exactly `config.slots.len()` programs: the verifier removes the code of the others.
-    pub fn load(kernel: &Kernel, kernel_btf: &KernelBtf, config: &Config) -> Result<Self, ObjectError> {
+    /// `former` is the dispatcher that it is to replace: the name of its map says so.
+    fn load(
+        kernel: &Kernel,
+        kernel_btf: &KernelBtf,
+        config: &Config,
+        former: Option<u32>,
+    ) -> Result<Self, ObjectError> {
+        let name = observe::map_name(former);
         let mut image = Image::parse(OBJECT, &[])?;
-        image.set_constants(config.encode());
+        image.set_constants(&name, config.encode());
         // Where libxdp looks if the configuration has no magic.
         image.set_length("dispatcher_version", config.version as u32)?;
         let mut slots = Vec::new();
@@ -94,12 +101,12 @@ impl Dispatcher {
     /// any slot of any other dispatcher afterwards.
     pub fn template(kernel: &Kernel, kernel_btf: &KernelBtf) -> Result<Self, ObjectError> {
         let slot = Slot { mask: u32::MAX, priority: 0, flags: 0 };
-        Self::load(kernel, kernel_btf, &Config { version: Version::default(), frags: false, slots: vec![slot] })
+        Self::load(kernel, kernel_btf, &Config { version: Version::default(), frags: false, slots: vec![slot] }, None)
     }
 
-    /// Digest of its instructions.
-    pub fn tag(&self, kernel: &Kernel) -> Option<[u8; 8]> {
-        Some(kernel.prog_info(self.fd.as_fd()).ok()?.tag)
+    /// What the kernel says of it.
+    pub fn info(&self, kernel: &Kernel) -> Call<ProgInfo> {
+        kernel.prog_info(self.fd.as_fd())
     }
 
     /// Its first slot, as something to be extended.
@@ -137,7 +144,7 @@ impl Staged {
         let slot = |member: &Member| Slot { mask: member.mask, priority: member.priority, flags: member.flags };
         let frags = chain::takes_frags(members);
         let config = Config { version, frags, slots: members.iter().map(slot).collect() };
-        let dispatcher = Dispatcher::load(kernel, kernel_btf, &config)?;
+        let dispatcher = Dispatcher::load(kernel, kernel_btf, &config, observed.dispatcher().map(|(_, id)| id))?;
         let mut links = Vec::new();
         for (member, function) in members.iter().zip(&dispatcher.slots) {
             let program = programs.get(&member.prog_id).expect("invariant: every member was opened or loaded");

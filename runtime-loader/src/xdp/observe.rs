@@ -38,6 +38,12 @@ const PASS: u32 = 1 << 2;
 /// `BTF_KIND_FUNC`.
 const FUNC: u32 = 12;
 
+/// How the name of the map of a dispatcher begins that replaced another one. With the largest id it has 14 bytes.
+const WAS: &str = "was_";
+
+/// A configuration, and the id of the dispatcher that was replaced.
+type Read = (Result<Config, ConfigError>, Option<u32>);
+
 /// Descriptors of loaded programs by id.
 pub type Programs = SortedMap<u32, Rc<OwnedFd>>;
 
@@ -71,21 +77,23 @@ pub fn observe(kernel: &Kernel, interface: &Interface, programs: &mut Programs) 
         let message = format!("{holder} holds `{}` and {why}", interface.name);
         Ok(held(Code::HeldByLegacy, message))
     };
-    let config = match read_config(kernel, &info)? {
-        Some(Ok(config)) => config,
-        Some(Err(ConfigError::Newer(version))) => {
+    let (config, former) = match read_config(kernel, &info)? {
+        Some((Ok(config), former)) => (config, former),
+        Some((Err(ConfigError::Newer(version)), _)) => {
             let message = format!(
                 "{holder} is a dispatcher of version {version}; this loader knows 1 to 3. Unload it with \
                  `xdp-loader unload`, or keep all users of the interface on one version of libxdp"
             );
             return Ok(held(Code::DispatcherTooNew, message));
         }
-        Some(Err(ConfigError::Bound)) => return legacy("is a dispatcher bound to the device, which nobody can join"),
-        Some(Err(ConfigError::Damaged)) => return legacy("is a dispatcher with an impossible configuration"),
+        Some((Err(ConfigError::Bound), _)) => {
+            return legacy("is a dispatcher bound to the device, which nobody can join");
+        }
+        Some((Err(ConfigError::Damaged), _)) => return legacy("is a dispatcher with an impossible configuration"),
         None => return legacy("is not a libxdp dispatcher, so the interface cannot be shared"),
     };
-    if let Some(attached) = read_members(kernel, interface.ifindex, attached, (&config, info.btf_id), programs)? {
-        return Ok(Observed::Dispatcher(attached));
+    if let Some(there) = read_members(kernel, interface.ifindex, attached, (&config, info.btf_id), programs)? {
+        return Ok(Observed::Dispatcher(Attached { former, ..there }));
     }
     let message =
         format!("{holder} holds `{}` and is a dispatcher whose pins below /sys/fs/bpf/xdp are gone", interface.name);
@@ -101,10 +109,15 @@ pub fn observe(kernel: &Kernel, interface: &Interface, programs: &mut Programs) 
     }))
 }
 
-/// The configuration of a dispatcher; `None` if the program is none. The rules are libxdp's own
+/// The name of the map of a dispatcher of ours, by the one that it replaces. libxdp does not look at it.
+pub fn map_name(former: Option<u32>) -> String {
+    former.map_or_else(|| ".rodata".to_owned(), |id| format!("{WAS}{id}"))
+}
+
+/// The configuration of a dispatcher, and the one that it says it replaced; `None` if the program is none. The rules are libxdp's own
 /// (`check_dispatcher_version`): BTF, exact name, exactly one map, read-only for programs. Anybody may load a program
 /// of that name: of a per-CPU map the kernel would write more than one value behind our buffer.
-fn read_config(kernel: &Kernel, info: &ProgInfo) -> Call<Option<Result<Config, ConfigError>>> {
+fn read_config(kernel: &Kernel, info: &ProgInfo) -> Call<Option<Read>> {
     let [map_id] = info.map_ids[..] else { return Ok(None) };
     if info.btf_id == 0 || info.name != "xdp_dispatcher" {
         return Ok(None);
@@ -123,7 +136,8 @@ fn read_config(kernel: &Kernel, info: &ProgInfo) -> Call<Option<Result<Config, C
     if is_v1 && Btf::parse(kernel.btf_bytes(info.btf_id)?).and_then(|btf| btf.length("dispatcher_version")) != Some(1) {
         return Ok(None);
     }
-    Ok(Some(config))
+    let former = map_info.name.strip_prefix(WAS).and_then(|id| id.parse().ok());
+    Ok(Some((config, former)))
 }
 
 /// The programs behind the slots, from their pins; `None` if a pin is missing.
@@ -159,7 +173,7 @@ fn read_members(
     }
     let XdpAttached { mode, prog_id } = attached;
     let (version, frags) = (config.version, config.frags);
-    Ok(Some(Attached { mode, prog_id, version, frags, members, linked }))
+    Ok(Some(Attached { mode, prog_id, version, frags, members, linked, former: None }))
 }
 
 /// The pin of the link in a slot of a dispatcher.

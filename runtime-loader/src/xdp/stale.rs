@@ -9,11 +9,14 @@
 //! what is dead or provably ours is removed: the dispatcher is gone; all its programs are ours; or its interface is here
 //! and runs another one, and some of its programs are ours, or the dispatcher itself is one of our making. The last is
 //! what a run leaves that stopped between pinning the programs of others, without ours, and the swap.
+//!
+//! A dispatcher of others' making with programs of ours may be what a libxdp process that does not get the processor is
+//! about to swap in. It goes when it is [`OLD`].
 
 use std::{ffi::OsStr, os::fd::AsFd, path::PathBuf, time::Duration};
 
 use super::{dispatch_dir, root};
-use crate::kernel::{Call, Interface, Kernel, XdpState};
+use crate::kernel::{Call, Interface, Kernel, ProgInfo, XdpState};
 
 /// Interface and dispatcher that a directory is named after.
 pub type Dir = (u32, u32);
@@ -21,6 +24,11 @@ pub type Dir = (u32, u32);
 /// How long libxdp may be between pinning a new dispatcher, swapping it in and unpinning the former one: a few
 /// system calls. Chosen generously; only what a crash left costs it.
 pub const AT_WORK: Duration = Duration::from_millis(200);
+
+/// Age, in nanoseconds, from which on a dispatcher that nobody runs is not on its way to an interface: ten minutes. It is
+/// counted from the load of its program by the kernel's clock since boot, which nobody sets; the times of the directory
+/// are those of the clock of the day.
+const OLD: u64 = 600_000_000_000;
 
 fn parse(name: &str) -> Option<Dir> {
     let (ifindex, id) = name.strip_prefix("dispatch-")?.split_once('-')?;
@@ -40,9 +48,9 @@ fn runs(interfaces: &[Interface], (ifindex, id): Dir) -> bool {
 pub struct Ours<'a> {
     /// Whether a program is of one of our streams.
     pub program: &'a dyn Fn(u32) -> bool,
-    /// Tag of our dispatchers: the digest of their instructions, equal for all of them whatever their configuration.
-    /// Asked for only if it matters, because it takes a load.
-    pub dispatcher: &'a dyn Fn() -> Option<[u8; 8]>,
+    /// A dispatcher of ours, loaded now. Its tag is the digest of its instructions, equal for all of them whatever their
+    /// configuration. Asked for only if it matters.
+    pub dispatcher: &'a dyn Fn() -> Option<ProgInfo>,
 }
 
 /// The directories that are stale, or at work, or cannot be looked at.
@@ -103,10 +111,12 @@ fn is_stale(kernel: &Kernel, (ifindex, id): Dir, now: &[Interface], ours: &Ours<
         all &= is_ours;
         any |= is_ours;
     }
-    if any {
-        return Ok(all || here);
+    if !(here || (any && all)) {
+        return Ok(false);
     }
-    Ok(here && (ours.dispatcher)() == Some(kernel.prog_info(dispatcher.as_fd())?.tag))
+    let Some(own) = (ours.dispatcher)() else { return Ok(false) };
+    let info = kernel.prog_info(dispatcher.as_fd())?;
+    Ok(info.tag == own.tag || (any && own.load_time.saturating_sub(info.load_time) > OLD))
 }
 
 #[cfg(test)]

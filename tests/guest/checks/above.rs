@@ -23,7 +23,7 @@ pub(crate) const TESTS: &[Test] = &[
 ];
 
 /// A program without dispatcher, in generic mode.
-fn legacy_on(interface: &str) -> Result<()> {
+pub(super) fn legacy_on(interface: &str) -> Result<()> {
     let pin = "/sys/fs/bpf/legacy";
     if !std::fs::exists(pin)? {
         let load = ["prog", "load", "/objects/xdp_pass.bpf.o", pin, "type", "xdp"];
@@ -98,7 +98,7 @@ fn unseen(ctx: &mut Ctx) -> Result<()> {
     elsewhere.run(|| legacy_on("upper0"))?;
     ip("route replace default via 198.51.100.1 dev near1")?;
     ctx.say("the route has moved");
-    expect_failure(&node.apply_expecting(Exit::Failed)?, Code::LostRace, &["near0", "another network"])?;
+    expect_failure(&node.apply_expecting(Exit::Failed)?, Code::HeldByLegacy, &["near0", "upper device already has"])?;
     ensure!(members("near0")? == ours, "{:?}, not {ours:?}", members("near0")?);
     elsewhere.run(|| ip("link set dev upper0 xdpgeneric off"))?;
     ensure!(apply_attached(&node, "drop")? == ours && members("near1")? == ours, "it did not follow the route");

@@ -94,7 +94,7 @@ fn core_field(ctx: &mut Ctx) -> Result<()> {
     Ok(())
 }
 
-/// What was config, and frozen, is not taken for state: nobody could write to it.
+/// What was config, and frozen, is not taken for state: nobody could write to it. Also if nobody knows what it was.
 fn frozen(_: &mut Ctx) -> Result<()> {
     let node = node()?;
     let exec: [Program; 1] = [("tp_exec", WATCHERS[6].1.to_owned(), "")];
@@ -103,13 +103,18 @@ fn frozen(_: &mut Ctx) -> Result<()> {
         Ok::<_, anyhow::Error>(Kernel::new().map_update(map("drop", "hits")?.as_fd(), &key, &value))
     };
     let config = r#","maps":{"hits":{"entries":[{"key":"00000000","value":"0500000000000000"}]}}"#;
-    ship(&node, "drop", 1, OBJECT, &exec, config)?;
-    apply_attached(&node, "drop")?;
-    ensure!(write()?.is_err_and(|error| error.errno == libc::EPERM), "a config map can be written to");
-    ship(&node, "drop", 2, OBJECT, &exec, r#","maps":{"hits":{"persist":true}}"#)?;
-    apply_attached(&node, "drop")?;
-    ensure!(hits("drop", 0)? == 0, "state begins with {}", hits("drop", 0)?);
-    write()?.map_err(Failed::from)?;
+    for (revision, record) in [(1, true), (3, false)] {
+        ship(&node, "drop", revision, OBJECT, &exec, config)?;
+        apply_attached(&node, "drop")?;
+        ensure!(write()?.is_err_and(|error| error.errno == libc::EPERM), "a config map can be written to");
+        if !record {
+            std::fs::remove_file("/tmp/node/run/nodebpf/streams/drop.json")?;
+        }
+        ship(&node, "drop", revision + 1, OBJECT, &exec, r#","maps":{"hits":{"persist":true}}"#)?;
+        apply_attached(&node, "drop")?;
+        ensure!(hits("drop", 0)? == 0, "state begins with {}", hits("drop", 0)?);
+        write()?.map_err(Failed::from).with_context(|| format!("record: {record}"))?;
+    }
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use nodebpf_loader::kernel::Kernel;
 use nodeplan::report::{Exit, Report, StreamState};
 
-use super::hook_streams::{INGRESS, OBJECT, node, ship, tc_on, tcx};
+use super::hook_streams::{CGROUP, INGRESS, OBJECT, cgroup_at, node, ship, tc_on, tcx};
 use crate::{
     features::Feature,
     harness::{Ctx, Test},
@@ -17,6 +17,7 @@ use crate::{
 pub(crate) const TESTS: &[Test] = &[
     Test { name: "an-xdp-interface-leaves-during-a-run", needs: &[Feature::Freplace], run: xdp },
     Test { name: "a-tc-interface-leaves-during-a-run", needs: &[Feature::Tcx], run: tc },
+    Test { name: "a-cgroup-leaves-during-a-run", needs: &[], run: cgroup },
     Test { name: "the-default-route-leaves-during-a-run", needs: &[Feature::Freplace], run: route },
 ];
 
@@ -130,6 +131,52 @@ fn tc(ctx: &mut Ctx) -> Result<()> {
         Ok(())
     };
     disturb(ctx, &node, interface_leaves, &ready, &check)
+}
+
+/// Before each call of the second half of a run, also between the moment when the cgroup is opened and that of the link:
+/// it counts as absent.
+fn cgroup(ctx: &mut Ctx) -> Result<()> {
+    fn cgroup_leaves() {
+        let _ = fs::remove_dir(CGROUP);
+    }
+    let node = node()?;
+    let ready = |revision| {
+        fs::create_dir_all(CGROUP)?;
+        ship(&node, "drop", revision, OBJECT, &[("cg_connect4", cgroup_at("connect4"), "")], "")
+    };
+    let waits = |report: &Report| {
+        let one = stream(report, "drop")?;
+        // It may leave while the report looks at it.
+        let runs = one.attachments.iter().any(|place| place.attached);
+        ensure!(one.state == StreamState::Pending && !runs, "{one:?}");
+        Ok(())
+    };
+    for update in [false, true] {
+        // An undisturbed run first, for the number of its calls.
+        let mut n = usize::MAX;
+        loop {
+            ready(1)?;
+            if update {
+                node.apply_expecting(Exit::Done)?;
+                ready(2)?;
+            }
+            let kernel = Kernel::disturbed_at(n, cgroup_leaves);
+            let (report, exit) = node.apply_with(&kernel)?;
+            ensure!(exit == Exit::Done, "call {n}, update {update}: {exit:?} {report:?}");
+            if kernel.calls() > n {
+                waits(&report).with_context(|| format!("call {n}, update {update}"))?;
+                n += 1;
+            } else if n == usize::MAX {
+                n = kernel.calls() / 2;
+            } else {
+                break;
+            }
+            Node::remove("drop")?;
+            node.apply_expecting(Exit::Done)?;
+        }
+        ctx.say(&format!("up to call {n}, update {update}"));
+    }
+    Ok(())
 }
 
 /// `primary` is asked for when there is no default route any more.

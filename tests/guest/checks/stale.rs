@@ -1,16 +1,20 @@
 //! Directories of dispatchers that nobody runs: swept if that is provable, and left alone otherwise.
 
-use std::fs;
+use std::{
+    fs,
+    os::fd::{AsFd as _, OwnedFd},
+    path::PathBuf,
+};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use nodebpf_loader::{
-    kernel::Kernel,
+    kernel::{Kernel, ProgInfo},
     object::KernelBtf,
     xdp::{
         chain::Observed,
         dispatcher::Staged,
         observe::{self, Programs},
-        stale,
+        stale::{self, Ours},
     },
 };
 use nodeplan::report::Exit;
@@ -31,6 +35,8 @@ use crate::{
 pub(crate) const TESTS: &[Test] = &[
     Test { name: "sweeps-what-a-crash-left-of-others", needs: &[Feature::Freplace], run: sweeps },
     Test { name: "removes-nothing-that-is-attached", needs: &[Feature::Freplace], run: removes },
+    Test { name: "leaves-what-libxdp-may-be-about-to-swap-in", needs: &[Feature::Freplace], run: young },
+    Test { name: "sweeps-theirs-that-a-killed-run-replaced", needs: &[Feature::Freplace], run: replaced },
     Test { name: "leaves-dispatchers-of-other-networks", needs: &[Feature::Freplace], run: leaves },
 ];
 
@@ -41,6 +47,26 @@ fn directories() -> Result<Vec<String>> {
     }
     names.sort_unstable();
     Ok(names)
+}
+
+/// The pins of a dispatcher, to be made again after somebody removed them.
+struct Pins(PathBuf, Vec<(String, OwnedFd)>);
+
+impl Pins {
+    fn of(name: &str) -> Result<Self> {
+        let (kernel, dir) = (Kernel::new(), PathBuf::from("/sys/fs/bpf/xdp").join(name));
+        let open = |name: String| Ok((name.clone(), kernel.open_pin(&dir.join(&name)).map_err(Failed::from)?));
+        let pins = kernel.names(&dir).map_err(Failed::from)?.into_iter().map(open).collect::<Result<_>>()?;
+        Ok(Self(dir, pins))
+    }
+
+    fn again(&self) -> Result<()> {
+        fs::create_dir(&self.0).context("it is there still")?;
+        for (name, pin) in &self.1 {
+            Kernel::new().pin(pin.as_fd(), &self.0.join(name)).map_err(Failed::from)?;
+        }
+        Ok(())
+    }
 }
 
 /// What a run does that takes ours from beside theirs, up to the moment before the swap.
@@ -116,5 +142,63 @@ fn leaves(_: &mut Ctx) -> Result<()> {
     node.apply_expecting(Exit::Done)?;
     ensure!(directories()?.len() == 2, "{:?}", directories()?);
     ensure!(pair.far.run(|| members(pair.far_name))? == theirs && theirs.len() == 1, "theirs: {theirs:?}");
+    Ok(())
+}
+
+/// A libxdp process that does not get the processor between pinning its next dispatcher, with ours, and swapping it in.
+/// Nobody works on one for ten minutes.
+fn young(_: &mut Ctx) -> Result<()> {
+    let pair = Pair::new("near0", "far0")?;
+    let node = Node::new()?;
+    node.ship(&Stream::drop_port("drop", pair.near_name, 510))?;
+    node.apply_expecting(Exit::Done)?;
+    load_theirs(pair.near_name)?;
+    let theirs = Pins::of(&directories()?[0])?;
+    // Twice: the dispatcher of the first time is known to have replaced it.
+    for (priority, revision) in [(20, 1), (30, 2)] {
+        node.ship(&Stream { revision, ..Stream::pass("other", pair.near_name, priority) })?;
+        node.apply_expecting(Exit::Done)?;
+    }
+    let (good, chain) = (directories()?, members(pair.near_name)?);
+    ensure!(good.len() == 1 && chain.len() == 3, "{good:?} {chain:?}");
+    theirs.again()?;
+    node.apply_expecting(Exit::Done)?;
+    ensure!(directories()?.len() == 2, "libxdp would swap in a dispatcher without pins: {:?}", directories()?);
+
+    let kernel = Kernel::new();
+    let interfaces = kernel.interfaces().map_err(Failed::from)?;
+    let program = kernel.prog_by_id(chain[0]).map_err(Failed::from)?;
+    let info = kernel.prog_info(program.as_fd()).map_err(Failed::from)?;
+    for (minutes, left) in [(9, 2), (11, 1)] {
+        let then = || Some(ProgInfo { load_time: info.load_time + minutes * 60_000_000_000, ..info.clone() });
+        let ours = Ours { program: &|id| chain.contains(&id), dispatcher: &then };
+        let suspects = stale::suspects(&kernel, &interfaces, &ours).map_err(Failed::from)?;
+        stale::sweep(&kernel, &suspects, &ours).map_err(Failed::from)?;
+        ensure!(directories()?.len() == left, "after {minutes} minutes: {:?}", directories()?);
+    }
+    ensure!(directories()? == good, "{:?}", directories()?);
+    Ok(())
+}
+
+/// A run that was killed between its swap and the unpinning of what it replaced, a dispatcher of libxdp's with nothing but
+/// programs of others: the one that replaced it says so.
+fn replaced(_: &mut Ctx) -> Result<()> {
+    let pair = Pair::new("near0", "far0")?;
+    let node = Node::new()?;
+    load_theirs(pair.near_name)?;
+    let theirs = Pins::of(&directories()?[0])?;
+    node.ship(&Stream::drop_port("drop", pair.near_name, 510))?;
+    node.apply_expecting(Exit::Done)?;
+    let (good, chain) = (directories()?, members(pair.near_name)?);
+    theirs.again()?;
+    node.apply_expecting(Exit::Done)?;
+    ensure!(directories()? == good, "{:?}", directories()?);
+    // What was loaded and never committed is loaded anew: the next run swaps, too.
+    theirs.again()?;
+    node.ship(&Stream::drop_port("drop", pair.near_name, 520))?;
+    node.apply_expecting(Exit::Done)?;
+    let now = directories()?;
+    ensure!(now.len() == 1 && now != good, "{now:?}");
+    ensure!(members(pair.near_name)?[0] == chain[0], "{:?}, not {chain:?}", members(pair.near_name)?);
     Ok(())
 }

@@ -19,6 +19,11 @@ pub(crate) const TESTS: &[Test] = &[
     Test { name: "together-a-fault-in-an-update", needs: &[], run: faults },
     Test { name: "together-a-version-without-record", needs: &[], run: no_record },
     Test { name: "together-an-undo-without-record", needs: &[Feature::Freplace], run: undo_without_record },
+    Test {
+        name: "together-an-undo-without-record-of-what-left",
+        needs: &[Feature::Freplace],
+        run: left_without_record,
+    },
     Test { name: "together-no-old-program-stays", needs: &[Feature::Freplace], run: old_goes },
     Test { name: "together-a-stream-without-xdp-waits-for-nobody", needs: &[], run: no_xdp },
     Test { name: "together-an-impostor-of-a-dispatcher", needs: &[], run: impostor },
@@ -188,6 +193,45 @@ fn undo_without_record(ctx: &mut Ctx) -> Result<()> {
     }
     ctx.say(&format!("{failed} of {n} calls failed in turn; {mixed} times the stream was degraded"));
     ensure!(failed > 20 && mixed > 0, "{failed} calls, {mixed} times degraded");
+    Node::remove("lost")?;
+    node.apply_expecting(Exit::Done)?;
+    ip("link del up0")
+}
+
+/// The same where the new version is on no interface: `failed` is not said of a stream that is taken off one of two.
+fn left_without_record(ctx: &mut Ctx) -> Result<()> {
+    let node = node()?;
+    ip("link add up0 type veth peer name peer0")?;
+    let there = || -> Result<Vec<usize>> { ["up0", "peer0"].iter().map(|name| Ok(chain(name)?.len())).collect() };
+    let (mut n, mut degraded) = (usize::MAX, 0);
+    loop {
+        let stream_one = Stream::pass("lost", "up0", 510);
+        node.ship(&Stream { interfaces: vec!["up0", "peer0"], mode: "skb", ..stream_one })?;
+        node.apply_expecting(Exit::Done).with_context(|| format!("before call {n}"))?;
+        fs::remove_file(format!("{RUN}/lost.json"))?;
+        ship_exec(&node, "lost", 2)?;
+        let kernel = Kernel::failing_at(n);
+        let ended = node.apply_with(&kernel);
+        let runs = there()?;
+        if kernel.calls() <= n {
+            ended?;
+            if n < usize::MAX {
+                break;
+            }
+            n = kernel.calls() * 3 / 4;
+            continue;
+        }
+        if let Ok((report, _)) = &ended {
+            let said = stream(report, "lost")?.state;
+            ensure!(said != StreamState::Failed || runs == [1, 1], "call {n}: {runs:?}: {report:?}");
+            degraded += usize::from(said == StreamState::Degraded);
+        }
+        node.apply_expecting(Exit::Done).with_context(|| format!("after call {n}"))?;
+        ensure!(there()? == [0, 0] && versions("lost")?.len() == 1, "after call {n}: {:?}", there()?);
+        n += 1;
+    }
+    ctx.say(&format!("up to call {n}; {degraded} times the stream was degraded"));
+    ensure!(degraded > 0, "never degraded");
     Node::remove("lost")?;
     node.apply_expecting(Exit::Done)?;
     ip("link del up0")

@@ -312,7 +312,7 @@ impl Node {
         }
         let (statement, plan) = (verified.statement_digest(), Rc::clone(verified.plan()));
         let version = Version {
-            statement: Some(statement),
+            committed: Some(statement),
             dir: PathBuf::from(statement.to_string()),
             programs: SortedMap::new(),
             plan: Some(Rc::clone(&plan)),
