@@ -32,12 +32,55 @@ pub(crate) struct Test {
     pub(crate) run: fn(&mut Ctx) -> Result<()>,
 }
 
+/// Which of several guests this one is, counted from 0, and how many there are.
+///
+/// A test that makes each kernel call fail in turn does the same hundreds of times. Guests on different kernels share
+/// those: each call is tried on one of them. Alone, a guest has them all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Share {
+    place: usize,
+    of: usize,
+}
+
+impl Share {
+    const WHOLE: Self = Self { place: 0, of: 1 };
+
+    /// `0/2`: the first of two.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let (place, of) = text.split_once('/')?;
+        let share = Self { place: place.parse().ok()?, of: of.parse().ok()? };
+        (share.place < share.of).then_some(share)
+    }
+
+    fn has(self, n: usize) -> bool {
+        n % self.of == self.place
+    }
+}
+
+impl Default for Share {
+    fn default() -> Self {
+        Self::WHOLE
+    }
+}
+
+impl std::fmt::Display for Share {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.place, self.of)
+    }
+}
+
 /// What a test gets.
 pub(crate) struct Ctx {
     started: Instant,
+    share: Share,
 }
 
 impl Ctx {
+    /// Whether the `n`-th of many equal rounds is this guest's.
+    pub(crate) fn mine(&self, n: usize) -> bool {
+        self.share.has(n)
+    }
+
     /// Notes something for the report, with the time since the test began.
     pub(crate) fn say(&self, text: &str) {
         eprintln!("{:.2} s: {text}", self.started.elapsed().as_secs_f32());
@@ -80,6 +123,8 @@ pub(crate) struct Options {
     pub(crate) filter: Option<String>,
     /// Features that this kernel is expected to lack, beyond the table.
     pub(crate) lacks: Vec<Feature>,
+    /// The rounds that are this guest's.
+    pub(crate) share: Share,
     /// Run this test here, in this process.
     pub(crate) one: Option<String>,
 }
@@ -143,6 +188,7 @@ fn run_apart(name: &str, options: &Options) -> Result<Outcome> {
     for feature in &options.lacks {
         command.args(["--lacks", feature.name()]);
     }
+    command.args(["--share", &options.share.to_string()]);
     command.args([ONE, name]).stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
     // A group of its own, so that nothing that it started outlives it.
     let mut child = command.process_group(0).spawn().context("starting the test process")?;
@@ -206,7 +252,7 @@ pub(crate) fn run_here<'a>(mut tests: impl Iterator<Item = &'a Test>, name: &str
     };
     let verdict = sandbox::enter().and_then(|()| features::judge(test.needs, &options.lacks));
     let result = match verdict {
-        Ok(Verdict::Run) => (test.run)(&mut Ctx { started: Instant::now() }),
+        Ok(Verdict::Run) => (test.run)(&mut Ctx { started: Instant::now(), share: options.share }),
         Ok(Verdict::Refuse(reason)) => {
             eprintln!("{reason}");
             return ExitCode::from(STATUS_REFUSED);
@@ -226,6 +272,14 @@ pub(crate) fn run_here<'a>(mut tests: impl Iterator<Item = &'a Test>, name: &str
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn two_shares_are_the_whole_and_nothing_is_in_both() {
+        let [one, other] = ["0/2", "1/2"].map(|text| Share::parse(text).unwrap());
+        assert!((0..9).all(|n| one.has(n) != other.has(n) && Share::default().has(n)));
+        assert_eq!(["", "1", "2/2", "0/0", "a/2"].map(Share::parse), [None; 5]);
+        assert_eq!(other.to_string(), "1/2");
+    }
 
     #[test]
     fn a_status_and_the_last_line_tell_how_a_test_ended() {

@@ -1,6 +1,6 @@
 //! The guest tests: one static program that runs inside a guest of `cargo xtask vm`.
 //!
-//! In:  `--filter TEXT`, `--lacks FEATURE`, `--list`, `--bench`; files that xtask put into the guest, such as `/objects`.
+//! In:  `--filter TEXT`, `--lacks FEATURE`, `--share PLACE/OF`, `--list`, `--bench`; files that xtask put into the guest, such as `/objects`.
 //! Out: one line for each test and a last line with the counts, as `xtask/src/vm/guest_report.rs` reads them.
 //! Exits with 0 when no test failed, 1 when one did, 2 on wrong usage.
 //!
@@ -24,7 +24,7 @@ mod xsk;
 use std::process::ExitCode;
 
 use features::Feature;
-use harness::{Options, Test};
+use harness::{Options, Share, Test};
 
 /// All tests, in the order in which they run.
 const ALL: &[&[Test]] = &[
@@ -62,7 +62,7 @@ const ALL: &[&[Test]] = &[
     checks::truth::TESTS,
 ];
 
-const USAGE: &str = "usage: nodebpf-guest [--bench] [--list] [--filter TEXT] [--lacks FEATURE]...";
+const USAGE: &str = "usage: nodebpf-guest [--bench] [--list] [--filter TEXT] [--lacks FEATURE]... [--share PLACE/OF]";
 
 fn main() -> ExitCode {
     let mut options = Options::default();
@@ -81,6 +81,10 @@ fn main() -> ExitCode {
             ("--lacks", Some(name)) => match Feature::named(&name) {
                 Some(feature) => options.lacks.push(feature),
                 None => return usage(&format!("no feature is called `{name}`; known: {}", Feature::names())),
+            },
+            ("--share", Some(text)) => match Share::parse(&text) {
+                Some(share) => options.share = share,
+                None => return usage(&format!("`--share {text}`: a share is like `0/2`")),
             },
             ("--bench", None) => return bench::run(),
             // How a test is started in its own process: only the harness says this.

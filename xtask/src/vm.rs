@@ -66,6 +66,10 @@ pub(crate) struct Args {
     /// End a guest after this time [default: 2700]
     #[arg(long, value_name = "SECONDS")]
     limit: Option<u64>,
+    /// Let every kernel try all kernel calls where a test makes each fail in
+    /// turn; several kernels share them otherwise
+    #[arg(long)]
+    full: bool,
     /// Ask Debian for newer kernels
     #[arg(long)]
     refresh: bool,
@@ -96,13 +100,18 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let overlay = suite_overlay(&guest, args.lean)?;
     let script = script(args)?;
     let kernels = kernels(&choices(args)?, args.refresh)?;
+    // By name, which is how a kernel's row is found below.
+    let script_of = |kernel: &Kernel| {
+        let place = kernels.iter().position(|one| one.name == kernel.name).unwrap_or_default();
+        shared(&script, place, kernels.len(), args.full)
+    };
     let limit = args.limit.map_or(LIMIT, Duration::from_secs);
     let width = kernels.iter().map(|kernel| kernel.name.len()).max().unwrap_or_default();
     let results = at_once::at_once(&kernels, |kernel| {
         // A line at a time, with its kernel: two guests speak at once.
         let say = |text: &str| text.lines().for_each(|line| println!("{:width$} | {line}", kernel.name));
         say(&format!("booting {}", kernel.release));
-        let boot_of = Boot { kernel, overlay: &overlay, script: &script, limit, counted: args.counted };
+        let boot_of = Boot { kernel, overlay: &overlay, script: &script_of(kernel), limit, counted: args.counted };
         let booted = boot(&boot_of, &mut |line| say(&format!("  {line}")))?;
         let up = booted.up.map_or_else(|| "never up".to_owned(), |up| format!("up after {:.1} s", up.as_secs_f32()));
         let work = booted.work.map_or_else(String::new, |work| format!(", {:.0} s of a core", work.as_secs_f32()));
@@ -116,6 +125,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         .map(|(kernel, report)| KernelRun { kernel: kernel.name, release: kernel.release, report })
         .collect();
     finish(&runs)?;
+    if runs.len() > 1 && !args.full {
+        println!("where each kernel call fails in turn, a kernel tried every second one; `--full` tries all on each");
+    }
     if args.write_matrix {
         return matrix::write(&runs);
     }
@@ -155,23 +167,17 @@ pub(crate) fn boot(boot: &Boot, on_line: &mut dyn FnMut(&str)) -> Result<Booted>
     qemu::boot(boot, &run::root().join("target/vm/run").join(&boot.kernel.name), on_line)
 }
 
-/// What every run of the loader in the guest spends its time with: signatures and digests.
-const FAST: [&str; 7] = ["crypto-bigint", "ecdsa", "elliptic-curve", "p256", "primefield", "primeorder", "sha2"];
-
 /// Builds the guest tests as one static program.
 pub(crate) fn build_guest() -> Result<PathBuf> {
     let target = run::root().join("target");
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut cargo = run::cargo();
     cargo
-        .args(["build", "--quiet", "--package", "system-tests", "--bin", "nodebpf-guest", "--target", MUSL])
-        .args(FAST.iter().flat_map(|name| ["--config".to_owned(), format!("profile.dev.package.{name}.opt-level=3")]))
-        .arg("--target-dir")
+        // The whole workspace, whose features its build scripts and macros were built with already.
+        .args(["build", "--quiet", "--workspace", "--bin", "nodebpf-guest", "--target", MUSL, "--target-dir"])
         .arg(&target)
         // Small and fast enough for an emulated processor; places of panics are kept.
         .env("CARGO_PROFILE_DEV_OPT_LEVEL", "1")
-        .env("CARGO_PROFILE_DEV_DEBUG", "0")
-        .env("CARGO_PROFILE_DEV_STRIP", "symbols")
-        .current_dir(run::root());
+        .env("CARGO_PROFILE_DEV_DEBUG", "0");
     run::check(&mut cargo)?;
     Ok(target.join(MUSL).join("debug/nodebpf-guest"))
 }
@@ -216,6 +222,10 @@ fn choices(args: &Args) -> Result<Vec<Choice>> {
     Ok(if choices.is_empty() { Choice::all() } else { choices })
 }
 
+/// Programs lie at the same addresses each time: QEMU keeps what it translated by address, and would translate every
+/// start of `ip`, xdp-loader and a killed loader anew.
+const SAME_ADDRESSES: &str = "echo 0 >/proc/sys/kernel/randomize_va_space";
+
 /// The command line of the tests, as a shell script. Words that would need quotes are refused.
 fn script(args: &Args) -> Result<String> {
     let mut words = vec!["exec".to_owned(), GUEST_PATH.to_owned()];
@@ -226,7 +236,13 @@ fn script(args: &Args) -> Result<String> {
         ensure!(text.bytes().all(plain), "{option} `{text}`: only letters, digits, `-`, `_`, `.` and `,`");
         words.extend([option.to_owned(), text.clone()]);
     }
-    Ok(words.join(" "))
+    Ok(format!("{SAME_ADDRESSES}\n{}", words.join(" ")))
+}
+
+/// The script for the kernel at this place among so many: two take every second round each where a test has many equal
+/// ones, further ones the same as those.
+fn shared(script: &str, place: usize, kernels: usize, full: bool) -> String {
+    if full || kernels < 2 { script.to_owned() } else { format!("{script} --share {}/2", place % 2) }
 }
 
 /// Folder of the files of a boot.
@@ -256,4 +272,18 @@ fn finish(runs: &[KernelRun]) -> Result<()> {
     }
     ensure!(totals.passed > 0, "no test passed");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kernels_share_rounds_unless_alone_or_told() {
+        let of = |kernels, full| (0..kernels).map(|place| shared("run", place, kernels, full)).collect::<Vec<_>>();
+        assert_eq!(of(2, false), ["run --share 0/2", "run --share 1/2"]);
+        assert_eq!(of(3, false)[2], "run --share 0/2");
+        assert_eq!(of(2, true), ["run", "run"]);
+        assert_eq!(of(1, false), ["run"]);
+    }
 }

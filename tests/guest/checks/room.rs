@@ -158,8 +158,7 @@ fn faults(ctx: &mut Ctx) -> Result<()> {
     let _pairs = pairs()?;
     let node = Node::new()?;
     ship_ten(&node)?;
-    let mut n = 0;
-    loop {
+    for n in (0..).filter(|n| ctx.mine(*n)).map(|n| n * STRIDE) {
         let _ = std::fs::remove_file(Node::bundle("drop"));
         let ten = node.apply_expecting(Exit::Done).with_context(|| format!("before call {n}"))?;
         ensure!(running(&ten) == TEN, "before call {n}: {ten:?}");
@@ -182,8 +181,8 @@ fn faults(ctx: &mut Ctx) -> Result<()> {
         if kernel.calls() <= n {
             ctx.say(&format!("calls up to {n} failed in turn"));
             ensure!(n > 50, "a run makes more than {n} calls");
-            return Ok(());
+            break;
         }
-        n += STRIDE;
     }
+    Ok(())
 }
