@@ -37,7 +37,7 @@ systemctl stop kubelet crio kubelet-dependencies.target
 systemctl start kubelet.service || fail "kubelet does not start: $(journalctl -b -n 30 --no-pager)"
 is=$(systemctl is-system-running) || fail "the system is $is: $(systemctl --failed --plain --no-legend)"
 # An installation on a node that runs: one action of the policy starts all that is needed, and nobody boots.
-systemctl stop nodebpf-apply.path nodebpf
+systemctl stop nodebpf-apply.path nodebpf 2> /dev/null || true
 pid=$(systemctl show -P MainPID kubelet.service)
 tar -C / -xf /run/bt/node.tar
 systemctl enable nodebpf-early.service nodebpf.service nodebpf-gate.service nodebpf-apply.path nodebpf-apply.timer
