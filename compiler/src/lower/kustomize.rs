@@ -26,7 +26,7 @@ struct Kustomization<'a> {
     sort_options: SortOptions,
 }
 
-/// kustomize's own order puts MachineConfiguration, the disruption policy, behind every MachineConfig; first come, first
+/// kustomize's own order puts `MachineConfiguration`, the disruption policy, behind every MachineConfig; first come, first
 /// out keeps ours. Since kustomize 5.0, which `oc` has since 4.14.
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]

@@ -123,14 +123,12 @@ fn check_roots(
             );
         }
     }
-    if let Some(previous) = previous {
-        if document.roots.is_none() {
-            diags.push(
-                Diagnostic::error(Code::RootKeys, "the policy has no `roots`, but the trust file has")
-                    .note("root keys cannot be given up once a chain has them; nodes would refuse the file")
-                    .help("add `roots` to the policy"),
-            );
-        }
+    if previous.is_some() && document.roots.is_none() {
+        diags.push(
+            Diagnostic::error(Code::RootKeys, "the policy has no `roots`, but the trust file has")
+                .note("root keys cannot be given up once a chain has them; nodes would refuse the file")
+                .help("add `roots` to the policy"),
+        );
     }
     let new = document.roots.as_ref().map(|set| (set, document.version));
     let old = old_roots.zip(previous.map(|previous| previous.version));

@@ -10,6 +10,7 @@
 use nodeplan::{
     bundle::{Unverified, Verified},
     digest::Sha256Digest,
+    name::PoolName,
     trust::Trust,
 };
 use serde_json::Value;
@@ -199,7 +200,7 @@ impl Look<'_> {
         let labels = self.document.pointer("/metadata/labels");
         let role = labels.and_then(|labels| labels.get(ROLE_LABEL)).and_then(Value::as_str);
         let Some(role) = role.filter(|role| plan.pools.iter().all(|pool| pool.as_str() != *role)) else { return };
-        let pools: Vec<_> = plan.pools.iter().map(|pool| pool.as_str()).collect();
+        let pools: Vec<_> = plan.pools.iter().map(PoolName::as_str).collect();
         let message = format!(
             "`{}` is for pool `{}`; stream `{}` was signed for {}",
             self.name,
