@@ -4,7 +4,7 @@
 //! May fail with: a target that found something; its last lines say how to repeat it.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command},
 };
 
@@ -42,16 +42,14 @@ pub(crate) fn a_minute() -> Result<()> {
 
 /// Fuzzes.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     // The development profile: it checks for overflows, catches panics, and everything below it is built already.
-    let build = ["build", "--quiet", "--package", "nodebpf-fuzz"];
-    run::check(Command::new(cargo).args(build).current_dir(run::root()))?;
+    let program = run::build("nodebpf-fuzz")?;
     let chosen = |target: &&str| args.target.as_ref().is_none_or(|name| name == target);
     let targets: Vec<_> = TARGETS.into_iter().filter(chosen).collect();
     if targets.is_empty() {
         bail!("there is no such target; there are {}", TARGETS.join(", "));
     }
-    let children = targets.iter().map(|target| start(target, args)).collect::<Result<Vec<_>>>()?;
+    let children = targets.iter().map(|target| start(&program, target, args)).collect::<Result<Vec<_>>>()?;
     let mut failed = Vec::new();
     for (target, mut child) in targets.iter().zip(children) {
         if !child.wait().context("waiting for a target")?.success() {
@@ -61,8 +59,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if failed.is_empty() { Ok(()) } else { bail!("fuzzing found something in: {}", failed.join(", ")) }
 }
 
-fn start(target: &str, args: &Args) -> Result<Child> {
-    let mut command = Command::new(run::root().join("target/debug/nodebpf-fuzz"));
+fn start(program: &Path, target: &str, args: &Args) -> Result<Child> {
+    let mut command = Command::new(program);
     command.arg(target).args(["--seconds", &args.seconds.to_string(), "--seed", &args.seed.to_string()]);
     command.arg("--crashes").arg(run::root().join("target/fuzz-crashes")).current_dir(run::root());
     if let Some(file) = &args.file {

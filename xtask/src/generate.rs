@@ -90,9 +90,7 @@ fn between_marks(page: &str, name: &str, text: &str) -> Result<String> {
 
 /// Builds the compiler as tests have it.
 pub(crate) fn build_compiler() -> Result<PathBuf> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    run::check(Command::new(cargo).args(["build", "--quiet", "--package", "nodebpf"]).current_dir(run::root()))?;
-    Ok(run::root().join("target/debug/nodebpf"))
+    run::build("nodebpf")
 }
 
 fn print(compiler: &Path, words: &str) -> Result<Vec<u8>> {

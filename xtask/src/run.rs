@@ -1,6 +1,7 @@
 //! Running other programs: one place that prints what runs and turns a failure into a readable error.
 
 use std::{
+    env,
     path::PathBuf,
     process::{Command, Output},
 };
@@ -10,6 +11,22 @@ use anyhow::{Context, Result, bail};
 /// Root of the workspace.
 pub(crate) fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().expect("invariant: xtask lies in the workspace").to_owned()
+}
+
+/// The cargo that runs us.
+pub(crate) fn cargo() -> Command {
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(root());
+    cargo
+}
+
+/// Builds a program of the workspace in the development profile, as `cargo test --workspace` does; where it lies.
+///
+/// Features of dependencies come from all that one call builds: a package alone has fewer, and everything below it would
+/// be compiled again. So the whole workspace is named, and one small test, for whose sake cargo counts what tests add.
+pub(crate) fn build(program: &str) -> Result<PathBuf> {
+    check(cargo().args(["build", "--quiet", "--workspace", "--bin", program, "--test", "workspace"]))?;
+    Ok(root().join("target/debug").join(program))
 }
 
 /// Runs `command`, its output on our terminal; an error names the command line and its exit status.

@@ -167,23 +167,17 @@ pub(crate) fn boot(boot: &Boot, on_line: &mut dyn FnMut(&str)) -> Result<Booted>
     qemu::boot(boot, &run::root().join("target/vm/run").join(&boot.kernel.name), on_line)
 }
 
-/// What every run of the loader in the guest spends its time with: signatures and digests.
-const FAST: [&str; 7] = ["crypto-bigint", "ecdsa", "elliptic-curve", "p256", "primefield", "primeorder", "sha2"];
-
 /// Builds the guest tests as one static program.
 pub(crate) fn build_guest() -> Result<PathBuf> {
     let target = run::root().join("target");
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut cargo = run::cargo();
     cargo
-        .args(["build", "--quiet", "--package", "system-tests", "--bin", "nodebpf-guest", "--target", MUSL])
-        .args(FAST.iter().flat_map(|name| ["--config".to_owned(), format!("profile.dev.package.{name}.opt-level=3")]))
-        .arg("--target-dir")
+        // The whole workspace, whose features its build scripts and macros were built with already.
+        .args(["build", "--quiet", "--workspace", "--bin", "nodebpf-guest", "--target", MUSL, "--target-dir"])
         .arg(&target)
         // Small and fast enough for an emulated processor; places of panics are kept.
         .env("CARGO_PROFILE_DEV_OPT_LEVEL", "1")
-        .env("CARGO_PROFILE_DEV_DEBUG", "0")
-        .env("CARGO_PROFILE_DEV_STRIP", "symbols")
-        .current_dir(run::root());
+        .env("CARGO_PROFILE_DEV_DEBUG", "0");
     run::check(&mut cargo)?;
     Ok(target.join(MUSL).join("debug/nodebpf-guest"))
 }
@@ -278,4 +272,18 @@ fn finish(runs: &[KernelRun]) -> Result<()> {
     }
     ensure!(totals.passed > 0, "no test passed");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kernels_share_rounds_unless_alone_or_told() {
+        let of = |kernels, full| (0..kernels).map(|place| shared("run", place, kernels, full)).collect::<Vec<_>>();
+        assert_eq!(of(2, false), ["run --share 0/2", "run --share 1/2"]);
+        assert_eq!(of(3, false)[2], "run --share 0/2");
+        assert_eq!(of(2, true), ["run", "run"]);
+        assert_eq!(of(1, false), ["run"]);
+    }
 }
