@@ -16,6 +16,7 @@ use std::{
     io::Write as _,
     path::{Path, PathBuf},
     process::Command,
+    thread,
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -150,12 +151,9 @@ pub(crate) fn run(_args: &Args) -> Result<()> {
 
 /// Builds all, prints their sizes and checks those for nodes.
 pub(crate) fn check() -> Result<()> {
-    let dist = build()?;
-    let mut binaries = vec![(dist.compiler, None)];
-    for (of, built) in [(&LOADER, dist.loader), (&DIAG, dist.diag)] {
-        binaries.push((built, Some((of, &X86_64))));
-        binaries.push((build_for_nodes(of, &AARCH64)?, Some((of, &AARCH64))));
-    }
+    let (compiler, for_nodes) = build_with(&[&X86_64, &AARCH64])?;
+    let mut binaries = vec![(compiler, None)];
+    binaries.extend(for_nodes.into_iter().map(|(built, of, machine)| (built, Some((of, machine)))));
     println!("{:<22} {:>10} {:>10}", "binary", "bytes", "gzip -9");
     for (binary, _) in &binaries {
         let bytes = files::read(binary)?;
@@ -178,7 +176,19 @@ pub(crate) fn check() -> Result<()> {
 
 /// Builds all into `target/dist/`, however big they are.
 pub(crate) fn build() -> Result<Dist> {
-    Ok(Dist { loader: loader()?, diag: build_for_nodes(&DIAG, &X86_64)?, compiler: build_compiler()? })
+    build_with(&[&X86_64])?;
+    Ok(built())
+}
+
+/// Builds the compiler, and nodes' binaries for these machine types, at the same time: each has long stretches that take
+/// one core.
+fn build_with(machines: &[&'static Machine]) -> Result<(PathBuf, Vec<ForMachine>)> {
+    thread::scope(|scope| {
+        let compiler = scope.spawn(build_compiler);
+        let for_nodes = build_for_nodes(&[&LOADER, &DIAG], machines);
+        let compiler = compiler.join().map_err(|_| anyhow::anyhow!("building the compiler panicked"))?;
+        Ok((compiler?, for_nodes?))
+    })
 }
 
 /// All as they were built last.
@@ -189,19 +199,42 @@ pub(crate) fn built() -> Dist {
 
 /// Builds the loader of this machine type into `target/dist/`.
 pub(crate) fn loader() -> Result<PathBuf> {
-    build_for_nodes(&LOADER, &X86_64)
+    build_one(&LOADER)
 }
 
 /// Builds the commands that only look, of this machine type, into `target/dist/`.
 pub(crate) fn diag() -> Result<PathBuf> {
-    build_for_nodes(&DIAG, &X86_64)
+    build_one(&DIAG)
 }
 
-/// Builds one for `machine` into `target/dist/`.
-fn build_for_nodes(of: &ForNodes, machine: &Machine) -> Result<PathBuf> {
+fn build_one(of: &'static ForNodes) -> Result<PathBuf> {
+    let built = build_for_nodes(&[of], &[&X86_64])?;
+    built.into_iter().next().map(|(path, ..)| path).context("invariant: one was asked for")
+}
+
+/// A binary, what it is and for which machine type.
+type ForMachine = (PathBuf, &'static ForNodes, &'static Machine);
+
+/// Builds these for these machine types into `target/dist/`, all by one call of cargo: what they share is built once, and
+/// the standard libraries of several machine types side by side.
+fn build_for_nodes(all: &[&'static ForNodes], machines: &[&'static Machine]) -> Result<Vec<ForMachine>> {
     setup::need(&[Tool::Cc, Tool::MuslTarget, Tool::MuslTargetAarch64, Tool::RustSrc])?;
-    let mut cargo = cargo("nodebpf-loader", of.name, &[LOADER_FLAGS, machine.link].concat())?;
-    cargo.args(["--target", machine.target, "-Zbuild-std=std,panic_abort", "-Zbuild-std-features=optimize_for_size"]);
+    let names: Vec<&str> = all.iter().map(|of| of.name).collect();
+    let mut cargo = cargo("nodebpf-loader", &names);
+    let remap = remap()?;
+    for machine in machines {
+        let flags = LOADER_FLAGS.iter().chain(machine.link).map(|flag| (*flag).to_owned());
+        let flags: Vec<String> = flags.chain(remap.iter().cloned()).collect();
+        // A list of strings is written in JSON as in TOML.
+        let flags = serde_json::to_string(&flags)?;
+        cargo.args(["--target", machine.target, "--config", &format!("target.{}.rustflags={flags}", machine.target)]);
+        let variable = machine.target.to_uppercase().replace('-', "_");
+        cargo.env_remove(format!("CARGO_TARGET_{variable}_RUSTFLAGS"));
+    }
+    // They would be taken instead, as the one above would be added. So would be `target.….rustflags` of a configuration
+    // file of cargo's on this machine, which nothing can take away: whoever wants our bytes has none.
+    cargo.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
+    cargo.args(["-Zbuild-std=std,panic_abort", "-Zbuild-std-features=optimize_for_size"]);
     // Digests of all objects are most of a run that changes nothing; fast ones cost 224 bytes.
     cargo.args(["--config", "profile.release.package.sha2.opt-level=3"]);
     cargo.env("RUSTC_BOOTSTRAP", "1");
@@ -209,14 +242,21 @@ fn build_for_nodes(of: &ForNodes, machine: &Machine) -> Result<PathBuf> {
         cargo.env(format!("CARGO_PROFILE_RELEASE_{setting}"), value);
     }
     run::check(&mut cargo)?;
-    let folder = target_folder("nodebpf-loader").join(machine.target).join("release");
-    place(&folder.join(of.name), &format!("{}{}", of.name, machine.suffix))
+    let mut built = Vec::new();
+    for of in all {
+        for machine in machines {
+            let folder = target_folder("nodebpf-loader").join(machine.target).join("release");
+            built.push((place(&folder.join(of.name), &format!("{}{}", of.name, machine.suffix))?, *of, *machine));
+        }
+    }
+    Ok(built)
 }
 
 /// Builds the compiler into `target/dist/`.
 pub(crate) fn build_compiler() -> Result<PathBuf> {
     setup::need(&[Tool::Cc])?;
-    run::check(&mut cargo("nodebpf", "nodebpf", &[])?)?;
+    // Separated by 0x1f, so that a path may have spaces.
+    run::check(cargo("nodebpf", &["nodebpf"]).env("CARGO_ENCODED_RUSTFLAGS", remap()?.join("\x1f")))?;
     place(&target_folder("nodebpf").join("release/nodebpf"), "nodebpf")
 }
 
@@ -238,20 +278,18 @@ fn target_folder(package: &str) -> PathBuf {
     run::root().join("target/dist-build").join(package)
 }
 
-/// A release build of a binary, without paths of this machine in it.
-fn cargo(package: &str, binary: &str, flags: &[&str]) -> Result<Command> {
-    let mut words: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
-    for (path, shown) in machine_paths()? {
-        words.push(format!("--remap-path-prefix={path}={shown}"));
-    }
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+/// A release build of binaries.
+fn cargo(package: &str, binaries: &[&str]) -> Command {
+    let mut cargo = run::cargo();
+    cargo.args(["build", "--release", "--locked", "--package", package, "--target-dir"]).arg(target_folder(package));
+    cargo.args(binaries.iter().flat_map(|binary| ["--bin", binary]));
     cargo
-        .args(["build", "--release", "--locked", "--package", package, "--bin", binary, "--target-dir"])
-        .arg(target_folder(package))
-        // Separated by 0x1f, so that a path may have spaces.
-        .env("CARGO_ENCODED_RUSTFLAGS", words.join("\x1f"))
-        .current_dir(run::root());
-    Ok(cargo)
+}
+
+/// Flags that keep paths of this machine out of a binary.
+fn remap() -> Result<Vec<String>> {
+    let paths = machine_paths()?;
+    Ok(paths.iter().map(|(path, shown)| format!("--remap-path-prefix={path}={shown}")).collect())
 }
 
 /// Folders that a compiler writes into binaries, with what it shall write instead.
