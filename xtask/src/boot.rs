@@ -40,13 +40,6 @@ pub(crate) struct Args {
     filter: Option<String>,
 }
 
-impl Args {
-    /// All checks, of the binaries that were built last.
-    pub(crate) fn as_built() -> Self {
-        Self { no_build: true, filter: None }
-    }
-}
-
 /// Longest life of the guest, whatever else the machine does.
 const LIMIT: Duration = Duration::from_mins(40);
 
