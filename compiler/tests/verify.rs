@@ -53,7 +53,7 @@ fn a_directory_is_gone_through() {
         ]
     );
     // README, chart, a MachineConfig of others, and the four objects of `install`.
-    assert_eq!(stderr(&output), "bundles verified: 4, refused: 0; files without bundles: 7\n");
+    assert_eq!(stderr(&output), "bundles verified: 4, refused: 0; pieces of the installation: 4; other files: 3\n");
     let again = succeed(directory.path(), "verify --trust trust.json repo");
     assert_eq!(stdout(&again), text);
 }
@@ -73,7 +73,7 @@ fn json_says_the_same() {
     assert_eq!(first["signers"].as_array().unwrap().len(), 1);
     assert_eq!(report["refused"][0]["code"], "NB1101");
     assert_eq!(report["refused"][0]["file"], "repo/other.bundle");
-    assert_eq!(report["skipped"], 7);
+    assert_eq!(report["skipped"], 3);
 }
 
 #[test]
@@ -129,6 +129,60 @@ fn one_bad_file_fails_the_gate() {
     succeed(dir, "verify --trust trust.json repo");
 }
 
+/// Labels, annotations and the pool are what a reviewer reads; nodes read none of them.
+#[test]
+fn what_an_object_says_is_held_against_what_it_carries() {
+    let directory = repository();
+    let dir = directory.path();
+    let read = |path: &str| fs::read_to_string(dir.join("repo").join(path)).unwrap();
+    let stream = read(&format!("pools/{CONFIG}"));
+    let [loader, trust, units] =
+        ["-loader", "-trust", ""].map(|what| read(&format!("install/99-worker-nodebpf{what}.yaml")));
+    let digest = |text: &str, key: &str| {
+        let (_, rest) = text.split_once(&format!("{key}-sha256: ")).unwrap();
+        rest.lines().next().unwrap().trim_matches(['\'', '"']).to_owned()
+    };
+    let zeros = "0".repeat(64);
+    let no_elf = {
+        let (head, payload) = loader.split_once("base64,").unwrap();
+        let end = payload.find(['\'', '"', '\n']).unwrap();
+        let gz = nodebpf::lower::ignition::gzip(b"#!/bin/sh\n");
+        use base64ct::Encoding as _;
+        format!("{head}base64,{}{}", base64ct::Base64::encode_string(&gz), &payload[end..])
+    };
+    let other_rules = {
+        let policy = fs::read_to_string(dir.join("policy.yaml")).unwrap();
+        fs::write(dir.join("other.yaml"), policy.replace("version: ", "version: 9")).unwrap();
+        succeed(dir, "trust build other.yaml -o other.json");
+        succeed(dir, "install --pool worker --trust other.json --loader loader --no-diag -o other");
+        fs::read_to_string(dir.join("other/99-worker-nodebpf-trust.yaml")).unwrap()
+    };
+    let cases: Vec<(&str, String, &str)> = vec![
+        ("a revision", stream.replace("/revision: \"3\"", "/revision: \"7\""), "NB0633"),
+        ("an owner", stream.replace("/owner: netops", "/owner: others"), "NB0633"),
+        ("a digest", stream.replace(&digest(&stream, "bundle"), &zeros), "NB0633"),
+        ("what nothing says", stream.replace("/revision: \"3\"", "/revisions: \"3\""), "NB0633"),
+        ("a pool", stream.replace("/role: worker", "/role: master"), "NB0501"),
+        ("a loader's digest", loader.replace(&digest(&loader, "loader"), &zeros), "NB0633"),
+        ("a loader that is a script", no_elf, "verification hash"),
+        ("a trust file's digest", trust.replace(&digest(&trust, "trust"), &zeros), "NB0633"),
+        ("a trust file elsewhere", trust.replace("/etc/nodebpf/trust.json", "/usr/bin/x"), "NB0512"),
+        ("other rules", other_rules, "NB0634"),
+        ("a unit", units.replace("Type=oneshot", "Type=simple"), "NB0634"),
+        ("a unit that is off", units.replace("enabled: true", "enabled: false"), "NB0634"),
+    ];
+    let originals = [&stream, &loader, &trust, &units];
+    for (name, text, code) in cases {
+        assert!(!originals.contains(&&text), "case {name}: nothing was changed");
+        fs::write(dir.join("x.yaml"), &text).unwrap();
+        let output = support::nodebpf(dir, &["verify", "--strict", "--trust", "trust.json", "x.yaml"]);
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(1), "case {name}: {said}");
+        assert!(said.contains(code), "case {name}: {said}");
+    }
+    succeed(dir, "verify --strict --trust trust.json repo/install");
+}
+
 #[test]
 fn expiry_is_told_before_it_comes() {
     let directory = repository();
@@ -163,7 +217,7 @@ fn nothing_to_verify_is_not_a_pass() {
     fs::create_dir_all(dir.join("empty/deep")).unwrap();
     fs::write(dir.join("empty/deep/readme.txt"), "x").unwrap();
     let text = fail(dir, "verify --trust trust.json repo empty", 1);
-    assert!(text.contains("NB0632") && text.contains("`empty` has no bundle (1 other files)"), "{text}");
+    assert!(text.contains("NB0632") && text.contains("`empty` has nothing of nodebpf (1 other files)"), "{text}");
     fail(dir, "verify --trust trust.json no/such/directory", 3);
 }
 

@@ -34,7 +34,7 @@ fn inspect(path: &Path, bytes: &[u8], cpus: u32, kernels: &[Kernel<'_>]) -> Resu
         let object = object::inspect(bytes, cpus, kernels);
         return object.map(Content::Object).map_err(|error| (Code::NotAnObject, error.to_string()));
     }
-    let found = carrier::bundles(path, bytes, &mut |_| ()).map_err(|error| match error {
+    let found = carrier::bundles(path, bytes).map_err(|error| match error {
         Unreadable::Ours(why) | Unreadable::Foreign(why) => (Code::NotInspectable, why),
     })?;
     if found.is_empty() {

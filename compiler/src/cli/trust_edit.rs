@@ -206,7 +206,7 @@ fn revoked(what: &str, document: &TrustDocument) -> anyhow::Result<Revoked> {
     if let Ok(key) = public_from_pem(&bytes) {
         return Ok(Revoked::Key(key.id()));
     }
-    let statements = carrier::bundles(path, &bytes, &mut |_| ()).ok().into_iter().flatten().filter_map(|carried| {
+    let statements = carrier::bundles(path, &bytes).ok().into_iter().flatten().filter_map(|carried| {
         Unverified::decode(&carried.bytes).ok().map(|bundle| Sha256Digest::of(bundle.statement()))
     });
     let mut statements: Vec<_> = statements.collect();

@@ -23,8 +23,10 @@ use serde_json::json;
 use super::{Exit, args::VerifyArgs, front, io, session::Session};
 use crate::{
     diag::{Code, Diagnostic, Diagnostics, shown},
-    lower::support,
-    sign::carrier::{self, Carried, Unreadable},
+    sign::{
+        carrier::{self, Carried, Unreadable},
+        claims::{self, Piece},
+    },
 };
 
 /// Largest file with bundles, in bytes: base64 of some of the largest bundles.
@@ -42,23 +44,27 @@ struct Expiry {
 /// A run: the rules, and what was found so far.
 struct Gate<'a> {
     trust: &'a TrustDocument,
+    trust_bytes: &'a [u8],
     expiry: Option<Expiry>,
     text: String,
     verified: Vec<serde_json::Value>,
     refused: Vec<serde_json::Value>,
+    installation: Vec<serde_json::Value>,
     skipped: usize,
     /// Bytes of the verified bundles of each pool, by stream.
     pools: BTreeMap<PoolName, BTreeMap<StreamName, usize>>,
 }
 
 pub(super) fn run(args: &VerifyArgs, session: &mut Session) -> anyhow::Result<Exit> {
-    let Some((trust, _)) = front::read_trust(&args.trust, session)? else { return Ok(session.exit()) };
+    let Some((trust, trust_bytes)) = front::read_trust(&args.trust, session)? else { return Ok(session.exit()) };
     let mut gate = Gate {
         trust: trust.document(),
+        trust_bytes: &trust_bytes,
         expiry: expiry(args)?,
         text: String::new(),
         verified: Vec::new(),
         refused: Vec::new(),
+        installation: Vec::new(),
         skipped: 0,
         pools: BTreeMap::new(),
     };
@@ -72,14 +78,22 @@ pub(super) fn run(args: &VerifyArgs, session: &mut Session) -> anyhow::Result<Ex
     }
     gate.sums(&mut session.diags);
     if args.json {
-        let report = json!({ "verified": gate.verified, "refused": gate.refused, "skipped": gate.skipped });
+        let report = json!({
+            "verified": gate.verified,
+            "refused": gate.refused,
+            "installation": gate.installation,
+            "skipped": gate.skipped,
+        });
         io::print(format!("{report}\n").as_bytes())?;
     } else {
         io::print(gate.text.as_bytes())?;
     }
     if args.paths.iter().any(|path| path.is_dir()) {
         let (good, bad) = (gate.verified.len(), gate.refused.len());
-        session.say(&format!("bundles verified: {good}, refused: {bad}; files without bundles: {}", gate.skipped));
+        let (installed, skipped) = (gate.installation.len(), gate.skipped);
+        session.say(&format!(
+            "bundles verified: {good}, refused: {bad}; pieces of the installation: {installed}; other files: {skipped}"
+        ));
     }
     session.sound(args.strict);
     Ok(session.exit())
@@ -101,7 +115,7 @@ fn expiry(args: &VerifyArgs) -> anyhow::Result<Option<Expiry>> {
 
 impl Gate<'_> {
     fn directory(&mut self, directory: &Path, diags: &mut Diagnostics) -> anyhow::Result<()> {
-        let (before, skipped) = (self.verified.len() + self.refused.len(), self.skipped);
+        let (before, skipped) = (self.found(), self.skipped);
         let mut files = Vec::new();
         walk(directory, &mut files, &mut self.skipped)?;
         for path in &files {
@@ -118,10 +132,10 @@ impl Gate<'_> {
                 self.skipped += 1;
             }
         }
-        if self.verified.len() + self.refused.len() == before {
+        if self.found() == before {
             let skipped = self.skipped - skipped;
             let message =
-                format!("`{}` has no bundle ({skipped} other files)", shown(&directory.display().to_string()));
+                format!("`{}` has nothing of nodebpf ({skipped} other files)", shown(&directory.display().to_string()));
             diags.push(
                 Diagnostic::error(Code::NothingToVerify, message)
                     .note("a check that looked at nothing must not pass")
@@ -131,41 +145,54 @@ impl Gate<'_> {
         Ok(())
     }
 
-    /// `named` on the command line: then it must have a bundle.
+    /// How much of ours was found so far.
+    fn found(&self) -> usize {
+        self.verified.len() + self.refused.len() + self.installation.len()
+    }
+
+    /// `named` on the command line: then it must have something of ours.
     fn file(&mut self, path: &Path, bytes: &[u8], named: bool, diags: &mut Diagnostics) {
         let name = shown_path(path);
-        let mut refused_by_cluster = |document: &serde_json::Value| {
-            let object = document.pointer("/metadata/name").and_then(serde_json::Value::as_str);
-            support::check(object.unwrap_or(&name), document, None, diags);
-        };
-        let found = match carrier::bundles(path, bytes, &mut refused_by_cluster) {
-            Ok(found) if found.is_empty() && named => {
-                Err(format!("has no file below {}", crate::lower::BUNDLE_DIRECTORY))
+        let parts = match carrier::parts(path, bytes) {
+            Ok(parts) => parts,
+            Err(Unreadable::Foreign(_)) if !named => Vec::new(),
+            Err(Unreadable::Ours(why) | Unreadable::Foreign(why)) => {
+                return self.refuse(&name, LoaderCode::BundleDamaged, &format!("`{name}` {why}"), diags);
             }
-            Ok(found) => Ok(found),
-            Err(Unreadable::Ours(why)) => Err(why),
-            Err(Unreadable::Foreign(why)) if named => Err(why),
-            Err(Unreadable::Foreign(_)) => Ok(Vec::new()),
         };
-        match found {
-            Err(why) => self.refuse(&name, LoaderCode::BundleDamaged, &format!("`{name}` {why}"), diags),
-            Ok(found) => {
-                self.skipped += usize::from(found.is_empty());
-                for bundle in found {
-                    match open(&bundle, self.trust) {
-                        Ok(verified) => {
-                            let plan = verified.plan();
-                            for pool in &plan.pools {
-                                let streams = self.pools.entry(pool.clone()).or_default();
-                                streams.insert(plan.stream.clone(), bundle.bytes.len());
-                            }
-                            self.accept(&name, &verified, diags);
-                        }
-                        Err((code, why)) => self.refuse(&name, code, &format!("`{name}`: {why}"), diags),
+        let mut found = 0;
+        for part in parts {
+            found += part.bundles.len();
+            let mut bundles = Vec::new();
+            for bundle in part.bundles {
+                match open(&bundle, self.trust) {
+                    Ok(opened) => {
+                        self.accept(&name, &opened, bundle.bytes.len(), diags);
+                        bundles.push(Some((bundle, opened)));
+                    }
+                    Err((code, why)) => {
+                        self.refuse(&name, code, &format!("`{name}`: {why}"), diags);
+                        bundles.push(None);
                     }
                 }
             }
+            let Some(document) = part.document else { continue };
+            for piece in claims::check(&name, &document, &bundles, self.trust_bytes, diags) {
+                found += 1;
+                self.install(&name, piece);
+            }
         }
+        if found == 0 && named {
+            let why = format!("has no file below {} and nothing of the installation", crate::lower::BUNDLE_DIRECTORY);
+            return self.refuse(&name, LoaderCode::BundleDamaged, &format!("`{name}` {why}"), diags);
+        }
+        self.skipped += usize::from(found == 0);
+    }
+
+    fn install(&mut self, name: &str, piece: Piece) {
+        let digest = piece.sha256.map_or_else(String::new, |digest| format!(" sha256={digest}"));
+        let _ = writeln!(self.text, "{name}: {}{digest}", piece.what);
+        self.installation.push(json!({ "file": name, "what": piece.what, "sha256": piece.sha256 }));
     }
 
     /// What nodes of a pool would refuse of its bundles together.
@@ -191,8 +218,11 @@ impl Gate<'_> {
         diags.push(Diagnostic::error(code, message));
     }
 
-    fn accept(&mut self, name: &str, verified: &Verified, diags: &mut Diagnostics) {
+    fn accept(&mut self, name: &str, verified: &Verified, size: usize, diags: &mut Diagnostics) {
         let plan = verified.plan();
+        for pool in &plan.pools {
+            self.pools.entry(pool.clone()).or_default().insert(plan.stream.clone(), size);
+        }
         let signers: Vec<_> = verified.signers().iter().map(KeyId::to_string).collect();
         let expires = plan.expires.map_or_else(String::new, |time| format!(" expires={time}"));
         let _ = writeln!(

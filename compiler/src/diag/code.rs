@@ -380,6 +380,10 @@ codes! {
     Expired = "NB0631", "a stream has expired";
     /// Nothing of ours.
     NothingToVerify = "NB0632", "there is nothing to verify";
+    /// Metadata and payload of one object.
+    OtherThanItSays = "NB0633", "an object says other than what it carries";
+    /// An installation of another release, or of other rules.
+    OtherInstallation = "NB0634", "an installation is another one";
     /// A required stream that nobody may close.
     RequiredStream = "NB0650", "a stream cannot be required";
 }

@@ -74,7 +74,7 @@ impl Side {
             let why = |error| match error {
                 Unreadable::Ours(why) | Unreadable::Foreign(why) => why,
             };
-            self.bundles.extend(carrier::bundles(path, bytes, &mut |_| ()).map_err(why)?);
+            self.bundles.extend(carrier::bundles(path, bytes).map_err(why)?);
             return Ok(true);
         }
         let documents = match carrier::documents(bytes) {

@@ -22,6 +22,13 @@ use crate::diag::{Code, Diagnostic, shown};
 /// Where nodes have their trust file.
 pub const TRUST_PATH: &str = "/etc/nodebpf/trust.json";
 
+/// Annotations with the digest of what an object brings; without prefix.
+pub const LOADER_DIGEST: &str = "loader-sha256";
+/// As [`LOADER_DIGEST`].
+pub const DIAG_DIGEST: &str = "diag-sha256";
+/// As [`LOADER_DIGEST`].
+pub const TRUST_DIGEST: &str = "trust-sha256";
+
 /// Mode of the binaries, `rwxr-xr-x`.
 pub(super) const BINARY_MODE: u32 = 0o755;
 
@@ -58,20 +65,20 @@ pub fn units(pool: &PoolName, rule: &str, units: &[NodeUnit]) -> MachineConfig {
 /// The loader of one pool: an object of its own, as the binary for support is, so that none is too big for a plain
 /// `oc apply`. By its name it is applied before the units that start it.
 pub fn loader(pool: &PoolName, loader: &Binary) -> MachineConfig {
-    let about = digest("loader-sha256", loader.sha256);
+    let about = digest(LOADER_DIGEST, loader.sha256);
     MachineConfig::new(format!("99-{pool}-nodebpf-loader"), pool, about, &[loader.at(LOADER_PATH)], &[])
 }
 
 /// The binary for support of one pool.
 pub fn diag(pool: &PoolName, diag: &Binary) -> MachineConfig {
-    let about = digest("diag-sha256", diag.sha256);
+    let about = digest(DIAG_DIGEST, diag.sha256);
     MachineConfig::new(format!("99-{pool}-nodebpf-diag"), pool, about, &[diag.at(DIAG_PATH)], &[])
 }
 
 /// Trust file of one pool.
 pub fn trust(pool: &PoolName, trust: &[u8]) -> MachineConfig {
     let file = NodeFile { path: TRUST_PATH.to_owned(), mode: DATA_MODE, content: Packed::usual(trust) };
-    let about = digest("trust-sha256", Sha256Digest::of(trust));
+    let about = digest(TRUST_DIGEST, Sha256Digest::of(trust));
     MachineConfig::new(format!("99-{pool}-nodebpf-trust"), pool, about, &[file], &[])
 }
 

@@ -43,7 +43,7 @@ pub struct About {
 }
 
 /// Prefix of our labels and annotations.
-const PREFIX: &str = "nodebpf.io";
+pub const PREFIX: &str = "nodebpf.io";
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
 struct Spec {

@@ -65,6 +65,12 @@ pub fn stream(pool: &PoolName, plan: &NodePlan, statement: &[u8], signers: &[Key
         mode: DATA_MODE,
         content: Packed::usual(bundle),
     };
+    let name = format!("99-{pool}-nodebpf-stream-{}", plan.stream);
+    MachineConfig::new(name, pool, about(plan, statement, signers, bundle), &[file], &[])
+}
+
+/// What the object of a stream says about it.
+pub fn about(plan: &NodePlan, statement: &[u8], signers: &[KeyId], bundle: &[u8]) -> About {
     let mut annotations = BTreeMap::from([
         ("bundle-sha256", Sha256Digest::of(bundle).to_string()),
         ("revision", plan.revision.to_string()),
@@ -78,8 +84,7 @@ pub fn stream(pool: &PoolName, plan: &NodePlan, statement: &[u8], signers: &[Key
         ("owner", plan.owner.to_string()),
         ("stream", plan.stream.to_string()),
     ]);
-    let name = format!("99-{pool}-nodebpf-stream-{}", plan.stream);
-    MachineConfig::new(name, pool, About { labels, annotations }, &[file], &[])
+    About { labels, annotations }
 }
 
 /// The manifest's word.

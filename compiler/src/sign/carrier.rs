@@ -40,8 +40,22 @@ pub enum Unreadable {
     Foreign(String),
 }
 
-/// The bundles of a file; none, if the file has nothing of ours. `carrier` is shown each document that has some.
-pub fn bundles(path: &Path, bytes: &[u8], carrier: &mut dyn FnMut(&Value)) -> Result<Vec<Carried>, Unreadable> {
+/// A part of a file that may carry bundles.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// The document; `None` if the file is a bundle.
+    pub document: Option<Value>,
+    /// The bundles in it.
+    pub bundles: Vec<Carried>,
+}
+
+/// The bundles of a file; none, if the file has nothing of ours.
+pub fn bundles(path: &Path, bytes: &[u8]) -> Result<Vec<Carried>, Unreadable> {
+    Ok(parts(path, bytes)?.into_iter().flat_map(|part| part.bundles).collect())
+}
+
+/// A bundle, or each document of a file with what it carries.
+pub fn parts(path: &Path, bytes: &[u8]) -> Result<Vec<Part>, Unreadable> {
     let named = path.extension().is_some_and(|extension| extension == "bundle");
     if bytes.is_empty() {
         let why = "is empty".to_owned();
@@ -49,22 +63,19 @@ pub fn bundles(path: &Path, bytes: &[u8], carrier: &mut dyn FnMut(&Value)) -> Re
     }
     if named || is_archive(bytes) {
         let stem = path.file_stem().filter(|_| named).map(|stem| stem.to_string_lossy().into_owned());
-        return Ok(vec![Carried { stream: stem, bytes: bytes.to_vec() }]);
+        return Ok(vec![Part { document: None, bundles: vec![Carried { stream: stem, bytes: bytes.to_vec() }] }]);
     }
-    let mut found = Vec::new();
-    for document in &documents(bytes)? {
-        let before = found.len();
-        let config = document.pointer("/spec/config").unwrap_or(document);
+    let part = |document: Value| {
+        let mut bundles = Vec::new();
+        let config = document.pointer("/spec/config").unwrap_or(&document);
         for file in config.pointer("/storage/files").and_then(Value::as_array).into_iter().flatten() {
             let path = file.get("path").and_then(Value::as_str).unwrap_or_default();
             let why = |why| Unreadable::Ours(format!("has `{}`, which {why}", shown(path)));
-            found.extend(carried(path, file).map_err(why)?);
+            bundles.extend(carried(path, file).map_err(why)?);
         }
-        if found.len() > before {
-            carrier(document);
-        }
-    }
-    Ok(found)
+        Ok(Part { document: Some(document), bundles })
+    };
+    documents(bytes)?.into_iter().map(part).collect()
 }
 
 /// The JSON or YAML documents of a file, lists taken apart.

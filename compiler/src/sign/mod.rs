@@ -5,6 +5,7 @@
 
 pub mod carrier;
 pub mod chain;
+pub mod claims;
 pub mod edit;
 pub mod key;
 pub mod pending;
