@@ -87,8 +87,11 @@ events! {
     /// A bundle that is not believed.
     NotBelieved = "bundle damaged, signature bad, plan too new, rights exceeded, stream of another owner, no usable trust file at all, the node's memory unreadable or a newer loader's",
         Keeps, "refused", Refused, Refused;
-    /// A decision of the security team.
-    Forbidden = "key or bundle revoked, below the floor (of the trust file, or remembered), other audience", ByOnRemoval, "refused", Refused, Refused;
+    /// A decision of the security team, about what the node had accepted.
+    Withdrawn = "of a bundle that the node accepted before: key or bundle revoked, below the floor (of the trust file, or remembered), other audience",
+        ByOnRemoval, "refused", Refused, Done;
+    /// A bundle that comes although the security team has decided against it.
+    Forbidden = "the same of a bundle that is new to the node", ByOnRemoval, "refused", Refused, Refused;
     /// No bundle in a readable directory.
     BundleGone = "bundle gone from the directory", ByOnRemoval, "–", Removed, Done;
     /// Nobody said that there is no bundle.
@@ -156,6 +159,11 @@ mod tests {
     #[test]
     fn each_row_exits_as_its_state_does() {
         for event in Event::ALL {
+            if *event == Event::Withdrawn {
+                // The state is a refusal; that it was asked for, only the node's memory can tell.
+                assert_eq!((event.state(), event.exit()), (Event::Forbidden.state(), Exit::Done));
+                continue;
+            }
             let code = match event {
                 Event::FeatureMissing => Some(Code::FeatureMissing),
                 Event::NotAllowedHere => Some(Code::Policy),

@@ -9,7 +9,7 @@ use nodeplan::{
     applies::Architecture,
     event::Event,
     name::{IfGlob, StreamName},
-    report::{Code, Exit, Reason, Report},
+    report::{Code, Exit, Reason, Report, StreamReport},
     sorted::{SortedMap, SortedSet},
 };
 
@@ -141,7 +141,7 @@ fn run(
     let mut report = report::build(kernel, node, verify::trust_report(trust), &streams);
     report.problems = problems;
     report.streams.retain(|one| !others.contains(&one.stream));
-    let exit = exit_of(&report);
+    let exit = exit_of(&report, &streams);
     if dry.is_some() {
         return Ok((report, exit));
     }
@@ -166,8 +166,10 @@ fn run(
 }
 
 /// The highest code that a stream or a problem of the node asks for.
-pub fn exit_of(report: &Report) -> Exit {
-    let streams = report.streams.iter().map(|one| one.state.exit(one.reason.as_ref().map(|reason| reason.code)));
+pub fn exit_of(report: &Report, streams: &SortedMap<StreamName, Stream>) -> Exit {
+    let withdrawn = |one: &&StreamReport| streams.get(&one.stream).is_some_and(Stream::is_withdrawn);
+    let streams = report.streams.iter().filter(|one| !withdrawn(one));
+    let streams = streams.map(|one| one.state.exit(one.reason.as_ref().map(|reason| reason.code)));
     let problems = report.problems.iter().map(|problem| problem.code.exit_of_problem());
     streams.chain(problems).max().unwrap_or(Exit::Done)
 }

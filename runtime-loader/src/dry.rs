@@ -12,7 +12,7 @@ use std::{
 use nodeplan::{
     json::Value,
     name::{ProgramName, StreamName},
-    report::{Code, Reason, Report},
+    report::{Code, Reason, Report, StreamState},
     sorted::SortedMap,
     statement::Accepted,
 };
@@ -103,8 +103,8 @@ impl DryRun {
         }
     }
 
-    /// What is shown.
-    pub fn shown(self, report: &Report) -> Value {
+    /// What is shown: for people, a state that nothing has yet as one that would be.
+    pub fn shown(self, report: &Report, as_json: bool) -> Value {
         let reason = |row: &mut Row, reason: &Reason| {
             row.text("code", reason.code.as_str());
             row.text("reason", &reason.message);
@@ -113,7 +113,7 @@ impl DryRun {
         for one in &report.streams {
             let mut row = Row::default();
             row.text("stream", one.stream.as_str());
-            row.text("state", one.state.as_str());
+            row.text("state", if as_json { one.state.as_str() } else { would_be(one.state) });
             if let Some(why) = &one.reason {
                 reason(&mut row, why);
             }
@@ -129,8 +129,21 @@ impl DryRun {
         page.text("kernel", &report.kernel);
         page.put("streams", Value::List(streams));
         page.put("programs", Value::List(self.programs.into_inner()));
-        page.put("problems", Value::List(problems));
+        // For people an empty list would say that nothing is wrong, below a program that is refused.
+        if as_json || !problems.is_empty() {
+            page.put("problems", Value::List(problems));
+        }
         page.done()
+    }
+}
+
+/// The state that a run would come to.
+fn would_be(state: StreamState) -> &'static str {
+    match state {
+        StreamState::Attached => "would be attached",
+        StreamState::Removed => "would be removed",
+        // Said of the bundle, the node or the attempt, which was made.
+        _ => state.as_str(),
     }
 }
 
@@ -141,4 +154,37 @@ fn memory(kernel: &Kernel, program: BorrowedFd<'_>) -> Call<u64> {
         bytes = bytes.saturating_add(maps::memory(&kernel.map_info(kernel.map_by_id(id)?.as_fd())?));
     }
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use nodeplan::json;
+
+    use super::*;
+    use crate::show;
+
+    #[test]
+    fn what_is_not_attached_is_not_said_to_be() {
+        let text = r#"{"reportVersion":"1.1","loader":"0","kernel":"6","trust":{"version":1},"problems":[],"streams":[
+            {"stream":"a","state":"attached"},{"stream":"b","state":"removed"},{"stream":"c","state":"failed"}]}"#;
+        let mut report: Report = json::parse(text.as_bytes(), text.len()).unwrap();
+        let page = |report: &Report| {
+            let mut out = String::new();
+            show::page(&mut out, &DryRun::default().shown(report, false));
+            out
+        };
+        let people = page(&report);
+        for line in ["a       would be attached", "b       would be removed", "c       failed"] {
+            assert!(people.lines().any(|found| found == line), "{people}");
+        }
+        assert!(!people.contains("problems"), "{people}");
+        let mut tools = String::new();
+        show::json(&mut tools, &DryRun::default().shown(&report, true));
+        assert!(
+            tools.contains(r#"{"stream":"a","state":"attached"}"#) && tools.contains(r#""problems":[]"#),
+            "{tools}"
+        );
+        report.problems.push(Reason { code: Code::Read, message: "why".to_owned() });
+        assert!(page(&report).contains("problems:\n"), "{}", page(&report));
+    }
 }

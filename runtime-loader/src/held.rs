@@ -96,6 +96,11 @@ impl Holds {
         all.fold(None, |found, hold| Some(both(found, hold)))
     }
 
+    /// Streams with a hold of their own, whether or not they are there.
+    pub fn named(&self) -> &SortedMap<StreamName, Hold> {
+        &self.streams
+    }
+
     /// Whether something but its own file holds a stream.
     pub fn beyond(&self, stream: &StreamName) -> Option<&'static str> {
         match (self.off, &self.all) {

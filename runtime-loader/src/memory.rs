@@ -7,6 +7,9 @@
 //! **Floors**: the highest `rollbackFloor` of what was completely attached here. Learned only when the attachment is
 //! there to stay: in a run about all streams in which nothing failed, after which nobody takes files back. Never
 //! forgotten, not even with the stream: a replay would begin with a removal.
+//! **Accepted**: of each stream the statement that was last believed here, whatever became of it then. By it a bundle that
+//! the trust file has come to forbid is told from one that was brought although it is forbidden: docs/adr/0018. Forgotten
+//! as owners are.
 //! **Owners**: of every stream name. Forgotten when a run finds neither a bundle of the stream nor anything of it that
 //! runs, so that a stream can change hands in two steps that are seen, and not in one that is not.
 
@@ -68,6 +71,9 @@ pub fn learn(
         if let Some((_, plan)) = &stream.shown {
             memory.own(&one.stream, &plan.owner);
         }
+        if let Some(statement) = stream.accepted {
+            memory.accepted.insert(one.stream.clone(), statement);
+        }
         let Goal::Run(target) = &stream.goal else { continue };
         if let Some(floor) = target.plan.rollback_floor
             && one.state == StreamState::Attached
@@ -78,7 +84,7 @@ pub fn learn(
         }
     }
     if all {
-        memory.forget_owners(&there);
+        memory.forget(&there);
     }
     if let Some(mark) = Reading::take().mark(memory.clock.as_ref()) {
         memory.clock = Some(mark);

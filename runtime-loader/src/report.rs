@@ -324,6 +324,9 @@ pub fn table(report: &Report) -> String {
     for problem in &report.problems {
         let _ = writeln!(out, "node: {} {}", problem.code.as_str(), problem.message);
     }
+    if let (Some(version), Some(anchor)) = (report.trust.version, report.trust.anchor) {
+        let _ = writeln!(out, "trust: version {version}, {}", anchor.as_str());
+    }
     if let Some(reason) = &report.trust.reason {
         let _ = writeln!(out, "trust: {} {}", reason.code.as_str(), reason.message);
     }
@@ -383,6 +386,22 @@ pub fn log_streams(report: &Report) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_table_says_which_trust_rules_and_by_whom() {
+        let page = |trust: &str| {
+            let text = format!(
+                r#"{{"reportVersion":"1.1","loader":"0","kernel":"6","trust":{trust},"problems":[],"streams":[]}}"#
+            );
+            table(&json::parse(text.as_bytes(), text.len()).unwrap())
+        };
+        for anchor in ["rootSigned", "coDelivered"] {
+            let page = page(&format!(r#"{{"version":7,"anchor":"{anchor}"}}"#));
+            assert!(page.contains(&format!("\ntrust: version 7, {anchor}\n")), "{page}");
+        }
+        let none = page(r#"{"reason":{"code":"NB1109","message":"missing"}}"#);
+        assert!(none.contains("\ntrust: NB1109 missing\n") && !none.contains("version"), "{none}");
+    }
 
     #[test]
     fn a_refused_stream_that_runs_is_both() {

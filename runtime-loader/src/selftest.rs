@@ -6,13 +6,13 @@
 //! their descriptors. The way is that of `apply`, but for XDP, which is attached without dispatcher there.
 
 use std::{
-    fs,
+    fs, io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::Path,
 };
 
 use nodeplan::{
-    hook::Attachment,
+    hook::{Attachment, Hook},
     json::{self, Value},
     name::ProgramName,
     report::{Code, Exit, Reason},
@@ -25,7 +25,7 @@ use crate::{
     object::KernelBtf,
     program,
     select::Interfaces,
-    show::Row,
+    show::{Row, cat},
     xdp::dispatcher::Dispatcher,
 };
 
@@ -47,18 +47,23 @@ const CGROUP: &str = "/nodebpf-selftest";
 /// Interface `lo`, in every network namespace.
 const LOOPBACK: u32 = 1;
 
-/// What support asks for first: name and file.
-const FACTS: &[(&str, &str)] = &[
-    ("kernel", "/proc/sys/kernel/osrelease"),
-    ("selinux", "/proc/self/attr/current"),
-    ("lsm", "/sys/kernel/security/lsm"),
-    ("lockdown", "/sys/kernel/security/lockdown"),
-    ("fips", "/proc/sys/crypto/fips_enabled"),
-    ("unprivilegedBpfDisabled", "/proc/sys/kernel/unprivileged_bpf_disabled"),
-    ("bpfJit", "/proc/sys/net/core/bpf_jit_enable"),
-    ("bpfJitHarden", "/proc/sys/net/core/bpf_jit_harden"),
-    ("possibleCpus", "/sys/devices/system/cpu/possible"),
+/// What support asks for first: name and file, and what it means that there is no such file or nothing in it.
+const FACTS: &[(&str, &str, &str)] = &[
+    ("kernel", "/proc/sys/kernel/osrelease", UNKNOWN),
+    // EINVAL where no security module has labels.
+    ("selinux", "/proc/self/attr/current", NOT_ENABLED),
+    ("lsm", LSM, "unknown: securityfs is not mounted"),
+    ("lockdown", "/sys/kernel/security/lockdown", NOT_ENABLED),
+    ("fips", "/proc/sys/crypto/fips_enabled", NOT_ENABLED),
+    ("unprivilegedBpfDisabled", "/proc/sys/kernel/unprivileged_bpf_disabled", UNKNOWN),
+    ("bpfJit", "/proc/sys/net/core/bpf_jit_enable", UNKNOWN),
+    ("bpfJitHarden", "/proc/sys/net/core/bpf_jit_harden", UNKNOWN),
+    ("possibleCpus", "/sys/devices/system/cpu/possible", UNKNOWN),
 ];
+
+const LSM: &str = "/sys/kernel/security/lsm";
+const NOT_ENABLED: &str = "not enabled";
+const UNKNOWN: &str = "unknown";
 
 const SECURE_BOOT: &str = "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c";
 
@@ -158,11 +163,24 @@ fn dispatcher(kernel: &Kernel, btf: &KernelBtf) -> Tried {
     Dispatcher::template(kernel, btf).map_err(reason)?.probe_extension(kernel, btf).map_err(reason)
 }
 
+/// What a file says, or what it means that it says nothing.
+fn fact(found: io::Result<String>, absent: &str) -> String {
+    match found {
+        Ok(text) => match text.trim_end_matches(|end: char| end < ' ') {
+            "" => absent.to_owned(),
+            text => text.to_owned(),
+        },
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::EINVAL)) => absent.to_owned(),
+        Err(error) => cat(&[UNKNOWN, ": ", &error.to_string()]),
+    }
+}
+
 fn facts(facts: &mut Row) {
-    for (name, path) in FACTS {
-        // A file that is not there is a fact, too.
-        let found = fs::read_to_string(path).unwrap_or_else(|error| error.to_string());
-        facts.text(name, found.trim_end_matches(|end: char| end < ' '));
+    let seen = Path::new(LSM).exists();
+    for (name, path, absent) in FACTS {
+        // Without securityfs nothing below it says anything.
+        let absent = if *name == "lockdown" && !seen { UNKNOWN } else { absent };
+        facts.text(name, &fact(fs::read_to_string(path), absent));
     }
     // Four bytes of attributes, then the value.
     let secure = match fs::read(SECURE_BOOT).ok().and_then(|bytes| bytes.get(4).copied()) {
@@ -183,9 +201,9 @@ pub fn run(kernel: &Kernel) -> (Value, Exit) {
     let btf = KernelBtf::default();
     let mut rows = Vec::new();
     let mut exit = Exit::Done;
-    let mut note = |hook: &str, tried: Tried| {
+    let mut note = |hook: Hook, tried: Tried| {
         let mut row = Row::default();
-        row.text("hook", hook);
+        row.text("hook", hook.as_str());
         match tried {
             Ok(()) => row.text("result", "works"),
             Err(Reason { code, message }) => {
@@ -201,13 +219,14 @@ pub fn run(kernel: &Kernel) -> (Value, Exit) {
         }
         rows.push(row.done());
     };
-    note("xdp dispatcher", dispatcher(kernel, &btf));
+    // A program runs there in a dispatcher only: without it the hook is as good as absent.
+    let dispatcher = dispatcher(kernel, &btf);
     let cgroup = links::cgroup_dir(CGROUP);
     // What a run that was ended left there is taken over.
     let made = fs::create_dir_all(&cgroup);
     for place in PLACES {
         let Ok(attachment) = json::parse::<Attachment>(place.as_bytes(), place.len()) else { continue };
-        note(attachment.hook().as_str(), link(kernel, &btf, &attachment));
+        note(attachment.hook(), link(kernel, &btf, &attachment));
     }
     if made.is_ok() {
         let _ = fs::remove_dir(cgroup);
@@ -215,10 +234,13 @@ pub fn run(kernel: &Kernel) -> (Value, Exit) {
     // Last: there is no way back, and none is needed.
     match kernel.private_network() {
         Ok(()) => {
-            note("tc", tc(kernel));
-            note("xdp", xdp(kernel));
+            note(Hook::Tc, tc(kernel));
+            note(Hook::Xdp, dispatcher.and_then(|()| xdp(kernel)));
         }
-        Err(error) => note("network namespace", Err(step(&error))),
+        Err(error) => {
+            note(Hook::Tc, Err(step(&error)));
+            note(Hook::Xdp, dispatcher.and_then(|()| Err(step(&error))));
+        }
     }
     let mut page = Row::default();
     page.text("loader", env!("CARGO_PKG_VERSION"));
@@ -229,9 +251,21 @@ pub fn run(kernel: &Kernel) -> (Value, Exit) {
 
 #[cfg(test)]
 mod tests {
-    use nodeplan::hook::Hook;
-
     use super::*;
+
+    #[test]
+    fn what_a_file_does_not_say_has_a_meaning() {
+        let error = |errno| Err(io::Error::from_raw_os_error(errno));
+        for (found, want) in [
+            (Ok("system_u:system_r:init_t:s0\0".to_owned()), "system_u:system_r:init_t:s0"),
+            (Ok("\n".to_owned()), NOT_ENABLED),
+            (error(libc::EINVAL), NOT_ENABLED),
+            (error(libc::ENOENT), NOT_ENABLED),
+            (error(libc::EACCES), "unknown: Permission denied (os error 13)"),
+        ] {
+            assert_eq!(fact(found, NOT_ENABLED), want);
+        }
+    }
 
     #[test]
     fn every_hook_is_tried() {

@@ -78,6 +78,8 @@ pub struct Stream {
     pub reason: Option<Reason>,
     /// What the report shows: the plan that runs or would run.
     pub shown: Option<(Sha256Digest, Rc<Accepted>)>,
+    /// The statement of its bundle, if the node believes it, or did before it was forbidden.
+    pub accepted: Option<Sha256Digest>,
     /// What ran before.
     pub before: Vec<Version>,
     /// Whether its new version stands on an interface in the place of what ran there, or what ran there is gone.
@@ -89,7 +91,14 @@ pub struct Stream {
 impl Stream {
     fn new(goal: Goal, state: StreamState, reason: Option<Reason>, before: Vec<Version>) -> Self {
         let shown = before.iter().find_map(|version| Some((version.committed?, version.plan.clone()?)));
-        Self { goal, state, reason, shown, before, swapped: Cell::new(false), regains: None }
+        Self { goal, state, reason, shown, accepted: None, before, swapped: Cell::new(false), regains: None }
+    }
+
+    /// Whether it ended as asked: a bundle that the node had accepted is forbidden now. No reason to fail an update, or
+    /// the trust file that forbids it would be taken back.
+    pub fn is_withdrawn(&self) -> bool {
+        let forbids = |reason: &Reason| matches!(reason.code, Code::Revoked | Code::BelowFloor | Code::Audience);
+        self.accepted.is_some() && self.state == Event::Withdrawn.state() && self.reason.as_ref().is_some_and(forbids)
     }
 
     /// Ids of all programs that this stream has in the kernel, whatever becomes of them.
@@ -191,7 +200,8 @@ impl Stream {
         };
         let (state, shown) = (Event::of_failure(reason.code).state(), self.shown.clone());
         let swapped = self.swapped.clone();
-        let lost = Self { goal, state, reason: Some(reason), shown, before, swapped, regains: None };
+        let accepted = self.accepted;
+        let lost = Self { goal, state, reason: Some(reason), shown, accepted, before, swapped, regains: None };
         let mut was = mem::replace(self, lost);
         self.regains = was.regains.take().or_else(|| Some(Box::new(was)));
     }
@@ -221,7 +231,7 @@ pub fn decide(
     let mut streams = SortedMap::new();
     for (name, verdict) in bundles.verdicts {
         let before = running.remove(&name).unwrap_or_default();
-        let forbidden = matches!(verdict, Verdict::Forbidden(_));
+        let forbidden = matches!(verdict, Verdict::Forbidden { .. });
         let mut stream = with_bundle(verdict, before);
         match holds.of(&name) {
             // What is forbidden ends if either of the two says so: `onRemoval: keep` does not outlast `detach`.
@@ -232,7 +242,8 @@ pub fn decide(
         streams.insert(name, stream);
     }
     for (name, before) in running {
-        let mut stream = without_bundle(before, bundles.directory_read);
+        let unread = if bundles.strangers.is_empty() { "is absent" } else { "cannot be read" };
+        let mut stream = without_bundle(before, (!bundles.directory_read).then_some(unread));
         if let Some(hold) = holds.of(&name) {
             stream = held(stream, &hold);
         }
@@ -271,23 +282,31 @@ fn with_bundle(verdict: Verdict, before: Vec<Version>) -> Stream {
                 None => Goal::Load(verified),
             };
             let stream = row(Event::Valid, None, before, plan.on_expiry, Some(goal));
-            Stream { shown: Some((statement, plan)), ..stream }
+            Stream { shown: Some((statement, plan)), accepted: Some(statement), ..stream }
         }
         Verdict::Ends(verified, code, message) => {
             let plan = verified.plan();
             let event = if code == Code::Expired { Event::Expired } else { Event::NotApplicable };
-            let shown = Some((verified.statement_digest(), plan.clone()));
-            Stream { shown, ..row(event, Some(Reason { code, message }), before, plan.on_expiry, None) }
+            let statement = verified.statement_digest();
+            let (shown, accepted) = (Some((statement, plan.clone())), Some(statement));
+            Stream { shown, accepted, ..row(event, Some(Reason { code, message }), before, plan.on_expiry, None) }
         }
-        Verdict::Forbidden(reason) => row(Event::Forbidden, Some(reason), before, Ending::Detach, None),
+        Verdict::Forbidden { reason, statement, known } => {
+            // What runs was accepted, also by a loader that did not write down what it accepts.
+            let known = known || before.iter().any(|version| version.committed == Some(statement));
+            let event = if known { Event::Withdrawn } else { Event::Forbidden };
+            let accepted = known.then_some(statement);
+            Stream { accepted, ..row(event, Some(reason), before, Ending::Detach, None) }
+        }
         Verdict::Refused(reason) => row(Event::NotBelieved, Some(reason), before, Ending::Detach, None),
     }
 }
 
-fn without_bundle(before: Vec<Version>, directory_read: bool) -> Stream {
-    if !directory_read {
+/// `unread`: what is wrong with the directory of bundles.
+fn without_bundle(before: Vec<Version>, unread: Option<&str>) -> Stream {
+    if let Some(unread) = unread {
         // Not the same as an empty directory: nobody said that the stream is to go.
-        let message = "the directory of bundles cannot be read; what runs is left alone".to_owned();
+        let message = format!("the directory of bundles {unread}; what runs is left alone");
         let reason = Reason { code: Code::Read, message };
         return row(Event::DirectoryGone, Some(reason), before, Ending::Detach, None);
     }
@@ -297,7 +316,7 @@ fn without_bundle(before: Vec<Version>, directory_read: bool) -> Stream {
 /// A stream that would become something else, were it not held.
 fn held(stream: Stream, hold: &Hold) -> Stream {
     let mut message = format!("held {}", hold.words);
-    if let Some(reason) = stream.reason {
+    if let Some(reason) = &stream.reason {
         message.push_str("; its bundle: ");
         message.push_str(reason.code.as_str());
         message.push(' ');
@@ -305,7 +324,8 @@ fn held(stream: Stream, hold: &Hold) -> Stream {
     }
     let event = if hold.detach { Event::HeldDetached } else { Event::Held };
     let reason = Some(Reason { code: Code::Held, message });
-    Stream { shown: stream.shown, ..row(event, reason, stream.before, Ending::Detach, None) }
+    let Stream { shown, accepted, before, .. } = stream;
+    Stream { shown, accepted, ..row(event, reason, before, Ending::Detach, None) }
 }
 
 /// `onRemoval` of what runs. Without a record nobody asked to keep it.

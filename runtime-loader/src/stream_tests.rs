@@ -31,6 +31,11 @@ fn reason(code: Code) -> Reason {
     Reason { code, message: "why".to_owned() }
 }
 
+/// Revoked: a bundle of which nothing is known.
+fn forbidden() -> Verdict {
+    Verdict::Forbidden { reason: reason(Code::Revoked), statement: Sha256Digest::of(b"new"), known: false }
+}
+
 fn goal(stream: &Stream) -> &'static str {
     match stream.goal {
         Goal::Load(_) => "load",
@@ -47,15 +52,53 @@ fn events_of_a_stream_that_runs() {
     let ran = |on_removal| vec![version(Some("a"), 1, Some(plan(1, on_removal, "detach")))];
     let cases = [
         ("damaged", with_bundle(Verdict::Refused(reason(Code::BundleDamaged)), ran("detach")), Refused, "keep"),
-        ("revoked", with_bundle(Verdict::Forbidden(reason(Code::Revoked)), ran("detach")), Refused, "end"),
-        ("revoked, keep", with_bundle(Verdict::Forbidden(reason(Code::Revoked)), ran("keep")), Refused, "keep"),
-        ("absent", without_bundle(ran("detach"), true), Removed, "end"),
-        ("absent, keep", without_bundle(ran("keep"), true), Removed, "keep"),
-        ("directory unreadable", without_bundle(ran("detach"), false), Attached, "keep"),
-        ("absent, no record", without_bundle(vec![version(Some("a"), 1, None)], true), Removed, "end"),
+        ("revoked", with_bundle(forbidden(), ran("detach")), Refused, "end"),
+        ("revoked, keep", with_bundle(forbidden(), ran("keep")), Refused, "keep"),
+        ("absent", without_bundle(ran("detach"), None), Removed, "end"),
+        ("absent, keep", without_bundle(ran("keep"), None), Removed, "keep"),
+        ("directory unreadable", without_bundle(ran("detach"), Some("is absent")), Attached, "keep"),
+        ("absent, no record", without_bundle(vec![version(Some("a"), 1, None)], None), Removed, "end"),
     ];
     for (name, stream, state, want) in cases {
         assert_eq!((stream.state, goal(&stream)), (state, want), "case: {name}");
+    }
+}
+
+/// What is forbidden is done as asked if the node had accepted it: it runs, or the node remembers it.
+#[test]
+fn what_was_accepted_and_is_forbidden_now_is_withdrawn() {
+    for (name, ran, statement, known, withdrawn) in [
+        ("it runs", Some("a"), "a", false, true),
+        ("it is remembered", None, "a", true, true),
+        ("another one runs", Some("a"), "b", false, false),
+        ("another one runs, and this one is remembered", Some("a"), "b", true, true),
+        ("nothing is known of it", None, "a", false, false),
+    ] {
+        let before = ran.map(|ran| version(Some(ran), 1, Some(plan(1, "detach", "detach"))));
+        let statement = Sha256Digest::of(statement.as_bytes());
+        for code in [Code::Revoked, Code::BelowFloor, Code::Audience] {
+            let verdict = Verdict::Forbidden { reason: reason(code), statement, known };
+            let mut stream = with_bundle(verdict, before.clone().into_iter().collect());
+            assert_eq!((stream.state, goal(&stream)), (StreamState::Refused, "end"), "case: {name}");
+            assert_eq!(stream.is_withdrawn(), withdrawn, "case: {name}");
+            assert_eq!(stream.accepted, withdrawn.then_some(statement), "case: {name}");
+            // What was to end and does not is no success.
+            stream.fail(reason(Code::Kernel));
+            assert!(!stream.is_withdrawn(), "case: {name}");
+        }
+    }
+}
+
+#[test]
+fn an_absent_directory_is_not_one_that_cannot_be_read() {
+    for (strangers, words) in [(vec![], "is absent"), (vec![reason(Code::Read)], "cannot be read")] {
+        let before = vec![version(Some("a"), 1, Some(plan(1, "detach", "detach")))];
+        let bundles = Bundles { verdicts: SortedMap::new(), directory_read: false, strangers };
+        let streams = decide(bundles, [("s".try_into().unwrap(), before)].into(), &Holds::default());
+        let stream = streams.values().next().unwrap();
+        assert_eq!((stream.state, goal(stream)), (StreamState::Attached, "keep"), "{words}");
+        let message = &stream.reason.as_ref().unwrap().message;
+        assert!(message.contains(&format!("the directory of bundles {words};")), "{message}");
     }
 }
 
@@ -161,7 +204,9 @@ fn the_table_decides() {
                 Running::ByOnRemoval | Running::ByOnExpiry | Running::Detached => "end",
             };
             assert_eq!((stream.state, goal(&stream)), (event.state(), want), "row: {}", event.words());
-            assert_eq!(stream.state.exit(None).max(event.exit()), event.exit(), "row: {}", event.words());
+            // A refusal that was asked for is none: `is_withdrawn`.
+            let exit = if *event == Event::Withdrawn { Event::Forbidden.exit() } else { event.exit() };
+            assert_eq!(stream.state.exit(None).max(exit), exit, "row: {}", event.words());
         }
     }
 }
@@ -191,7 +236,7 @@ fn a_held_stream_stays_as_it_is() {
         ("gone", bundles(None), &off, StreamState::Held, "keep"),
         ("gone and not held", bundles(None), &Holds::default(), StreamState::Removed, "end"),
         ("damaged", bundles(Some(refused())), &off, StreamState::Held, "keep"),
-        ("revoked", bundles(Some(Verdict::Forbidden(reason(Code::Revoked)))), &off, StreamState::Refused, "end"),
+        ("revoked", bundles(Some(forbidden())), &off, StreamState::Refused, "end"),
     ] {
         let streams = decide(bundles, running(), holds);
         let stream = streams.get(&name).unwrap();
@@ -205,8 +250,7 @@ fn a_held_stream_stays_as_it_is() {
     let detach = Hold { detach: true, words: String::new() };
     for (case, hold, want) in [("held", Hold::default(), "keep"), ("held and detached", detach, "end")] {
         let running = SortedMap::from([(name.clone(), vec![version(Some("a"), 1, Some(plan(1, "keep", "detach")))])]);
-        let streams =
-            decide(bundles(Some(Verdict::Forbidden(reason(Code::Revoked)))), running, &Holds::everything(hold));
+        let streams = decide(bundles(Some(forbidden())), running, &Holds::everything(hold));
         let stream = streams.get(&name).unwrap();
         assert_eq!((stream.state, goal(stream)), (StreamState::Refused, want), "case: {case}");
     }

@@ -9,6 +9,7 @@ use std::path::Path;
 use nodeplan::{
     applies::{Architecture, OcpVersion},
     bundle::{Unverified, Verified},
+    digest::Sha256Digest,
     limits,
     name::StreamName,
     plan::NodePlan,
@@ -49,7 +50,14 @@ pub enum Verdict {
     /// Sound, but its time is over or this node is none of its nodes: what runs of it ends.
     Ends(Box<Verified>, Code, String),
     /// Refused by a decision of the security team: what runs of it ends.
-    Forbidden(Reason),
+    Forbidden {
+        /// Which decision.
+        reason: Reason,
+        /// Its statement.
+        statement: Sha256Digest,
+        /// Whether the node remembers that it accepted this statement before.
+        known: bool,
+    },
     /// Not believed: what runs keeps running.
     Refused(Reason),
 }
@@ -128,7 +136,21 @@ fn judge(
         Ok(trust) => trust,
         Err(reason) => return Verdict::Refused(reason.clone()),
     };
-    let checked = match Unverified::decode(bytes).and_then(|bundle| bundle.check(trust.document())) {
+    let mut statement = &[][..];
+    let checked = Unverified::decode(bytes).and_then(|bundle| {
+        statement = bundle.statement();
+        bundle.check(trust.document())
+    });
+    // A decision of the security team, or of the stream's owner before, ends what runs; a doubt does not.
+    let refused = |reason: Reason| match reason.code {
+        Code::Revoked | Code::BelowFloor | Code::Audience => {
+            let statement = Sha256Digest::of(statement);
+            let known = memory.memory.accepted.get(stream) == Some(&statement);
+            Verdict::Forbidden { reason, statement, known }
+        }
+        _ => Verdict::Refused(reason),
+    };
+    let checked = match checked {
         Ok(checked) => checked,
         Err(refusal) => {
             let code = refusal.code();
@@ -156,14 +178,6 @@ fn judge(
     match gate(verified.plan(), node) {
         Ok(()) => Verdict::Runs(Box::new(verified)),
         Err((code, message)) => Verdict::Ends(Box::new(verified), code, message),
-    }
-}
-
-/// A decision of the security team, or of the stream's owner before, ends what runs; a doubt does not.
-fn refused(reason: Reason) -> Verdict {
-    match reason.code {
-        Code::Revoked | Code::BelowFloor | Code::Audience => Verdict::Forbidden(reason),
-        _ => Verdict::Refused(reason),
     }
 }
 

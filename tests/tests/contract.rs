@@ -33,7 +33,7 @@ fn the_loader_reads_every_object_that_the_compiler_ships() {
     }
     let (mut programs, mut hooks) = (0, Vec::new());
     for file in files {
-        let bundles = carrier::bundles(&file, &fs::read(&file).unwrap(), &mut |_| ()).unwrap_or_default();
+        let bundles = carrier::bundles(&file, &fs::read(&file).unwrap()).unwrap_or_default();
         for bundle in bundles {
             let unverified = Unverified::decode(&bundle.bytes).unwrap();
             let (plan, parts) = (unverified.inspect().unwrap(), unverified.parts());

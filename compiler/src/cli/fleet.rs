@@ -4,10 +4,11 @@ use std::{
     fs::File,
     io::{BufRead as _, BufReader, Read},
     path::Path,
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::Context as _;
-use nodeplan::report::StreamState;
+use nodeplan::{report::StreamState, time::Timestamp};
 
 use super::{
     Exit,
@@ -68,7 +69,15 @@ pub(super) fn run(args: &FleetArgs, session: &mut Session) -> anyhow::Result<Exi
         AcceptArg::Held => StreamState::Held,
     });
     let pool = args.pool.as_ref().map(ToString::to_string);
-    let agreed = Agreed { lock: lock.as_ref(), pool, nodes, accept: accept.collect() };
+    let age = match (args.max_age, args.at) {
+        (Some(max), Some(at)) => Some((at, max)),
+        (Some(max), None) => {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).context("reading the clock")?;
+            Some((Timestamp::from_unix_seconds(now.as_secs()), max))
+        }
+        (None, _) => None,
+    };
+    let agreed = Agreed { lock: lock.as_ref(), pool, nodes, accept: accept.collect(), age };
     let table = judge::judge(&fleet, &agreed);
     for pool in &table.unknown_pools {
         session.diags.push(
@@ -88,10 +97,22 @@ fn problems(fleet: &Fleet, session: &mut Session) {
         session.diags.push(
             Diagnostic::error(Code::NoReport, format!("the input has no report of a node{why}"))
                 .help("oc adm node-logs --role=worker -u nodebpf -u nodebpf-apply | nodebpf fleet -")
-                .help("on one node: journalctl -o json -u nodebpf -u nodebpf-apply | nodebpf fleet -"),
+                .help("on one node: journalctl -o json --all -u nodebpf -u nodebpf-apply | nodebpf fleet -"),
         );
     } else if fleet.nameless > 0 {
         session.say(&format!("lines without the name of a node, not counted: {}", fleet.nameless));
+    }
+    if fleet.newest_first > 0 {
+        session.say("by its times the input has the newest line first, as `journalctl -r` prints it, and is read so");
+    }
+    if !fleet.stepped.is_empty() {
+        let some: Vec<_> = fleet.stepped.iter().take(5).map(|node| visible(node)).collect();
+        let more = if fleet.stepped.len() > some.len() { ", …" } else { "" };
+        session.say(&format!(
+            "times contradict the order of lines of {}{more}: a clock was set, or files were put together; the order \
+             counts",
+            some.join(", ")
+        ));
     }
     if fleet.too_long > 0 {
         session.say(&format!("lines of more than {LINE_MAX_BYTES} bytes, not read: {}", fleet.too_long));
@@ -121,6 +142,7 @@ fn read(path: &Path, fleet: &mut Fleet) -> anyhow::Result<()> {
         line.clear();
         let max = LINE_MAX_BYTES as u64 + 1;
         if reader.by_ref().take(max).read_until(b'\n', &mut line).with_context(context)? == 0 {
+            fleet.end();
             return Ok(());
         }
         let ends = line.last() == Some(&b'\n');

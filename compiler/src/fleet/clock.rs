@@ -1,6 +1,10 @@
 //! Times of journal lines: which of two lines is newer.
 //!
-//! In:   words of a line. Out: [`Time`]. Cannot fail: a time that cannot be read is none.
+//! In:   words of a line. Out: [`Time`], [`Stamp`]. Cannot fail: a time that cannot be read is none.
+
+use std::cmp::Ordering;
+
+use nodeplan::time::Timestamp;
 
 /// When a line was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,6 +13,89 @@ pub enum Time {
     Full(u64),
     /// Microseconds since the start of some year, in the node's time zone: `journalctl -o short`.
     Yearless(u64),
+}
+
+/// A place in a sequence that no clock has a part in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Which sequence: the id of a journal, or of a boot.
+    pub of: String,
+    /// Where in it.
+    pub at: u64,
+}
+
+/// All that a line says of when it was written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stamp {
+    /// By the node's clock.
+    pub time: Option<Time>,
+    /// By the journal: `__SEQNUM`, of systemd 254 and later.
+    pub number: Option<Place>,
+    /// By the time since boot: `__MONOTONIC_TIMESTAMP`.
+    pub uptime: Option<Place>,
+}
+
+impl Stamp {
+    /// How a line stands to another one of the same node, as far as that does not depend on the clock.
+    pub fn surely(&self, other: &Self) -> Option<Ordering> {
+        let compare = |one: &Option<Place>, other: &Option<Place>| {
+            let (one, other) = (one.as_ref()?, other.as_ref()?);
+            (one.of == other.of).then(|| one.at.cmp(&other.at))
+        };
+        compare(&self.number, &other.number).or_else(|| compare(&self.uptime, &other.uptime))
+    }
+
+    /// The same by the clock. Times of two kinds cannot be compared.
+    pub fn by_clock(&self, other: &Self) -> Option<Ordering> {
+        match (self.time, other.time) {
+            (Some(Time::Full(_)), Some(Time::Full(_))) | (Some(Time::Yearless(_)), Some(Time::Yearless(_))) => {
+                Some(match (is_older(self.time, other.time), is_older(other.time, self.time)) {
+                    (true, _) => Ordering::Less,
+                    (false, true) => Ordering::Greater,
+                    (false, false) => Ordering::Equal,
+                })
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether a line that comes later in the input, from another file, is older all the same.
+    pub fn is_older(&self, other: &Self) -> bool {
+        self.surely(other).or_else(|| self.by_clock(other)) == Some(Ordering::Less)
+    }
+}
+
+impl Time {
+    /// Seconds since 1970. A time without a year is of the last one in which it was not in the future: a day off is a clock
+    /// or a zone, and no year.
+    pub fn seconds(self, now: Timestamp) -> Option<u64> {
+        let micros = match self {
+            Self::Full(micros) => return Some(micros / SECOND),
+            Self::Yearless(micros) => micros,
+        };
+        let (days, second) = (micros / DAY, micros % DAY / SECOND);
+        let year: u64 = now.to_string().get(..4)?.parse().ok()?;
+        let of = |year: u64| {
+            let midnight = format!("{year:04}-{:02}-{:02}T00:00:00Z", days / 31 + 1, days % 31 + 1);
+            Some(Timestamp::try_from(midnight).ok()?.unix_seconds() + second)
+        };
+        // Eight, for 29 February.
+        let years = (year.saturating_sub(8)..=year + 1).rev();
+        years.filter_map(of).find(|seconds| *seconds <= now.unix_seconds() + DAY / SECOND)
+    }
+
+    /// As the line has it, to the second.
+    pub fn text(self) -> String {
+        match self {
+            Self::Full(micros) => Timestamp::from_unix_seconds(micros / SECOND).to_string(),
+            Self::Yearless(micros) => {
+                let (days, second) = (micros / DAY, micros % DAY / SECOND);
+                let month = usize::try_from(days / 31).ok().and_then(|month| MONTHS.get(month)).unwrap_or(&"-");
+                let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+                format!("{month} {:>2} {hour:02}:{minute:02}:{second:02}", days % 31 + 1)
+            }
+        }
+    }
 }
 
 const SECOND: u64 = 1_000_000;

@@ -4,7 +4,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use nodeplan::report::{Code, Exit, StreamState, Summary};
+use nodeplan::{
+    report::{Code, Exit, StreamState, Summary},
+    time::Timestamp,
+};
 use serde::Serialize;
 
 use super::{Fleet, Said, clock::Time, names};
@@ -92,6 +95,12 @@ pub struct Node {
     /// When, in seconds since 1970, if the line says so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub time: Option<u64>,
+    /// The same for people, as the line has it.
+    #[serde(skip)]
+    pub when: Option<String>,
+    /// Older than agreed, or nobody can tell.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub stale: bool,
     /// Version of its loader.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub loader: Option<String>,
@@ -146,6 +155,8 @@ pub struct Agreed<'a> {
     pub nodes: Option<BTreeMap<String, String>>,
     /// States that are taken for right.
     pub accept: Vec<StreamState>,
+    /// What time it is, and how many seconds a report may be away from that.
+    pub age: Option<(Timestamp, u64)>,
 }
 
 /// Judges.
@@ -187,18 +198,30 @@ fn node(name: &str, said: Option<&Said>, agreed: &Agreed<'_>, unknown_pools: &mu
     } else {
         Vec::new()
     };
+    let time = said.and_then(|said| said.stamp.time);
+    // One from the future is of a clock that was ahead: nobody knows how old it is.
+    let stale = said.is_some()
+        && agreed.age.is_some_and(|(now, max)| {
+            let seconds = time.and_then(|time| time.seconds(now));
+            seconds.is_none_or(|seconds| seconds.abs_diff(now.unix_seconds()) > max)
+        });
     // A silent node of a pool that gets nothing need not even have a loader.
     let quiet = voice == Voice::Silent && agreed.lock.is_some() && pool.is_some() && wanted.is_empty();
     let right = quiet
-        || (voice == Voice::Heard && problems.is_empty() && streams.iter().all(|row| row.verdict == Verdict::Right));
+        || (voice == Voice::Heard
+            && !stale
+            && problems.is_empty()
+            && streams.iter().all(|row| row.verdict == Verdict::Right));
     Node {
         node: name.to_owned(),
         pool,
         voice,
-        time: said.and_then(|said| said.time).and_then(|time| match time {
+        time: time.and_then(|time| match time {
             Time::Full(micros) => Some(micros / 1_000_000),
             Time::Yearless(_) => None,
         }),
+        when: time.map(Time::text),
+        stale,
         loader: summary.map(|summary| summary.loader.clone()),
         kernel: summary.map(|summary| summary.kernel.clone()),
         trust: summary.and_then(|summary| summary.trust),

@@ -3,16 +3,17 @@
 //! In:   a line in any of the forms below. Out: [`Line`]; `None` for lines of others.
 //!
 //! ```text
-//! {"_HOSTNAME":"n","MESSAGE":"nodebpf-report {…}",…}               journalctl -o json
+//! {"_HOSTNAME":"n","MESSAGE":"nodebpf-report {…}",…}               journalctl -o json --all
+//! {"_HOSTNAME":"n","MESSAGE":null,…}                               journalctl -o json, of a long report
 //! Nov 22 10:00:00 n nodebpf-loader[9]: nodebpf-report {…}          journalctl, and its other short forms
 //! n Nov 22 10:00:00 h nodebpf-loader[9]: nodebpf-report {…}        oc adm node-logs of several nodes
 //! n {"_HOSTNAME":"h",…}                                            the same with -o json
 //! ```
 
-use nodeplan::report::SUMMARY_PREFIX;
+use nodeplan::report::{SUMMARY_MESSAGE_ID, SUMMARY_PREFIX};
 use serde_json::Value;
 
-use super::clock::{self, Time};
+use super::clock::{self, Place, Stamp};
 
 /// Longest line that is looked at, in bytes: a message and its fields, each byte of the message escaped.
 pub const LINE_MAX_BYTES: usize = 512 * 1024;
@@ -32,10 +33,13 @@ pub struct Line {
     /// Node; `None` if the line does not name one.
     pub node: Option<String>,
     /// When.
-    pub time: Option<Time>,
-    /// The report, as JSON.
-    pub message: String,
+    pub stamp: Stamp,
+    /// The report, as JSON; or why the line does not have it.
+    pub message: Result<String, String>,
 }
+
+/// Why a message is `null`: "fields larger than 4096 bytes are encoded as null values", journalctl(1), `-o json`.
+const LEFT_OUT: &str = "journalctl prints messages of more than 4096 bytes only with --all: journalctl -o json --all";
 
 /// Reads a line.
 pub fn read(bytes: &[u8]) -> Option<Line> {
@@ -62,7 +66,7 @@ fn short(text: &str) -> Option<Line> {
     let message = message.to_owned();
     let Some((writer, before)) = words.split_last() else {
         // `-o cat`: nothing but the message.
-        return Some(Line { node: None, time: None, message });
+        return Some(Line { node: None, stamp: Stamp::default(), message: Ok(message) });
     };
     // Somebody else who quotes a report.
     let writer = writer.strip_suffix(':')?;
@@ -76,7 +80,8 @@ fn short(text: &str) -> Option<Line> {
         (None, None) => (None, None, 0),
     };
     let host = before.get(used..).and_then(<[_]>::last);
-    Some(Line { node: prefix.or(host).and_then(|node| name(node)), time, message })
+    let stamp = Stamp { time, ..Stamp::default() };
+    Some(Line { node: prefix.or(host).and_then(|node| name(node)), stamp, message: Ok(message) })
 }
 
 fn json(text: &str, prefix: Option<String>) -> Option<Line> {
@@ -87,17 +92,30 @@ fn json(text: &str, prefix: Option<String>) -> Option<Line> {
         return None;
     }
     let message = match fields.get("MESSAGE")? {
-        Value::String(message) => message.clone(),
+        Value::String(message) => Some(message.clone()),
         // Bytes, where the message has some that journalctl does not print: systemd.journal-fields(7).
         Value::Array(bytes) => {
             let bytes = bytes.iter().map(|byte| u8::try_from(byte.as_u64()?).ok()).collect::<Option<Vec<u8>>>()?;
-            String::from_utf8(bytes).ok()?
+            Some(String::from_utf8(bytes).ok()?)
         }
+        Value::Null => None,
         _ => return None,
     };
-    let message = message.strip_prefix(SUMMARY_PREFIX)?.to_owned();
-    let time = field("__REALTIME_TIMESTAMP").and_then(clock::realtime);
-    Some(Line { node: prefix.or_else(|| field("_HOSTNAME").and_then(name)), time, message })
+    let message = match message {
+        Some(message) => Ok(message.strip_prefix(SUMMARY_PREFIX)?.to_owned()),
+        // Ours by its id; without one by who wrote it.
+        None if field("MESSAGE_ID").or(field("_COMM").map(|_| SUMMARY_MESSAGE_ID)) == Some(SUMMARY_MESSAGE_ID) => {
+            Err(LEFT_OUT.to_owned())
+        }
+        None => return None,
+    };
+    let place = |of: &str, at: &str| Some(Place { of: field(of)?.to_owned(), at: field(at)?.parse().ok()? });
+    let stamp = Stamp {
+        time: field("__REALTIME_TIMESTAMP").and_then(clock::realtime),
+        number: place("__SEQNUM_ID", "__SEQNUM"),
+        uptime: place("_BOOT_ID", "__MONOTONIC_TIMESTAMP"),
+    };
+    Some(Line { node: prefix.or_else(|| field("_HOSTNAME").and_then(name)), stamp, message })
 }
 
 /// A node's name: letters, digits, `-` and `.`.

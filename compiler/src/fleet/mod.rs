@@ -12,17 +12,19 @@ pub mod judge;
 pub mod line;
 pub mod names;
 pub mod nodes;
+pub mod order;
 pub mod text;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use nodeplan::{json, report::Summary};
 
-use clock::Time;
+use clock::Stamp;
 use line::{Line, SUMMARY_MAX_BYTES};
+use order::{File, Newest};
 
 /// Most nodes of one input. Ours; OpenShift is tested with 2000.
 pub const MAX_NODES: usize = 10_000;
@@ -32,8 +34,8 @@ pub const MAX_NODES: usize = 10_000;
 pub struct Said {
     /// Which report of the input it was, counted from 0.
     pub at: usize,
-    /// When, if the line has it.
-    pub time: Option<Time>,
+    /// When, as far as the line says so.
+    pub stamp: Stamp,
     /// The report, or why it cannot be read.
     pub summary: Result<Summary, String>,
 }
@@ -41,8 +43,16 @@ pub struct Said {
 /// Lines so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fleet {
-    /// The newest line of each node.
+    /// The newest line of each node, of all files that have ended.
     pub nodes: BTreeMap<String, Said>,
+    /// The file that is being read.
+    file: File,
+    /// Names of nodes so far.
+    names: BTreeSet<String>,
+    /// Nodes whose clock contradicts the order of their lines.
+    pub stepped: BTreeSet<String>,
+    /// Files whose lines are taken for newest first, by nothing but their times.
+    pub newest_first: usize,
     /// Reports with the name of a node.
     pub reports: usize,
     /// Lines with a report and no node.
@@ -56,23 +66,39 @@ pub struct Fleet {
 impl Fleet {
     /// Takes one line, without its end.
     pub fn line(&mut self, bytes: &[u8]) {
-        let Some(Line { node, time, message }) = line::read(bytes) else { return };
+        let Some(Line { node, stamp, message }) = line::read(bytes) else { return };
         let Some(node) = node else {
             self.nameless += 1;
             return;
         };
         let at = self.reports;
         self.reports += 1;
-        if !self.nodes.contains_key(&node) && self.nodes.len() >= MAX_NODES {
-            self.too_many += 1;
-            return;
+        if !self.names.contains(&node) {
+            if self.names.len() >= MAX_NODES {
+                self.too_many += 1;
+                return;
+            }
+            self.names.insert(node.clone());
         }
-        if let Some(before) = self.nodes.get(&node)
-            && clock::is_older(time, before.time)
-        {
-            return;
+        let parse = |message: String| json::parse(message.as_bytes(), SUMMARY_MAX_BYTES);
+        let summary = message.and_then(|message| parse(message).map_err(|error| error.to_string()));
+        self.file.take(node, Said { at, stamp, summary });
+    }
+
+    /// The file ends: what comes now is of another one, or nothing.
+    pub fn end(&mut self) {
+        let file = std::mem::take(&mut self.file);
+        if file.is_newest_first() == (true, true) {
+            self.newest_first += 1;
         }
-        let summary = json::parse(message.as_bytes(), SUMMARY_MAX_BYTES).map_err(|error| error.to_string());
-        self.nodes.insert(node, Said { at, time, summary });
+        for Newest { node, said, stepped } in file.end() {
+            if stepped {
+                self.stepped.insert(node.clone());
+            }
+            match self.nodes.get(&node) {
+                Some(before) if said.stamp.is_older(&before.stamp) => {}
+                _ => drop(self.nodes.insert(node, said)),
+            }
+        }
     }
 }

@@ -10,7 +10,7 @@ use std::{
     ops::Bound,
 };
 
-use super::{Said, clock};
+use super::Said;
 
 /// Takes a short name for the full one if exactly one full name begins with it. The list of nodes has the last word: a
 /// node goes by the name that it has there, and two names there are two nodes.
@@ -45,7 +45,7 @@ pub fn join<'a>(
     joined
 }
 
-/// By time; where that says nothing, by the order of the input.
+/// By what the lines say; where that is nothing, by the order of the input.
 fn is_newer(new: &Said, old: &Said) -> bool {
-    if new.at < old.at { clock::is_older(old.time, new.time) } else { !clock::is_older(new.time, old.time) }
+    if new.at < old.at { old.stamp.is_older(&new.stamp) } else { !new.stamp.is_older(&old.stamp) }
 }

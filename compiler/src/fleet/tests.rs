@@ -27,6 +27,7 @@ fn fleet(lines: &[&str]) -> Fleet {
     for line in lines {
         fleet.line(line.as_bytes());
     }
+    fleet.end();
     fleet
 }
 
@@ -152,6 +153,128 @@ fn the_newest_line_counts_by_time_and_else_by_order() {
     }
 }
 
+/// What `journalctl -o json` prints of a node: the JSON fields of when, and the revision.
+fn json_line(when: &str, revision: u32) -> String {
+    let message = serde_json::to_string(&report(&stream("s", "attached", revision, STATEMENT))).unwrap();
+    format!(r#"{{"_HOSTNAME":"n",{when},"MESSAGE":{message}}}"#)
+}
+
+/// A clock that was ahead, by a dead battery or before chrony: what the node says after it was set is newer.
+#[test]
+fn a_clock_that_was_ahead_hides_nothing() {
+    let short = |time: &str, revision| {
+        format!("{time} n nodebpf-loader[1]: {}", report(&stream("s", "attached", revision, STATEMENT)))
+    };
+    let uptime = |micros: u64, boot: &str, uptime: u64| {
+        format!(
+            r#""__REALTIME_TIMESTAMP":"{micros}","_BOOT_ID":"{boot}","__MONOTONIC_TIMESTAMP":"{uptime}","_COMM":"nodebpf-loader""#
+        )
+    };
+    let number = |micros: u64, number: u64| {
+        format!(r#""__REALTIME_TIMESTAMP":"{micros}","__SEQNUM_ID":"j","__SEQNUM":"{number}""#)
+    };
+    let (ahead, set) = (2_000_000_000_000_000, 1_795_341_600_000_000);
+    let iso = |hour: u32, revision| short(&format!("2026-11-22T{hour:02}:00:00Z"), revision);
+    for (name, lines, want, stepped) in [
+        ("by uptime", vec![json_line(&uptime(ahead, "b", 1), 1), json_line(&uptime(set, "b", 2), 2)], 2, true),
+        (
+            "by uptime, newest first",
+            vec![json_line(&uptime(set, "b", 2), 2), json_line(&uptime(ahead, "b", 1), 1)],
+            2,
+            true,
+        ),
+        ("by number", vec![json_line(&number(ahead, 1), 1), json_line(&number(set, 2), 2)], 2, true),
+        ("by number, newest first", vec![json_line(&number(set, 2), 2), json_line(&number(ahead, 1), 1)], 2, true),
+        (
+            "another boot: by the order, which those of one boot tell",
+            vec![
+                json_line(&uptime(ahead, "a", 7), 1),
+                json_line(&uptime(ahead + 1, "a", 8), 2),
+                json_line(&uptime(set, "b", 1), 3),
+            ],
+            3,
+            true,
+        ),
+        ("short, by the order of most lines", vec![iso(3, 1), iso(4, 2), iso(1, 3), iso(2, 4)], 4, true),
+        ("short, newest first", vec![iso(2, 4), iso(1, 3), iso(4, 2), iso(3, 1)], 4, true),
+        ("short, only one pair: newest first, as its times say", vec![iso(4, 2), iso(1, 1)], 2, false),
+    ] {
+        let lines: Vec<_> = lines.iter().map(String::as_str).collect();
+        let fleet = fleet(&lines);
+        assert_eq!(revisions(&fleet), [("n".to_owned(), Some(want))], "case: {name}");
+        assert_eq!(fleet.stepped.contains("n"), stepped, "case: {name}");
+        // Said in each case in which nothing but times decides that lines run backwards.
+        assert_eq!(fleet.newest_first > 0, name.starts_with("short") && name.contains("newest first"), "case: {name}");
+    }
+    // Of two files the newer one counts, whichever comes first; and the boot knows better than the clock.
+    for (name, first, second, want) in [
+        ("by time", iso(2, 2), iso(1, 1), 2),
+        ("by uptime", json_line(&uptime(ahead, "b", 1), 1), json_line(&uptime(set, "b", 2), 2), 2),
+        ("by uptime, other order", json_line(&uptime(set, "b", 2), 2), json_line(&uptime(ahead, "b", 1), 1), 2),
+    ] {
+        let mut fleet = fleet(&[&first]);
+        fleet.line(second.as_bytes());
+        fleet.end();
+        assert_eq!(revisions(&fleet), [("n".to_owned(), Some(want))], "case: {name}");
+        assert!(fleet.stepped.is_empty() && fleet.newest_first == 0, "case: {name}");
+    }
+}
+
+/// `journalctl -o json` without `--all` prints `null` for a long message: that is a report, and not the one before it.
+#[test]
+fn a_report_that_journalctl_left_out_is_not_passed_over() {
+    let long = |more: &str, micros: u64| {
+        format!(r#"{{"_HOSTNAME":"n",{more}"__REALTIME_TIMESTAMP":"{micros}","MESSAGE":null}}"#)
+    };
+    let old = json_line(r#""__REALTIME_TIMESTAMP":"1""#, 1);
+    let id = r#""MESSAGE_ID":"1479c30662d14fe79cfe51842e18dd2f","#;
+    for (name, more, ours) in [
+        ("by id", id.to_owned(), true),
+        ("by id and program", format!(r#"{id}"_COMM":"nodebpf-loader","#), true),
+        ("by program", r#""_COMM":"nodebpf-loader","#.to_owned(), true),
+        ("another message of ours", r#""_COMM":"nodebpf-loader","MESSAGE_ID":"x","#.to_owned(), false),
+        ("another program", format!(r#"{id}"_COMM":"sshd","#), false),
+        ("nobody's", String::new(), false),
+    ] {
+        let table = judge(&fleet(&[&old, &long(&more, 2)]), &Agreed::default());
+        assert_eq!((table.nodes[0].voice == Voice::Unreadable, table.right), (ours, !ours), "case: {name}");
+        assert_eq!(
+            text::print(&table).contains("n: journalctl prints messages of more than 4096 bytes only with --all"),
+            ours
+        );
+        let mended =
+            judge(&fleet(&[&long(&more, 2), &json_line(r#""__REALTIME_TIMESTAMP":"3""#, 2)]), &Agreed::default());
+        assert!(mended.right, "case: {name}");
+    }
+}
+
+#[test]
+fn a_report_is_as_old_as_its_line_says() {
+    let now = nodeplan::time::Timestamp::try_from("2027-01-01T00:10:00Z").unwrap();
+    for (name, time, minutes, stale) in [
+        ("fresh", "2027-01-01T00:00:00Z", 15, false),
+        ("old", "2027-01-01T00:00:00Z", 9, true),
+        ("without a year: of the last one", "Dec 31 23:59:00", 15, false),
+        ("without a year, old", "Dec 31 23:50:00", 15, true),
+        ("without a year, half a year ago", "Jul  1 00:00:00", 60 * 24 * 100, true),
+        ("a leap day, of 2024", "Feb 29 00:00:00", 60 * 24 * 365, true),
+        ("from the future: of a clock that nobody can believe", "2027-03-01T00:00:00Z", 15, true),
+        ("a little ahead", "2027-01-01T00:11:00Z", 15, false),
+    ] {
+        let line = format!("{time} n nodebpf-loader[1]: {}", report(&stream("s", "attached", 1, STATEMENT)));
+        let fleet = fleet(&[&line]);
+        let table = judge(&fleet, &Agreed { age: Some((now, minutes * 60)), ..Agreed::default() });
+        assert_eq!((table.nodes[0].stale, table.right), (stale, !stale), "case: {name}");
+        let text = text::print(&table);
+        assert!(text.contains(&format!("{time}{}\n", if stale { ", stale" } else { "" })), "case {name}: {text}");
+        assert_eq!(text.contains("1 stale"), stale, "case {name}: {text}");
+        assert!(judge(&fleet, &Agreed::default()).right, "nobody asked: {name}");
+    }
+    let line = format!("n nodebpf-loader[1]: {}", report(""));
+    let table = judge(&fleet(&[&line]), &Agreed { age: Some((now, 60)), ..Agreed::default() });
+    assert!(table.nodes[0].stale, "without a time nobody knows");
+}
+
 /// A lock with stream `s` for workers and `m` for masters.
 fn lock() -> Lock {
     let chain = |stream: &str| {
@@ -178,7 +301,7 @@ fn lock() -> Lock {
 fn judged(streams: &str, pool: &str, accept: Vec<nodeplan::report::StreamState>) -> Table {
     let line = format!("Nov 22 10:00:00 n nodebpf-loader[1]: {}", report(streams));
     let lock = lock();
-    let agreed = Agreed { lock: Some(&lock), pool: Some(pool.to_owned()), nodes: None, accept };
+    let agreed = Agreed { lock: Some(&lock), pool: Some(pool.to_owned()), nodes: None, accept, age: None };
     judge(&fleet(&[&line]), &agreed)
 }
 
@@ -242,7 +365,7 @@ fn silent_nodes_are_seen_only_with_a_list() {
     let run = |lines: &[String], nodes: Option<BTreeMap<String, String>>| {
         let lines: Vec<_> = lines.iter().map(String::as_str).collect();
         let pool = nodes.is_none().then(|| "worker".to_owned());
-        judge(&fleet(&lines), &Agreed { lock: Some(&lock), pool, nodes, accept: Vec::new() })
+        judge(&fleet(&lines), &Agreed { lock: Some(&lock), pool, nodes, accept: Vec::new(), age: None })
     };
     let nodes = nodes::read(list.as_bytes()).unwrap();
     let one = run(&[line("w1"), line("gone")], Some(nodes.clone()));
@@ -400,6 +523,7 @@ fn a_flood_of_nodes_and_bytes_is_bounded() {
     for n in 0..MAX_NODES + 5 {
         fleet.line(format!("Nov 22 10:00:00 n{n} nodebpf-loader[1]: {}", report("")).as_bytes());
     }
+    fleet.end();
     assert_eq!((fleet.nodes.len(), fleet.too_many), (MAX_NODES, 5));
     let mut long = format!("Nov 22 10:00:00 n0 nodebpf-loader[1]: {}", report("")).into_bytes();
     long.resize(line::LINE_MAX_BYTES + 1, b' ');
@@ -408,6 +532,7 @@ fn a_flood_of_nodes_and_bytes_is_bounded() {
         format!("Nov 22 10:00:00 x nodebpf-loader[1]: nodebpf-report {}", " ".repeat(SUMMARY_MAX_BYTES) + "{}x");
     let mut fleet = Fleet::default();
     fleet.line(large.as_bytes());
+    fleet.end();
     assert!(fleet.nodes["x"].summary.as_ref().unwrap_err().contains("are allowed"));
 }
 
@@ -416,6 +541,7 @@ proptest! {
     fn any_line_is_taken(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         let mut fleet = Fleet::default();
         fleet.line(&bytes);
+        fleet.end();
     }
 
     #[test]
@@ -433,6 +559,7 @@ proptest! {
         bytes.truncate(bytes.len().saturating_sub(cut));
         let mut fleet = Fleet::default();
         fleet.line(&bytes);
+        fleet.end();
         let text = text::print(&judge(&fleet, &Agreed::default()));
         prop_assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{:?}", text);
     }

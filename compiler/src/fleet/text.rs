@@ -22,6 +22,7 @@ pub fn print(all: &Table) -> String {
     if all.locked {
         head.push("LOCK");
     }
+    head.push("REPORTED");
     let mut rows = vec![row(&head)];
     for node in &all.nodes {
         if node.streams.is_empty() {
@@ -65,6 +66,8 @@ fn cells(node: &Node, stream: Option<&Row>, locked: bool) -> Vec<String> {
             (Some(stream), _) => against_lock(stream),
         });
     }
+    let when = node.when.clone().unwrap_or_else(dash);
+    cells.push(if node.stale { format!("{when}, stale") } else { when });
     cells
 }
 
@@ -85,6 +88,7 @@ fn sentence(all: &Table) -> String {
     for node in &all.nodes {
         let word = match node.voice {
             _ if node.right => "right",
+            Voice::Heard if node.stale => "stale",
             Voice::Heard => "wrong",
             Voice::Silent => "silent",
             Voice::Unreadable => "unreadable",

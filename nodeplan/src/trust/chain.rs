@@ -28,6 +28,16 @@ pub enum Anchor {
     CoDelivered,
 }
 
+impl Anchor {
+    /// The word used in reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::RootSigned => "rootSigned",
+            Self::CoDelivered => "coDelivered",
+        }
+    }
+}
+
 /// A trust document whose chain was checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trust {

@@ -76,7 +76,7 @@ pub fn told(outcome: Result<(Report, Exit), CannotRun>) -> Result<Exit, Exit> {
 pub fn dry_run(kernel: &Kernel, paths: &Paths, as_json: bool) -> Exit {
     let dry = DryRun::default();
     match this_node(paths).and_then(|node| apply::rehearse(kernel, paths, &node, &dry)) {
-        Ok((report, exit)) => exit.max(show(&dry.shown(&report), as_json)),
+        Ok((report, exit)) => exit.max(show(&dry.shown(&report, as_json), as_json)),
         Err(cannot) => {
             report::log(3, &cannot.to_string());
             cannot.exit

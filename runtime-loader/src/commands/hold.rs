@@ -20,6 +20,7 @@ use crate::{
     lock,
     paths::Paths,
     read, report,
+    show::cat,
     stream::Scope,
 };
 
@@ -67,7 +68,7 @@ pub fn run(kernel: &Kernel, paths: &Paths, order: &Order) -> Exit {
     if let Ok((report, _)) = &outcome {
         for name in order.streams.iter().filter(|name| report.streams.iter().all(|one| one.stream != **name)) {
             unknown = true;
-            report::log(4, &format!("there is no stream `{name}` on this node; `nodebpf-loader status` lists them"));
+            report::log(4, &not_there(name, &order.what));
         }
     }
     let (Ok(mut exit) | Err(mut exit)) = told(outcome);
@@ -82,6 +83,16 @@ pub fn run(kernel: &Kernel, paths: &Paths, order: &Order) -> Exit {
         What::Hold { detach: true, .. } if unknown => Exit::CannotRun,
         What::Hold { .. } => Exit::Done,
     })
+}
+
+/// What an order comes to for a stream that is not there.
+fn not_there(name: &StreamName, what: &What) -> String {
+    let comes = match what {
+        What::Hold { detach: false, .. } => ": held for when it comes",
+        What::Hold { detach: true, .. } => ": nothing was detached; held and detached for when it comes",
+        What::Release => "",
+    };
+    cat(&["there is no stream `", name.as_str(), "` on this node", comes, "; `nodebpf-loader status` lists them"])
 }
 
 /// Says what a release did not release.
@@ -107,4 +118,26 @@ fn still_held(paths: &Paths, streams: &SortedSet<StreamName>) -> Exit {
 fn who() -> String {
     let name = ["SUDO_USER", "USER"].iter().find_map(|name| env::var(name).ok()).filter(|name| !name.is_empty());
     name.unwrap_or_else(|| format!("uid {}", read::effective_uid()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hold_on_what_is_not_there_is_said_to_hold() {
+        let name = StreamName::try_from("nope").unwrap();
+        for (what, says) in [
+            (What::Hold { detach: false, reason: String::new() }, ": held for when it comes;"),
+            (
+                What::Hold { detach: true, reason: String::new() },
+                ": nothing was detached; held and detached for when it",
+            ),
+            (What::Release, "no stream `nope` on this node; `nodebpf-loader status`"),
+        ] {
+            let said = not_there(&name, &what);
+            assert!(said.contains(says), "{said}");
+            assert_eq!(said.contains("held"), what != What::Release, "{said}");
+        }
+    }
 }

@@ -51,7 +51,14 @@ fn read(kernel: &Kernel, stream: &str, name: &str) -> Result<Value, Reason> {
             "`; nodebpf-loader inventory lists what there is",
         ]),
     };
-    let fd = find(kernel, stream, name).map_err(call)?.ok_or_else(|| absent("no map"))?;
+    let fd = match find(kernel, stream, name).map_err(call)? {
+        Found::Map(fd) => fd,
+        Found::NoMap => return Err(absent("no map")),
+        Found::NoStream => {
+            let message = cat(&["stream `", stream, "` is not loaded; nodebpf-loader status lists the streams"]);
+            return Err(Reason { code: Code::NoSuchMap, message });
+        }
+    };
     let info = kernel.map_info(fd.as_fd()).map_err(call)?;
     if WITHOUT_KEYS.contains(&info.map_type) {
         return Err(absent("no keys to walk in"));
@@ -59,20 +66,29 @@ fn read(kernel: &Kernel, stream: &str, name: &str) -> Result<Value, Reason> {
     entries(kernel, &fd, &info).map_err(call)
 }
 
+/// What there is of a map.
+enum Found {
+    Map(OwnedFd),
+    NoMap,
+    NoStream,
+}
+
 /// The map in the version that runs.
-fn find(kernel: &Kernel, stream: &str, map: &str) -> Call<Option<OwnedFd>> {
+fn find(kernel: &Kernel, stream: &str, map: &str) -> Call<Found> {
+    let mut found = Found::NoStream;
     // Names from the command line are looked for among those that are there: no path is made of them.
     let dir = paths::pins();
     for stream in kernel.names(&dir)?.iter().filter(|one| *one == stream) {
         let dir = dir.join(stream);
         for version in kernel.names(&dir)? {
+            found = Found::NoMap;
             let dir = dir.join(version).join("maps");
             if kernel.names(&dir)?.iter().any(|one| one == map) {
-                return kernel.open_pin(&dir.join(map)).map(Some);
+                return kernel.open_pin(&dir.join(map)).map(Found::Map);
             }
         }
     }
-    Ok(None)
+    Ok(found)
 }
 
 fn entries(kernel: &Kernel, fd: &OwnedFd, info: &MapInfo) -> Call<Value> {

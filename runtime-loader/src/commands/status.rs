@@ -8,7 +8,7 @@ use nodeplan::{
 };
 
 use super::print;
-use crate::{apply, kernel::Kernel, paths::Paths, prometheus, report};
+use crate::{apply, held::Holds, kernel::Kernel, paths::Paths, prometheus, report, show::cat};
 
 /// Prints the last run's report with what is attached now and the counters: a table, or for tools.
 pub fn run(kernel: &Kernel, paths: &Paths, as_json: bool) -> Exit {
@@ -18,9 +18,28 @@ pub fn run(kernel: &Kernel, paths: &Paths, as_json: bool) -> Exit {
             bytes.push(b'\n');
             print(&String::from_utf8_lossy(&bytes))
         }
-        Ok(report) => print(&report::table(&report)),
+        Ok(report) => print(&(report::table(&report) + &waiting(&Holds::read(paths).0, &report))),
         Err(exit) => exit,
     }
+}
+
+/// Holds on streams that are not there yet: a line each.
+fn waiting(holds: &Holds, report: &Report) -> String {
+    let mut lines = String::new();
+    for (name, hold) in holds.named() {
+        if report.streams.iter().all(|one| one.stream != *name) {
+            let detach = if hold.detach { " and detached" } else { "" };
+            lines.push_str(&cat(&[
+                name.as_str(),
+                ": not on this node; held",
+                detach,
+                " for when it comes, ",
+                &hold.words,
+                "\n",
+            ]));
+        }
+    }
+    lines
 }
 
 /// Prints it for Prometheus.
@@ -48,4 +67,36 @@ fn now(kernel: &Kernel, paths: &Paths) -> Result<Report, Exit> {
 pub fn fail(error: &dyn Display) -> Exit {
     report::log(3, &error.to_string());
     Exit::CannotRun
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::PathBuf};
+
+    use nodeplan::{name::StreamName, sorted::SortedSet, time::Timestamp};
+
+    use super::*;
+    use crate::held;
+
+    #[test]
+    fn holds_on_what_is_not_there_are_listed() {
+        let dir: PathBuf = std::env::temp_dir().join(format!("nodebpf-waiting-{}", std::process::id()));
+        let paths = Paths::new(&dir);
+        let hold = |name: &str, detach| {
+            let names: SortedSet<StreamName> = [StreamName::try_from(name).unwrap()].into();
+            held::hold(&paths, &names, detach, ("root", Timestamp::from_unix_seconds(0), "why")).unwrap();
+        };
+        hold("here", false);
+        hold("nope", false);
+        hold("off", true);
+        let text = r#"{"reportVersion":"1.1","loader":"0","kernel":"6","trust":{},"problems":[],
+            "streams":[{"stream":"here","state":"held"}]}"#;
+        let report: Report = json::parse(text.as_bytes(), text.len()).unwrap();
+        assert_eq!(
+            waiting(&Holds::read(&paths).0, &report),
+            "nope: not on this node; held for when it comes, by root at 1970-01-01T00:00:00Z: why\n\
+             off: not on this node; held and detached for when it comes, by root at 1970-01-01T00:00:00Z: why\n"
+        );
+        fs::remove_dir_all(dir).unwrap();
+    }
 }

@@ -18,6 +18,7 @@ use aya::{
 };
 use nodebpf_loader::kernel::Kernel;
 use nodeplan::{
+    hook::Hook,
     report::{Code, Exit, SUMMARY_PREFIX},
     xdp::XdpMode,
 };
@@ -156,7 +157,10 @@ fn map_dump(_: &mut Ctx) -> Result<()> {
     let dropped = shown_by("map dump drop dropped --json", Exit::Done)?;
     let values = dropped["entries"][0]["values"].as_array().context("values for each CPU")?.len();
     ensure!(values > 0 && dropped["entries"][0]["key"] == 0, "{dropped}");
-    for (words, code) in [("map dump drop absent", "NB1511"), ("map dump other port", "NB1511")] {
+    for (words, code) in [
+        ("map dump drop absent", "NB1511 stream `drop` has no map"),
+        ("map dump other port", "NB1511 stream `other` is not"),
+    ] {
         let output = loader(words)?;
         ensure!(!output.status.success() && said(&output).contains(code), "{words}: {}", said(&output));
     }
@@ -272,7 +276,7 @@ fn selftest(ctx: &mut Ctx) -> Result<()> {
     let output = loader("selftest --json")?;
     let page: Value = serde_json::from_slice(&output.stdout).with_context(|| said(&output))?;
     let hooks = page["hooks"].as_array().context("hooks")?;
-    ensure!(hooks.len() == 12, "{page}");
+    ensure!(hooks.len() == Hook::ALL.len(), "{page}");
     let mut missing = false;
     for hook in hooks {
         let name = hook["hook"].as_str().unwrap_or_default();

@@ -7,6 +7,7 @@ use nodebpf_loader::kernel::Kernel;
 use nodeplan::{
     event::{Event, Running},
     report::{Exit, Report, StreamReport},
+    trust::TrustDocument,
 };
 
 use super::{
@@ -51,6 +52,12 @@ fn reset(node: &mut Node) -> Result<()> {
     Ok(())
 }
 
+/// The trust file forbids all revisions of the stream.
+fn floor(trust: &mut TrustDocument) {
+    every_hook(trust);
+    trust.floors = [("drop".try_into().expect("a name"), 9i64.try_into().expect("a revision"))].into();
+}
+
 /// Makes the event happen to the stream, in a new revision where one is needed, and runs the loader.
 fn happen(event: Event, node: &mut Node, now: &Stream) -> Result<(Report, Exit)> {
     let next = Stream { revision: 2, ..now.clone() };
@@ -61,10 +68,15 @@ fn happen(event: Event, node: &mut Node, now: &Stream) -> Result<(Report, Exit)>
     match event {
         Event::Valid => drop(node.ship(&next)?),
         Event::NotBelieved => fs::write(Node::bundle("drop"), b"not a bundle")?,
-        Event::Forbidden => node.trust(|trust| {
-            every_hook(trust);
-            trust.floors = [("drop".try_into().expect("a name"), 9i64.try_into().expect("a revision"))].into();
-        })?,
+        Event::Withdrawn => {
+            // Accepted, then forbidden.
+            node.apply_expecting(Exit::Done)?;
+            node.trust(floor)?;
+        }
+        Event::Forbidden => {
+            node.ship(&next)?;
+            node.trust(floor)?;
+        }
         Event::BundleGone => Node::remove("drop")?,
         Event::DirectoryGone => fs::rename(Path::new(ROOT).join("etc/nodebpf/bundles"), Path::new(ROOT).join("away"))?,
         Event::NotApplicable => {

@@ -109,7 +109,7 @@ fn freezes(_: &mut Ctx) -> Result<()> {
     before.expect_again().context("a removal")?;
     node.ship(&Stream { revision: 2, ..Stream::pass("drop", pair.near_name, 510) })?;
     node.trust(|trust| trust.revoked_bundles = SortedSet::from([second]))?;
-    let report = node.apply_expecting(Exit::Refused)?;
+    let report = node.apply_expecting(Exit::Done)?;
     expect(&report, "drop", StreamState::Refused, Some(Code::Revoked))?;
     ensure!(ids(&report, "drop")?.is_empty(), "a revoked stream is detached, held or not: {report:?}");
     node.trust(|_| ())?;

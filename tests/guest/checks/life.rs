@@ -155,7 +155,7 @@ fn ends(_: &mut Ctx) -> Result<()> {
                 node.trust(|trust| trust.revoked_bundles = [digest].into())
             },
             StreamState::Refused,
-            Exit::Refused,
+            Exit::Done,
         ),
         (
             "below the floor",
@@ -164,13 +164,13 @@ fn ends(_: &mut Ctx) -> Result<()> {
                 node.trust(|trust| trust.floors = [("drop".try_into().expect("a name"), floor)].into())
             },
             StreamState::Refused,
-            Exit::Refused,
+            Exit::Done,
         ),
         (
             "other audience",
             |node, _| node.trust(|trust| trust.audiences = vec!["prod".try_into().expect("a name")]),
             StreamState::Refused,
-            Exit::Refused,
+            Exit::Done,
         ),
         ("bundle gone", |_, _| Node::remove("drop"), StreamState::Removed, Exit::Done),
     ];

@@ -5,12 +5,12 @@ use std::{fs, os::unix::fs::PermissionsExt};
 use nodeplan::{
     digest::Sha256Digest,
     limits,
-    plan::FormatVersion,
+    plan::{FormatVersion, NodePlan},
     report::{Code, Exit, StreamState},
     sorted::SortedMap,
     statement,
     time::Timestamp,
-    trust::encode_chain,
+    trust::{TrustDocument, encode_chain},
 };
 
 use super::node::{self, Key, Node, document, signed, with_floor};
@@ -286,7 +286,7 @@ fn a_lost_or_damaged_memory_is_reported_and_begun_anew() {
 #[test]
 fn a_newer_loaders_memory_is_left_alone() {
     let mut node = Node::trusting();
-    let newer = br#"{"memoryVersion":"1.1","floors":{"netops-a":9},"owners":{},"more":1}"#;
+    let newer = br#"{"memoryVersion":"1.2","floors":{"netops-a":9},"owners":{},"more":1}"#;
     node.put("var/lib/nodebpf/memory.json", newer);
     node.ship(&with_floor(3, 3));
     let run = node.run();
@@ -351,6 +351,117 @@ fn bundles_are_bounded_together() {
         assert_eq!(run.of(&stream), if number < 15 { ATTACHED } else { refused }, "{stream}: {}", run.why(&stream));
     }
     assert_eq!((run.of("netops-small"), run.exit), (ATTACHED, Exit::Refused), "there is room for it");
+}
+
+type Ending = fn(&mut TrustDocument, Sha256Digest);
+
+/// What the security team can decide against a bundle.
+const ENDINGS: &[(&str, Code, Ending)] = &[
+    ("the statement", Code::Revoked, |rules, statement| assert!(rules.revoked_bundles.insert(statement))),
+    ("its key", Code::Revoked, |rules, _| assert!(rules.revoked_keys.insert(Key::new(node::NETOPS).public().id()))),
+    ("its revision", Code::BelowFloor, |rules, _| {
+        rules.floors = [("netops-a".try_into().unwrap(), 2i64.try_into().unwrap())].into();
+    }),
+    ("its audience", Code::Audience, |rules, _| rules.audiences = vec!["other".try_into().unwrap()]),
+];
+
+fn statement_of(plan: &NodePlan) -> Sha256Digest {
+    Sha256Digest::of(&statement::encode(plan))
+}
+
+/// A revocation that failed the update which brings it would be taken back on the first node, and reach no other.
+#[test]
+fn what_the_trust_file_ends_is_done_as_asked() {
+    for (name, code, end) in ENDINGS {
+        let refused = Some((StreamState::Refused, Some(*code)));
+        let plan = node::plan("netops-a", "netops", 1);
+        let mut node = Node::trusting();
+        node.ship(&plan);
+        assert_eq!(node.run().of("netops-a"), ATTACHED);
+        node.trust(2, |rules| end(rules, statement_of(&plan)));
+        // The bundle lies there until somebody takes it away: over further runs, reboots and changes of other streams.
+        for reboot in [false, false, true, true] {
+            if reboot {
+                node.reboot();
+            }
+            let run = node.run();
+            assert_eq!((run.of("netops-a"), run.exit), (refused, Exit::Done), "case {name}, reboot {reboot}");
+            assert_eq!(node.runs("netops-a"), None, "case: {name}");
+        }
+        // Gone once, it is a new one when it comes again.
+        node.remove("netops-a");
+        assert_eq!(node.run().exit, Exit::Done, "case: {name}");
+        node.ship(&plan);
+        let run = node.run();
+        assert_eq!((run.of("netops-a"), run.exit), (refused, Exit::Refused), "case: {name}");
+    }
+}
+
+/// Also what does not run: it could not on this node, it was held, it failed, its memory is a former loader's.
+#[test]
+fn what_was_accepted_and_did_not_run_is_ended_as_asked() {
+    let revoked = Some((StreamState::Refused, Some(Code::Revoked)));
+    let expires = |plan: &mut NodePlan| plan.expires = Some("2020-01-01T00:00:00Z".try_into().unwrap());
+    let nothing = |_: &mut NodePlan| {};
+    for (name, change, failing) in
+        [("expired", &expires as &dyn Fn(&mut NodePlan), vec![]), ("failed", &nothing, vec!["netops-a"])]
+    {
+        let mut plan = node::plan("netops-a", "netops", 1);
+        change(&mut plan);
+        let mut node = Node::trusting();
+        node.failing = failing;
+        node.ship(&plan);
+        assert_ne!(node.run().of("netops-a"), ATTACHED, "case: {name}");
+        node.trust(2, |rules| assert!(rules.revoked_bundles.insert(statement_of(&plan))));
+        for _ in 0..2 {
+            let run = node.run();
+            assert_eq!((run.of("netops-a"), run.exit), (revoked, Exit::Done), "case: {name}");
+        }
+    }
+    // What runs was accepted, whether or not that was written down.
+    let plan = node::plan("netops-a", "netops", 1);
+    let mut node = Node::trusting();
+    node.ship(&plan);
+    node.run();
+    node.put("var/lib/nodebpf/memory.json", br#"{"memoryVersion":"1.0","floors":{},"owners":{"netops-a":"netops"}}"#);
+    node.trust(2, |rules| assert!(rules.revoked_bundles.insert(statement_of(&plan))));
+    for _ in 0..2 {
+        let run = node.run();
+        assert_eq!((run.of("netops-a"), run.exit), (revoked, Exit::Done), "memory of version 1.0");
+    }
+}
+
+/// The other way around: a bundle that comes although it is revoked stops its own rollout.
+#[test]
+fn a_rollout_of_what_is_revoked_stops() {
+    for (name, code, end) in ENDINGS {
+        let refused = Some((StreamState::Refused, Some(*code)));
+        let by_audience = *code == Code::Audience;
+        let mut good = node::plan("netops-a", "netops", 3);
+        if by_audience {
+            good.audience = vec!["other".try_into().unwrap()];
+        }
+        let bad = node::plan("netops-a", "netops", 1);
+        for ran in [false, true] {
+            let mut node = Node::trusting();
+            node.trust(2, |rules| {
+                if by_audience {
+                    end(rules, statement_of(&bad));
+                }
+            });
+            if ran {
+                node.ship(&good);
+                assert_eq!(node.run().of("netops-a"), ATTACHED, "case: {name}");
+            }
+            node.trust(3, |rules| end(rules, statement_of(&bad)));
+            // Again and again, as a timer would, before the machine config daemon takes the files back.
+            node.ship(&bad);
+            for _ in 0..3 {
+                let run = node.run();
+                assert_eq!((run.of("netops-a"), run.exit), (refused, Exit::Refused), "case {name}, ran {ran}");
+            }
+        }
+    }
 }
 
 /// A directory that cannot be written, as on a disk that is full or read-only: what it writes first has the name of a

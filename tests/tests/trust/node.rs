@@ -288,7 +288,7 @@ impl Node {
             problems,
             streams: reports.collect(),
         };
-        let exit = apply::exit_of(&report);
+        let exit = apply::exit_of(&report, &streams);
         let mut now = kept.memory.clone();
         memory::learn(&mut now, &streams, &report, exit == Exit::Done, complete);
         report.problems.extend(kept.keep(&now, &paths));

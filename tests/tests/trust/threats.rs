@@ -424,7 +424,7 @@ fn t15_a_bundle_holds_nothing_but_its_plan() {
         if path.extension().is_none_or(|extension| extension != "yaml") {
             continue;
         }
-        for bundle in carrier::bundles(&path, &fs::read(&path).unwrap(), &mut |_| ()).unwrap_or_default() {
+        for bundle in carrier::bundles(&path, &fs::read(&path).unwrap()).unwrap_or_default() {
             let unverified = Unverified::decode(&bundle.bytes).unwrap();
             let plan = unverified.inspect().unwrap();
             assert_eq!(statement::encode(&plan), unverified.parts().statement, "{}", path.display());

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use nodeplan::name::PoolName;
+use nodeplan::{name::PoolName, time::Timestamp};
 
-use super::{TargetArgs, pool};
+use super::{TargetArgs, pool, read::duration, timestamp};
 
 /// Arguments of `diff`.
 #[derive(Debug, Args)]
@@ -75,6 +75,14 @@ pub struct FleetArgs {
     /// All nodes with their pools: oc get nodes -o json
     #[arg(long, value_name = "FILE")]
     pub nodes: Option<PathBuf>,
+
+    /// A node whose newest report is older is not right: 15m, 36h
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub max_age: Option<u64>,
+
+    /// Judge age at this time, not now
+    #[arg(long, value_name = "TIME", value_parser = timestamp, requires = "max_age")]
+    pub at: Option<Timestamp>,
 
     /// Take this state for right, too: pending, held; repeatable
     #[arg(long, value_enum, value_name = "STATE", hide_possible_values = true)]

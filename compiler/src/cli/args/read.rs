@@ -91,11 +91,12 @@ pub enum SchemaKind {
     Message,
 }
 
-/// Seconds of `14d`, `36h` or `2w`.
-fn duration(text: &str) -> Result<u64, String> {
+/// Seconds of `15m`, `36h`, `14d` or `2w`.
+pub(super) fn duration(text: &str) -> Result<u64, String> {
     let unit = |end: &str, seconds: u64| text.strip_suffix(end)?.parse::<u64>().ok()?.checked_mul(seconds);
     unit("d", 86_400)
         .or_else(|| unit("h", 3600))
         .or_else(|| unit("w", 604_800))
-        .ok_or_else(|| "must be a number of hours, days or weeks, such as 36h, 14d or 2w".to_owned())
+        .or_else(|| unit("m", 60))
+        .ok_or_else(|| "must be a number of minutes, hours, days or weeks, such as 15m, 36h, 14d or 2w".to_owned())
 }
