@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+#[path = "change/sides.rs"]
+mod sides;
 mod support;
 
 use std::{fs, io::Write as _, path::Path, process::Stdio};

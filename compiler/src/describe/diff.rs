@@ -45,6 +45,24 @@ pub fn changes(old: &NodePlan, new: &NodePlan) -> Vec<Change> {
     between(facts(old, &Types::default()), facts(new, &Types::default()))
 }
 
+/// As [`changes`], with values shown by the types of each plan's own objects. What differs is decided by bytes all the
+/// same: another type alone changes no value.
+pub fn changes_in_words(old: (&NodePlan, &Types), new: (&NodePlan, &Types)) -> Vec<Change> {
+    let both = |(plan, types): (&NodePlan, &Types)| -> Vec<(Fact, Fact)> {
+        facts(plan, &Types::default()).into_iter().zip(facts(plan, types)).collect()
+    };
+    let (was, is) = (both(old), both(new));
+    let words = |both: &[(Fact, Fact)], fact: Fact| {
+        both.iter().find(|(bytes, _)| *bytes == fact).map_or(fact, |(_, words)| words.clone())
+    };
+    let in_words = |change| match change {
+        Change::Added(fact) => Change::Added(words(&is, fact)),
+        Change::Removed(fact) => Change::Removed(words(&was, fact)),
+        Change::Changed { from, to } => Change::Changed { from: words(&was, from), to: words(&is, to) },
+    };
+    changes(old.0, new.0).into_iter().map(in_words).collect()
+}
+
 /// All differences of two trust documents.
 pub fn trust_changes(old: &TrustDocument, new: &TrustDocument) -> Vec<Change> {
     between(trust::facts(old), trust::facts(new))

@@ -66,6 +66,9 @@ pub fn print(report: &Report) -> String {
         );
         let lines: Vec<_> = trust.changes.iter().map(line).collect();
         details("what it says", &lines, &mut out);
+        for warning in &trust.warnings {
+            let _ = writeln!(out, "\n**Mind:** {}", code(warning));
+        }
     }
     for one in &report.pools {
         pool(one, &mut out);
@@ -110,6 +113,9 @@ fn pool(pool: &PoolDiff, out: &mut String) {
 fn notes(report: &Report, out: &mut String) {
     for note in &report.notes {
         let _ = writeln!(out, "\n{note}.");
+    }
+    if let Some(note) = report.not_judged() {
+        let _ = writeln!(out, "\n**Mind:** {}", code(&note));
     }
 }
 

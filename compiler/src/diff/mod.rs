@@ -6,8 +6,10 @@
 //! Signatures are listed, not checked (that is `verify`). What the nodes of a pool get is what the operator renders for
 //! it ([`crate::mco`]), so a canary's bundle hides the one its pool inherits.
 
+pub mod kustomization;
 pub mod markdown;
 pub mod order;
+pub mod others;
 pub mod pools;
 pub mod side;
 pub mod stream;
@@ -16,7 +18,7 @@ pub mod text;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use nodeplan::applies::OcpVersion;
 use serde::Serialize;
@@ -27,7 +29,7 @@ use crate::{
 };
 use order::OrderDiff;
 use pools::PoolDiff;
-use side::{Node, Side};
+use side::{Node, Place, Side};
 use stream::{StreamDiff, TrustDiff};
 
 /// How to judge.
@@ -53,6 +55,9 @@ pub struct Report {
     pub trust: Vec<TrustDiff>,
     /// What the operator does, by pool.
     pub pools: Vec<PoolDiff>,
+    /// Objects that differ and that nodes may act upon, in ways that nothing here follows: kind and name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<String>,
     /// Which policy was looked at, and what to mind about it.
     pub notes: Vec<String>,
 }
@@ -60,13 +65,32 @@ pub struct Report {
 impl Report {
     /// Nothing changes for any node.
     pub fn is_empty(&self) -> bool {
-        self.streams.is_empty() && self.order.is_empty() && self.trust.is_empty() && self.pools.is_empty()
+        self.streams.is_empty()
+            && self.order.is_empty()
+            && self.trust.is_empty()
+            && self.pools.is_empty()
+            && self.others.is_empty()
+    }
+
+    /// Says what is not in the answer.
+    fn not_judged(&self) -> Option<String> {
+        let kinds: BTreeSet<&str> = self.others.iter().filter_map(|other| other.split(' ').next()).collect();
+        let kinds: Vec<_> = kinds.into_iter().collect();
+        match self.others.as_slice() {
+            [] => None,
+            [one] => Some(format!("1 object that changes is not judged, and nodes may act upon it: {one}")),
+            some => Some(format!(
+                "{} objects that change are not judged, and nodes may act upon them: {}",
+                some.len(),
+                kinds.join(", ")
+            )),
+        }
     }
 }
 
-/// What one side gives the nodes of a pool; what cannot be read of it is reported.
-fn look(side: &Side, name: &str, pool: Option<&str>, diags: &mut Diagnostics) -> Node {
-    let node = side.node(pool);
+/// What one side gives nodes; what cannot be read of it is reported.
+fn look(side: &Side, name: &str, place: &Place, diags: &mut Diagnostics) -> Node {
+    let node = side.node(place);
     for why in &node.problems {
         diags.push(
             Diagnostic::error(Code::NotComparable, format!("the {name} side {why}"))
@@ -79,76 +103,140 @@ fn look(side: &Side, name: &str, pool: Option<&str>, diags: &mut Diagnostics) ->
 
 /// Compares two sides.
 pub fn diff(old: &Side, new: &Side, options: &Options, diags: &mut Diagnostics) -> Report {
-    let mut report = Report::default();
-    let pools = |side: &Side| render::pools(&side.configs);
+    let mut report = Report { others: old.others.differing(&new.others), ..Report::default() };
+    for note in old.notes.iter().chain(&new.notes) {
+        if !report.notes.contains(note) {
+            report.notes.push(note.clone());
+        }
+    }
     // A tree, bundles or Ignition configs beside MachineConfigs: the same streams in another form.
-    let loose = |side: &Side, other: &Side| {
-        pools(side).is_empty() && !pools(other).is_empty() && other.node(None).streams.is_empty()
-    };
-    if loose(old, new) && !old.node(None).is_empty() {
-        across((old, "old"), (new, "new"), true, &mut report, diags);
+    if let Some(form) = forms(old, new) {
+        across(&form, &mut report, diags);
         return report;
     }
-    if loose(new, old) && !new.node(None).is_empty() {
-        across((new, "new"), (old, "old"), false, &mut report, diags);
-        return report;
-    }
-    let mut names: BTreeSet<Option<String>> = pools(old).into_iter().chain(pools(new)).map(Some).collect();
-    // What is for no pool: bundles and Ignition configs.
-    names.insert(None);
-    for pool in &names {
-        let was = look(old, "old", pool.as_deref(), diags);
-        let is = look(new, "new", pool.as_deref(), diags);
-        let label = pool.clone().unwrap_or_else(|| NO_POOL.to_owned());
-        stream::compare(&label, &was, &is, &mut report);
-        order::compare(&label, &was, &is, &mut report.order);
-        if pool.is_some() {
-            report.pools.extend(pools::compare(&label, &was.rendered, &is.rendered, old, new, options));
+    let mut places: BTreeSet<Place> = old.places().into_iter().chain(new.places()).collect();
+    places.insert(Place::Loose);
+    for place in &places {
+        let was = look(old, "old", place, diags);
+        let is = look(new, "new", place, diags);
+        let label = place.label();
+        stream::compare(label, &was, &is, &mut report);
+        order::compare(label, &was, &is, &mut report.order);
+        if let Place::Pool(pool) = place {
+            report.pools.extend(pools::compare(pool, &was.rendered, &is.rendered, old, new, options));
         }
     }
     report.streams.sort_by(|a, b| (&a.stream, &a.pools).cmp(&(&b.stream, &b.pools)));
     if !report.pools.is_empty() {
-        report.notes = pools::notes(old, new, options);
+        report.notes.extend(pools::notes(old, new, options));
     }
     report
 }
 
-/// Compares a side without pools with one that has nothing else: each stream with that of its name in every pool. Files
-/// and units are not compared, because nothing of the side without pools comes by the operator.
-fn across(
-    loose: (&Side, &str),
-    pooled: (&Side, &str),
+/// How much a side says about who gets what.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Form {
+    Loose,
+    Images,
+    Pools,
+}
+
+fn form(side: &Side) -> Form {
+    let places = side.places();
+    let is_pool = |place: &Place| matches!(place, Place::Pool(_));
+    match places.iter().next() {
+        None => Form::Loose,
+        Some(_) if places.iter().any(is_pool) => Form::Pools,
+        Some(_) => Form::Images,
+    }
+}
+
+/// Two sides of different form.
+struct Across<'a> {
+    /// The one that says less, with its name.
+    loose: (&'a Side, &'static str),
+    /// The other.
+    pooled: (&'a Side, &'static str),
     loose_is_old: bool,
-    report: &mut Report,
-    diags: &mut Diagnostics,
-) {
-    let mut rest = look(loose.0, loose.1, None, diags);
+}
+
+/// Whether the sides have different forms; `None`, too, if one has nothing, or one has both.
+fn forms<'a>(old: &'a Side, new: &'a Side) -> Option<Across<'a>> {
+    let (was, is) = (form(old), form(new));
+    let across = match was.cmp(&is) {
+        std::cmp::Ordering::Equal => return None,
+        std::cmp::Ordering::Less => Across { loose: (old, "old"), pooled: (new, "new"), loose_is_old: true },
+        std::cmp::Ordering::Greater => Across { loose: (new, "new"), pooled: (old, "old"), loose_is_old: false },
+    };
+    let higher = form(across.pooled.0);
+    let own = |place: &Place| match place {
+        Place::Pool(_) => Form::Pools,
+        Place::Image(_) => Form::Images,
+        Place::Loose => Form::Loose,
+    };
+    let places = |side: &Side| -> Vec<Place> { side.places().into_iter().chain([Place::Loose]).collect() };
+    let has = |side: &Side, place: &Place| !side.node(place).is_empty();
+    let both = places(across.pooled.0)
+        .iter()
+        .any(|place| own(place) < higher && !across.pooled.0.node(place).streams.is_empty());
+    let nothing = !places(across.loose.0).iter().any(|place| has(across.loose.0, place));
+    (!both && !nothing).then_some(across)
+}
+
+/// Compares a side that says less about who gets what with one that says more, pool by pool. Files and units are not
+/// compared, because nothing of the side that says less comes by the operator.
+fn across(forms: &Across<'_>, report: &mut Report, diags: &mut Diagnostics) {
+    let Across { loose, pooled, loose_is_old } = *forms;
+    let mut rest = look(loose.0, loose.1, &Place::Loose, diags);
+    let images: BTreeMap<String, Node> = loose
+        .0
+        .places()
+        .into_iter()
+        .map(|place| (place.label().to_owned(), look(loose.0, loose.1, &place, diags)))
+        .collect();
+    // One image is taken for that of every pool; several are for those they name.
+    let by_pool = images.len() > 1;
+    if !by_pool {
+        for image in images.values() {
+            rest.streams.extend(image.streams.clone());
+        }
+    }
     let all = rest.clone();
     let mut compare = |label: &str, loose: &Node, pooled: &Node| {
         let (was, is) = if loose_is_old { (loose, pooled) } else { (pooled, loose) };
         stream::compare(label, was, is, report);
         order::compare(label, was, is, &mut report.order);
     };
-    for pool in render::pools(&pooled.0.configs) {
-        let node = look(pooled.0, pooled.1, Some(&pool), diags);
+    let mut seen = BTreeSet::new();
+    for place in pooled.0.places() {
+        let pool = place.label();
+        let node = look(pooled.0, pooled.1, &place, diags);
         let mut here = all.clone();
         // What is in another pool only is not missing here.
         here.streams.retain(|name, _| node.streams.contains_key(name));
+        let image = [pool, render::WORKER].into_iter().filter(|from| render::selects(pool, from));
+        if by_pool && let Some(from) = image.into_iter().find(|from| images.contains_key(*from)) {
+            here.streams.extend(images[from].streams.clone());
+            seen.insert(from.to_owned());
+        }
         // Streams and installation often lie apart, and a tree's trust file is an anchor at another place.
         if here.trust.is_none() || node.trust.is_none() {
             here.trust.clone_from(&node.trust);
         }
         rest.streams.retain(|name, _| !node.streams.contains_key(name));
-        compare(&pool, &here, &node);
+        compare(pool, &here, &node);
     }
     rest.trust = None;
-    compare(NO_POOL, &rest, &Node::default());
+    compare(Place::Loose.label(), &rest, &Node::default());
+    if by_pool {
+        for (pool, image) in images.iter().filter(|(pool, _)| !seen.contains(*pool)) {
+            compare(pool, image, &Node::default());
+        }
+    }
     report.streams.sort_by(|a, b| (&a.stream, &a.pools).cmp(&(&b.stream, &b.pools)));
+    let (says, which) = if by_pool { ("has images", "the pool of its name") } else { ("has no pools", "every pool") };
     report.notes.push(format!(
-        "the {} side has no pools: its streams are compared with those of every pool of the {} side, files and units are not",
+        "the {} side {says}: its streams are compared with those of {which} of the {} side, files and units are not",
         loose.1, pooled.1
     ));
 }
-
-/// Stands for the pool of what is for none.
-const NO_POOL: &str = "-";

@@ -64,43 +64,52 @@ pub(super) fn compare(
     let (policy, _) = policy(old, new, options);
     let mut outcomes: Vec<OnReleases> = Vec::new();
     let mut add = |release: Option<OcpVersion>| {
-        let outcome = outcome::predict(&changes, is, &rules(release, &policy, options));
+        let outcome = outcome::predict(&changes, was, is, &rules(release, &policy, options));
         let name = release.map(|release| release.to_string());
         match outcomes.last_mut().filter(|last| last.outcome == outcome) {
             Some(last) => last.releases.extend(name),
             None => outcomes.push(OnReleases { releases: name.into_iter().collect(), outcome }),
         }
     };
-    if options.releases.is_empty() {
-        add(None);
-    }
-    for release in &options.releases {
-        add(Some(*release));
+    let all: Vec<OcpVersion> = table::releases().collect();
+    match options.releases.as_slice() {
+        // It depends on the release which rules hold.
+        [] if options.on_cluster_layering => all.into_iter().for_each(|release| add(Some(release))),
+        [] => add(None),
+        some => some.iter().for_each(|release| add(Some(*release))),
     }
     Some(PoolDiff { pool: pool.to_owned(), outcomes })
 }
 
+/// First minor release whose daemon goes by the policies in images that the cluster builds, unless the image is built
+/// anew: MCO commit 97cecaed0, `pkg/daemon/update.go`, `update`, and `RequiresRebuild`.
+const LAYERING_WITH_POLICIES: u16 = 20;
+
 fn rules(release: Option<OcpVersion>, policy: &Policy, options: &Options) -> Rules {
-    if options.on_cluster_layering {
-        return Rules::None("on-cluster layering");
+    // Of newer ones nothing else is known.
+    let release = release.unwrap_or(table::NEWEST).min(table::NEWEST);
+    if options.on_cluster_layering && release.minor < LAYERING_WITH_POLICIES {
+        return Rules::None("on-cluster layering, before 4.20");
     }
-    let release = release.unwrap_or(table::NEWEST);
     match table::disruption(release) {
         Some((Disruption::TechPreview, _)) => {
             Rules::Defaults(release.minor, "on 4.16 they are Technology Preview, and off by default")
         }
-        None if release < table::OLDEST => Rules::Defaults(release.minor, "the release does not have them"),
         Some((Disruption::Default, _)) | None => Rules::Policy(policy.clone(), release.minor),
     }
 }
 
 /// What to mind.
 pub(super) fn notes(old: &Side, new: &Side, options: &Options) -> Vec<String> {
-    if options.on_cluster_layering {
-        return Vec::new();
-    }
     let (_, whose) = policy(old, new, options);
     let mut notes = vec![format!("nodes decide by the disruption policy {whose}, and the operator's defaults")];
+    if options.on_cluster_layering {
+        notes.push(
+            "OpenShift's documentation says that policies are not supported with on-cluster layering; from 4.20 on the \
+             daemon goes by them all the same, unless the image is built anew"
+                .to_owned(),
+        );
+    }
     if options.policy.is_none() && new.policy.is_some() && new.policy != old.policy {
         notes.push(
             "the policy changes, too: apply it first, and wait until its status.observedGeneration is its \
@@ -125,7 +134,7 @@ impl OnReleases {
     pub fn sentence(&self) -> String {
         let words = self.outcome.verdict.words();
         match self.outcome.verdict {
-            Verdict::Act | Verdict::Drain => {
+            Verdict::Act | Verdict::Drain | Verdict::Fails => {
                 let steps: Vec<_> = self.outcome.actions.iter().map(ToString::to_string).collect();
                 format!("{}; {words}", steps.join(", "))
             }

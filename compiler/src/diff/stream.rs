@@ -4,6 +4,11 @@
 
 use std::collections::BTreeSet;
 
+use nodeplan::{
+    key::KeyId,
+    sorted::SortedSet,
+    trust::{PolicyRefusal, TrustDocument},
+};
 use serde::Serialize;
 
 use super::{
@@ -117,6 +122,9 @@ pub struct TrustDiff {
     pub to: Option<u64>,
     /// What differs.
     pub changes: Vec<Line>,
+    /// Streams that it refuses and that the pools get all the same.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// Compares what one pool gets.
@@ -125,16 +133,16 @@ pub(super) fn compare(pool: &str, old: &Node, new: &Node, report: &mut Report) {
     for name in names {
         let Some(diff) = stream(pool, name, old.streams.get(name), new.streams.get(name)) else { continue };
         match report.streams.iter_mut().find(|other| other.same_change(&diff)) {
+            Some(same) if same.pools.iter().any(|other| other == pool) => {}
             Some(same) => same.pools.push(pool.to_owned()),
             None => report.streams.push(diff),
         }
     }
     if let Some(diff) = trust(pool, old, new) {
-        match report
-            .trust
-            .iter_mut()
-            .find(|other| (other.from, other.to, &other.changes) == (diff.from, diff.to, &diff.changes))
-        {
+        match report.trust.iter_mut().find(|other| {
+            (other.from, other.to, &other.changes, &other.warnings)
+                == (diff.from, diff.to, &diff.changes, &diff.warnings)
+        }) {
             Some(same) => same.pools.push(pool.to_owned()),
             None => report.trust.push(diff),
         }
@@ -153,7 +161,10 @@ fn stream(pool: &str, name: &str, old: Option<&Version>, new: Option<&Version>) 
     let (was, is) = (plan(old), plan(new));
     let attachments = if kind == Kind::Signatures { Vec::new() } else { class::steps(was.as_ref(), is.as_ref()) };
     let changes = match (&was, &is) {
-        (Some(was), Some(is)) => diff::changes(was, is).into_iter().map(line).collect(),
+        (Some(was), Some(is)) => {
+            let types = |version: Option<&Version>| version.map(|version| version.types.clone()).unwrap_or_default();
+            diff::changes_in_words((was, &types(old)), (is, &types(new))).into_iter().map(line).collect()
+        }
         _ => Vec::new(),
     };
     Some(StreamDiff {
@@ -212,5 +223,35 @@ fn trust(pool: &str, old: &Node, new: &Node) -> Option<TrustDiff> {
         _ => Vec::new(),
     };
     let version = |node: &Node| node.trust.as_ref().map(|trust| trust.version);
-    Some(TrustDiff { pools: vec![pool.to_owned()], from: version(old), to: version(new), changes })
+    let warnings = new.trust.as_ref().map(|trust| refused(trust, new)).unwrap_or_default();
+    Some(TrustDiff { pools: vec![pool.to_owned()], from: version(old), to: version(new), changes, warnings })
+}
+
+/// Streams of `node` that `trust` refuses, whatever their signatures are worth.
+fn refused(trust: &TrustDocument, node: &Node) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for (stream, version) in &node.streams {
+        let counts: SortedSet<KeyId> =
+            version.signers.iter().copied().filter(|key| trust.signing_key(*key).is_some()).collect();
+        let digest = version.accepted.digest();
+        let floor = trust.floors.get(&version.accepted.stream);
+        let revoked = version.signers.iter().find(|key| trust.revoked_keys.contains(key));
+        let why = if trust.revoked_bundles.contains(&digest) {
+            format!("statement {digest} is revoked")
+        } else if let Some(floor) = floor.filter(|floor| version.accepted.revision < **floor) {
+            format!("revision {} is below the floor {floor}", version.accepted.revision)
+        } else if let Err(refusal) = trust.authorize(&version.accepted, &counts) {
+            match revoked {
+                Some(key) if matches!(refusal, PolicyRefusal::Signers { .. }) => format!("key {key} is revoked"),
+                _ => refusal.to_string(),
+            }
+        } else {
+            continue;
+        };
+        warnings.push(format!(
+            "it refuses stream {stream}, which these pools still get: {why}; the stream ends; delete its MachineConfig in the \
+             same change"
+        ));
+    }
+    warnings
 }

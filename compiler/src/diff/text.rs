@@ -36,7 +36,7 @@ pub fn print(report: &Report) -> String {
     for pool in &report.pools {
         print_pool(pool, &mut out);
     }
-    for note in &report.notes {
+    for note in report.not_judged().iter().chain(&report.notes) {
         let _ = writeln!(out, "note: {note}");
     }
     out
@@ -113,6 +113,9 @@ fn print_trust(trust: &TrustDiff, out: &mut String) {
     let _ = writeln!(out, "\ntrust file, version {from} -> {to}, pools {}", visible(&trust.pools.join(" ")));
     for change in &trust.changes {
         let _ = writeln!(out, "  {}", visible(&line(change)));
+    }
+    for warning in &trust.warnings {
+        let _ = writeln!(out, "  ! {}", visible(warning));
     }
 }
 

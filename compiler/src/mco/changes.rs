@@ -112,19 +112,7 @@ fn fixed(old: &Rendered, new: &Rendered) -> Vec<String> {
             found.push(section.to_owned());
         }
     }
-    let others = |passwd: &Value| {
-        let mut passwd = passwd.clone();
-        if let Some(users) = passwd.get_mut("users").and_then(Value::as_array_mut) {
-            users.retain(|user| user.get("name").and_then(Value::as_str) != Some("core"));
-        }
-        match passwd.get("users").and_then(Value::as_array) {
-            Some(users) if users.is_empty() => passwd.get("groups").cloned().unwrap_or_default(),
-            _ => passwd,
-        }
-    };
-    if others(&old.passwd) != others(&new.passwd) {
-        found.push("users other than core".to_owned());
-    }
+    found.extend(users(&old.passwd, &new.passwd).map(str::to_owned));
     if old.fips != new.fips {
         found.push("FIPS mode".to_owned());
     }
@@ -132,5 +120,37 @@ fn fixed(old: &Rendered, new: &Rendered) -> Vec<String> {
     if new.files.values().find(appends).is_some() {
         found.push("files that are appended to".to_owned());
     }
+    if new.files.contains_key(FORCE) {
+        found.push(FORCE.to_owned());
+    }
     found
+}
+
+/// MCO `pkg/daemon/constants/constants.go`, `MachineConfigDaemonForceFile`.
+const FORCE: &str = "/run/machine-config-daemon-force";
+
+/// MCO `pkg/controller/common/reconcile.go`, `validatePasswdChanges` and `verifyUserFields`: the new users only are looked
+/// at. Users may go; `core` may come or change with keys or a password, and with nothing else.
+fn users(old: &Value, new: &Value) -> Option<&'static str> {
+    let list = |passwd: &Value, key: &str| passwd.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
+    if list(old, "groups") != list(new, "groups") {
+        return Some("groups");
+    }
+    let users = list(new, "users");
+    if list(old, "users") == users {
+        return None;
+    }
+    let is_core = |user: &Value| user.get("name").and_then(Value::as_str) == Some("core");
+    if !users.iter().all(is_core) {
+        return Some("users other than core");
+    }
+    let given = |value: &Value| !value.is_null() && value.as_array().is_none_or(|items| !items.is_empty());
+    let allowed = |user: &Value| {
+        let has = |key: &str| user.get(key).is_some_and(given);
+        let known = ["name", "sshAuthorizedKeys", "passwordHash"];
+        let more =
+            user.as_object().into_iter().flatten().any(|(key, value)| !known.contains(&key.as_str()) && given(value));
+        (has("passwordHash") || has("sshAuthorizedKeys")) && !more
+    };
+    users.last().filter(|last| !allowed(last)).map(|_| "of user core anything but SSH keys and password")
 }

@@ -8,9 +8,12 @@
 
 pub mod changes;
 pub mod config;
+pub mod document;
+pub mod failure;
 pub mod outcome;
 pub mod policy;
 pub mod render;
+pub mod shape;
 
 #[cfg(test)]
 mod tests;

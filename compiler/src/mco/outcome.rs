@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::{
     changes::{Changes, How},
+    failure,
     policy::{Action, Policy},
     render::Rendered,
 };
@@ -38,6 +39,8 @@ pub enum Verdict {
     Drain,
     /// Pods move away, the node boots.
     Reboot,
+    /// An action fails: the daemon puts everything back, the node becomes degraded, and the pool stops.
+    Fails,
     /// The pool or its nodes become degraded, nothing is written.
     Refused,
 }
@@ -51,6 +54,7 @@ impl Verdict {
             Self::Act => "no drain, no reboot",
             Self::Drain => "drain, no reboot",
             Self::Reboot => "drain and reboot",
+            Self::Fails => "the restart fails: nodes go back and are degraded",
             Self::Refused => "refused: nodes become degraded",
         }
     }
@@ -87,7 +91,7 @@ pub struct Outcome {
 }
 
 /// Decides.
-pub fn predict(changes: &Changes, new: &Rendered, rules: &Rules) -> Outcome {
+pub fn predict(changes: &Changes, old: &Rendered, new: &Rendered, rules: &Rules) -> Outcome {
     let items = items(changes, rules);
     let mut outcome = Outcome { verdict: Verdict::Unchanged, actions: Vec::new(), items, warnings: Vec::new() };
     if changes.is_empty() {
@@ -116,7 +120,14 @@ pub fn predict(changes: &Changes, new: &Rendered, rules: &Rules) -> Outcome {
     } else {
         Verdict::Act
     };
-    outcome.warnings = warnings(&outcome, changes, new, rules);
+    outcome.warnings = warnings(&outcome, changes, rules);
+    if outcome.verdict != Verdict::Reboot {
+        let found = failure::look(&outcome.actions, changes, old, new);
+        if !found.failures.is_empty() {
+            outcome.verdict = Verdict::Fails;
+        }
+        outcome.warnings.extend(found.failures.into_iter().chain(found.doubts));
+    }
     outcome
 }
 
@@ -150,7 +161,7 @@ fn items(changes: &Changes, rules: &Rules) -> Vec<Item> {
     items
 }
 
-fn warnings(outcome: &Outcome, changes: &Changes, new: &Rendered, rules: &Rules) -> Vec<String> {
+fn warnings(outcome: &Outcome, changes: &Changes, rules: &Rules) -> Vec<String> {
     let mut warnings = Vec::new();
     if let Rules::None(why) | Rules::Defaults(_, why) = rules {
         warnings.push(format!("disruption policies do not apply: {why}"));
@@ -181,11 +192,7 @@ fn warnings(outcome: &Outcome, changes: &Changes, new: &Rendered, rules: &Rules)
     }
     for (unit, count) in &seen {
         let shown = crate::diag::visible(unit);
-        if changes.units.get(*unit) == Some(&How::Removed) && !new.units.contains_key(*unit) {
-            warnings.push(format!(
-                "{shown} is restarted and removed at once: the restart fails, the node goes back and is degraded"
-            ));
-        } else if *count > 1 {
+        if *count > 1 {
             warnings.push(format!("{shown} is restarted {count} times: once for each file and unit"));
         }
     }

@@ -113,6 +113,17 @@ impl Policy {
         is_one.then(|| Self::parse(document.pointer("/spec/nodeDisruptionPolicy").unwrap_or(&Value::Null)))
     }
 
+    /// Why the operator does not go by a document with a policy: `MCOOperatorKnobsObjectName` is the only one it reads,
+    /// and the API server takes no other.
+    pub fn refuse_name(document: &Value) -> Result<(), String> {
+        match document.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default() {
+            "cluster" => Ok(()),
+            name => {
+                Err(format!("has a MachineConfiguration named `{}`; the cluster takes `cluster` only", visible(name)))
+            }
+        }
+    }
+
     fn parse(policy: &Value) -> Result<Self, String> {
         let list = |key: &str, name: &str| -> Result<Vec<Entry>, String> {
             let items = policy.get(key).map_or(Ok(Vec::new()), |items| {
@@ -156,9 +167,23 @@ impl Policy {
     }
 }
 
-/// `helpers.go`, `IsSubdirectory`: whole names only; `/etc/nodebpf` does not cover `/etc/nodebpf-x`.
+/// `helpers.go`, `FindClosestFilePolicyPathMatch` and `IsSubdirectory`: whole names only; `/etc/nodebpf` does not cover
+/// `/etc/nodebpf-x`, and `/` covers nothing, because a slash is put behind it.
 fn covers(of: &str, path: &str) -> bool {
-    path == of || path.strip_prefix(of.trim_end_matches('/')).is_some_and(|rest| rest.starts_with('/'))
+    path == of || clean(path).starts_with(&format!("{}/", clean(of)))
+}
+
+/// Go's `filepath.Clean` of an absolute path.
+fn clean(path: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    format!("/{}", parts.join("/"))
 }
 
 fn actions(item: &Value) -> Result<Vec<Action>, String> {

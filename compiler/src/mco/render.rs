@@ -16,7 +16,7 @@ use super::config::Config;
 const NO_WORKERS: [&str; 2] = ["master", "arbiter"];
 
 /// Name of the pool that custom pools inherit from.
-const WORKER: &str = "worker";
+pub const WORKER: &str = "worker";
 
 /// What nodes of a pool get.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -42,13 +42,16 @@ pub struct Rendered {
 }
 
 /// Sections that a running node cannot change, with their place in Ignition.
-pub(super) const FIXED: [(&str, &str); 6] = [
+pub(super) const FIXED: [(&str, &str); 8] = [
     ("directories", "/storage/directories"),
     ("links", "/storage/links"),
     ("disks", "/storage/disks"),
     ("filesystems", "/storage/filesystems"),
     ("raid", "/storage/raid"),
     ("luks", "/storage/luks"),
+    // Not `spec.kernelArguments`, which boots: the operator does not implement those of Ignition.
+    ("kernel arguments of Ignition", "/kernelArguments/shouldExist"),
+    ("kernel arguments of Ignition that are to go", "/kernelArguments/shouldNotExist"),
 ];
 
 /// Whether nodes of `pool` get MachineConfigs of `role`.

@@ -51,6 +51,7 @@ const CLOSEST: &str = "pkg/controller/common/helpers.go FindClosestFilePolicyPat
 const FILES: &str = "pkg/controller/common/helpers.go CalculateConfigFileDiffs";
 const UNITS: &str = "pkg/controller/common/helpers.go GetChangedConfigUnitsByType";
 const FIXED: &str = "pkg/controller/common/reconcile.go isConfigReconcilable";
+const USERS: &str = "pkg/controller/common/reconcile.go validatePasswdChanges, verifyUserFields";
 const DEFAULTS: &str = "pkg/apihelpers/apihelpers.go defaultClusterPolicies, MergeClusterPolicies";
 const MERGE: &str = "pkg/controller/common/helpers.go MergeMachineConfigs";
 const LEGACY: &str = "release-4.16 pkg/daemon/update.go calculatePostConfigChangeAction";
@@ -82,7 +83,7 @@ fn worker(spec: &Value) -> Rendered {
 
 fn run(old: &Rendered, new: &Rendered, rules: &Rules) -> (Changes, Outcome) {
     let changes = changes(old, new);
-    let outcome = predict(&changes, new, rules);
+    let outcome = predict(&changes, old, new, rules);
     (changes, outcome)
 }
 
@@ -223,7 +224,7 @@ fn what_nodes_do() {
             spec(&[], &[unit(apply, "a")]),
             empty(),
             ndp(),
-            Verdict::Act,
+            Verdict::Fails,
             "daemon-reload, restart nodebpf-apply.service",
         ),
         (
@@ -384,6 +385,78 @@ fn what_nodes_do() {
             Verdict::None,
             "nothing",
         ),
+        (
+            "the password of core",
+            USERS,
+            one("a"),
+            in_ignition("passwd", "users", json!([{"name": "core", "passwordHash": "x", "groups": []}])),
+            ndp(),
+            Verdict::None,
+            "nothing",
+        ),
+        (
+            "core with groups",
+            USERS,
+            one("a"),
+            in_ignition("passwd", "users", json!([{"name": "core", "sshAuthorizedKeys": ["k"], "groups": ["wheel"]}])),
+            ndp(),
+            Verdict::Refused,
+            "",
+        ),
+        (
+            "core with nothing but a name",
+            USERS,
+            one("a"),
+            in_ignition("passwd", "users", json!([{"name": "core"}])),
+            ndp(),
+            Verdict::Refused,
+            "",
+        ),
+        (
+            "another user goes",
+            USERS,
+            in_ignition("passwd", "users", json!([{"name": "me"}])),
+            one("a"),
+            ndp(),
+            Verdict::None,
+            "nothing",
+        ),
+        (
+            "groups",
+            USERS,
+            in_ignition("passwd", "groups", json!([{"name": "us"}])),
+            one("a"),
+            ndp(),
+            Verdict::Refused,
+            "",
+        ),
+        (
+            "kernel arguments of Ignition",
+            FIXED,
+            one("a"),
+            in_ignition("kernelArguments", "shouldExist", json!(["nosmt"])),
+            ndp(),
+            Verdict::Refused,
+            "",
+        ),
+        (
+            "kernel arguments of Ignition that are to go",
+            FIXED,
+            one("a"),
+            in_ignition("kernelArguments", "shouldNotExist", json!(["nosmt"])),
+            ndp(),
+            Verdict::Refused,
+            "",
+        ),
+        (
+            "the file that forces a boot",
+            FIXED,
+            one("a"),
+            spec(&[file(BUNDLE, "a"), file("/run/machine-config-daemon-force", "")], &[]),
+            ndp(),
+            Verdict::Refused,
+            "",
+        ),
         ("policy None", UPDATE, one("a"), one("b"), with_action("None"), Verdict::None, "nothing"),
         (
             "policy Drain",
@@ -474,6 +547,7 @@ fn paths_match_whole_names_and_the_longest_wins() {
         ("/etc", None),
         ("/etc/slash/x", Some("d.service")),
         ("/etc/crio/policies/x", Some("crio.service")),
+        ("/etc/./nodebpf//bundles/z", Some("b.service")),
     ] {
         let found = policy.file(path, 20).map(|actions| actions[0].clone());
         let name = found.map(|action| match action {
@@ -482,6 +556,8 @@ fn paths_match_whole_names_and_the_longest_wins() {
         });
         assert_eq!(name.as_deref(), want, "case: {path} ({CLOSEST})");
     }
+    let root = self::policy(&json!({"files": [entry("path", "/", &restart("all.service"))]}));
+    assert_eq!(root.file("/etc/motd", 20), None, "`/` covers nothing (IsSubdirectory)");
     // CrioPoliciesDir is a default from release-4.18 on.
     assert_eq!(policy.file("/etc/crio/policies/x", 17), None);
 }
@@ -596,6 +672,92 @@ fn what_goes_wrong_is_said() {
     let (_, outcome) =
         run(&with(&[file(BUNDLE, "a")], &[]), &with(&[file(BUNDLE, "b")], &[]), &Rules::Policy(ours(), 20));
     assert_eq!(outcome.warnings, Vec::<String>::new());
+}
+
+/// `performPostConfigChangeNodeDisruptionAction`: whether restarts work on the node as it is then.
+#[test]
+fn restarts_that_fail_and_that_do_not() {
+    let apply = "nodebpf-apply.service";
+    let with = |files: &[Value], units: &[Value]| worker(&spec(files, units));
+    let loader = |content: &str| file(LOADER, content);
+    let runs =
+        |content: &str| unit(apply, &format!("[Service]\nExecStartPre=-/usr/sbin/x\nExecStart={content} apply\n"));
+    let masked = json!({"name": apply, "mask": true, "contents": "[Service]\n"});
+    let dropin = json!({"name": apply, "dropins": [{"name": "a.conf", "contents": "[Service]\n"}]});
+    let policy_for = |unit: &str| {
+        let restart = json!([{"type": "Restart", "restart": {"serviceName": unit}}]);
+        Rules::Policy(
+            policy(&json!({
+                "files": [entry("path", "/etc/nodebpf", &restart), entry("path", LOADER, &restart)],
+                "units": [entry("name", apply, &restart)]
+            })),
+            20,
+        )
+    };
+    let fails = |what| (Verdict::Fails, Some(what));
+    let doubts = |what| (Verdict::Act, Some(what));
+    let fine = || (Verdict::Act, None);
+    let (a, b) = (|| file(BUNDLE, "a"), || file(BUNDLE, "b"));
+    for (name, old, new, restarted, (verdict, want)) in [
+        (
+            "the loader goes",
+            with(&[loader("a")], &[runs(LOADER)]),
+            with(&[], &[runs(LOADER)]),
+            apply,
+            fails("without /usr/local/bin/nodebpf-loader"),
+        ),
+        (
+            "units without loader",
+            with(&[], &[]),
+            with(&[], &[runs(LOADER)]),
+            apply,
+            fails("without /usr/local/bin/nodebpf-loader"),
+        ),
+        ("both", with(&[], &[]), with(&[loader("a")], &[runs(LOADER)]), apply, fine()),
+        ("the loader alone", with(&[], &[]), with(&[loader("a")], &[]), apply, fails("nothing brings it")),
+        (
+            "the loader changes, units are elsewhere",
+            with(&[loader("a")], &[]),
+            with(&[loader("b")], &[]),
+            apply,
+            fine(),
+        ),
+        (
+            "units change, the loader is elsewhere",
+            with(&[], &[runs(LOADER)]),
+            with(&[], &[unit(apply, "ExecStart=/usr/local/bin/nodebpf-loader")]),
+            apply,
+            doubts("nothing here brings /usr/local/bin/nodebpf-loader"),
+        ),
+        ("something of the platform", with(&[], &[]), with(&[], &[runs("/usr/bin/true")]), apply, fine()),
+        (
+            "a file of ours that it runs goes",
+            with(&[file("/etc/nodebpf/x", "a")], &[runs("/etc/nodebpf/x")]),
+            with(&[], &[runs("/etc/nodebpf/x")]),
+            apply,
+            fails("without /etc/nodebpf/x"),
+        ),
+        ("masked", with(&[], &[unit(apply, "[Service]\n")]), with(&[], &[masked]), apply, fails("and masked")),
+        ("a drop-in goes", with(&[], std::slice::from_ref(&dropin)), with(&[], &[]), apply, fine()),
+        (
+            "a unit that install does not write",
+            with(&[a()], &[]),
+            with(&[b()], &[]),
+            "nodebpf-aply.service",
+            fails("does not exist"),
+        ),
+        ("a unit of others", with(&[a()], &[]), with(&[b()], &[]), "x.service", doubts("nothing here brings the unit")),
+        ("a unit of the platform", with(&[a()], &[]), with(&[b()], &[]), "crio.service", fine()),
+    ] {
+        let (_, outcome) = run(&old, &new, &policy_for(restarted));
+        assert_eq!(outcome.verdict, verdict, "case: {name}: {:?}", outcome.warnings);
+        let said = |warning: &String| warning.contains("restart fails");
+        let found = outcome.warnings.iter().find(|warning| said(warning));
+        assert_eq!(found.is_some(), want.is_some(), "case: {name}: {:?}", outcome.warnings);
+        if let (Some(found), Some(want)) = (found, want) {
+            assert!(found.contains(want), "case: {name}: {found}");
+        }
+    }
 }
 
 #[test]

@@ -38,7 +38,7 @@ pub fn check_releases(releases: &[OcpVersion], diags: &mut Diagnostics) {
 }
 
 /// Releases that the table does not have.
-fn outside(releases: &[OcpVersion], diags: &mut Diagnostics) {
+pub fn outside(releases: &[OcpVersion], diags: &mut Diagnostics) {
     let asked = |releases: &[OcpVersion]| {
         format!("nodebpf is for OpenShift {OLDEST} to {NEWEST}; `--ocp` asks for {}", words(releases))
     };

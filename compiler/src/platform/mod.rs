@@ -9,4 +9,4 @@ mod check;
 pub mod table;
 pub mod target;
 
-pub use check::{check, check_releases};
+pub use check::{check, check_releases, outside};
