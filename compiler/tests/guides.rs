@@ -239,7 +239,7 @@ fn the_removal_guide_names_every_entry() {
     // With it the installation goes without a step that could fail; with that of `install` it would not.
     fs::write(dir.join("remove.yaml"), block).unwrap();
     fs::create_dir(dir.join("empty")).unwrap();
-    for (options, verdict, warned) in [("--policy remove.yaml", "none", false), ("", "act", true)] {
+    for (options, verdict, warned) in [("--policy remove.yaml", "none", false), ("", "fails", true)] {
         let line = format!("diff out empty --json {options}");
         let report: serde_json::Value = serde_json::from_slice(&support::succeed(dir, line.trim_end()).stdout).unwrap();
         let outcome = report.pointer("/pools/0/outcomes/0").unwrap();

@@ -172,14 +172,14 @@ fn a_kustomization_decides_what_is_applied() {
         assert!(said.contains("/usr/local/bin/nodebpf-loader") && said.contains("removed"), "{name}: {said}");
         assert!(said.contains("does not list 1 of the files beside it"), "{name}: {said}");
     }
-    list("kustomization.yaml", &|text| text + "sortOptions: {order: fifo}\n");
+    assert!(list("kustomization.yaml", &|text| text.replace("order: fifo", "order: legacy")));
     assert_eq!(stdout(&succeed(dir, "diff kustomized new --exit-code")), "");
     for (more, want) in [
-        ("patches:\n- patch: '[]'\n", "has more in it than a list"),
-        ("- more.yaml\n", "lists `more.yaml`, which is not there"),
-        ("- ../installed/99-worker-nodebpf.yaml\n", "has more in it than a list"),
+        ("patches:\n- patch: '[]'\nresources:\n", "has more in it than a list"),
+        ("resources:\n- more.yaml\n", "lists `more.yaml`, which is not there"),
+        ("resources:\n- ../installed/99-worker-nodebpf-units.yaml\n", "has more in it than a list"),
     ] {
-        let changed = list("kustomization.yaml", &|text| text + more);
+        let changed = list("kustomization.yaml", &|text| text.replace("resources:\n", more));
         assert!(changed);
         refused(dir, "diff kustomized new", want);
         refused(dir, "diff kustomized new", "kubectl kustomize DIR > new.yaml");
@@ -204,11 +204,10 @@ fn a_restart_that_cannot_work_is_in_the_headline() {
         }
     };
     without("no-loader", &[LOADER]);
-    without(
-        "policy",
-        &[LOADER, "99-worker-nodebpf.yaml", "99-worker-nodebpf-diag.yaml", "99-worker-nodebpf-trust.yaml"],
-    );
-    without("only-loader", &["99-worker-nodebpf.yaml", "99-worker-nodebpf-diag.yaml", "99-worker-nodebpf-trust.yaml"]);
+    let others = ["units", "diag", "trust"].map(|what| format!("99-worker-nodebpf-{what}.yaml"));
+    let others = others.each_ref().map(String::as_str);
+    without("only-loader", &others);
+    without("policy", &[&[LOADER][..], &others].concat());
     for (args, want) in [
         ("installed no-loader", "without /usr/local/bin/nodebpf-loader, which it runs"),
         ("policy no-loader", "without /usr/local/bin/nodebpf-loader, which it runs"),
