@@ -7,7 +7,6 @@
 use serde::Serialize;
 
 use crate::{
-    digest::Sha256Digest,
     json::{self, Decode, JsonError},
     name::{OwnerName, StreamName},
     plan::{FormatVersion, NodePlan, Revision},
@@ -17,7 +16,7 @@ use crate::{
 };
 
 /// Version of [`Memory`] that this build writes.
-pub const MEMORY_VERSION: FormatVersion = FormatVersion { major: 1, minor: 1 };
+pub const MEMORY_VERSION: FormatVersion = FormatVersion { major: 1, minor: 0 };
 
 /// Largest memory, in bytes: some thousand streams. Ours.
 pub const MEMORY_MAX_BYTES: usize = 1024 * 1024;
@@ -42,9 +41,6 @@ pub struct Memory {
     pub floors: SortedMap<StreamName, Revision>,
     /// Whose a stream is.
     pub owners: SortedMap<StreamName, OwnerName>,
-    /// The statement of each stream that was last accepted here. Absent in version 1.0.
-    #[serde(skip_serializing_if = "SortedMap::is_empty")]
-    pub accepted: SortedMap<StreamName, Sha256Digest>,
     /// The latest time that was certain.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clock: Option<Mark>,
@@ -63,8 +59,8 @@ pub enum MemoryError {
 
 impl Default for Memory {
     fn default() -> Self {
-        let (floors, owners, accepted) = (SortedMap::new(), SortedMap::new(), SortedMap::new());
-        Self { version: MEMORY_VERSION, floors, owners, accepted, clock: None }
+        let (floors, owners) = (SortedMap::new(), SortedMap::new());
+        Self { version: MEMORY_VERSION, floors, owners, clock: None }
     }
 }
 
@@ -78,8 +74,7 @@ impl Memory {
         if !MEMORY_VERSION.reads(version) {
             return Err(MemoryError::Newer(version));
         }
-        // What is written is this build's.
-        Ok(Self { version: MEMORY_VERSION, ..Self::decode(value)? })
+        Ok(Self::decode(value)?)
     }
 
     /// Why `plan` may not run here, whatever the trust file says.
@@ -114,25 +109,17 @@ impl Memory {
         }
     }
 
-    /// Forgets owners and statements of streams that are not `there`. Floors stay: a replay would begin with a removal.
-    pub fn forget(&mut self, there: &SortedSet<StreamName>) {
-        let known = self.owners.keys().chain(self.accepted.keys());
-        let gone: Vec<StreamName> = known.filter(|stream| !there.contains(stream)).cloned().collect();
+    /// Forgets owners of streams that are not `there`. Floors stay: a replay would begin with a removal.
+    pub fn forget_owners(&mut self, there: &SortedSet<StreamName>) {
+        let gone: Vec<StreamName> = self.owners.keys().filter(|stream| !there.contains(stream)).cloned().collect();
         for stream in gone {
             self.owners.remove(&stream);
-            self.accepted.remove(&stream);
         }
     }
 }
 
 json::decode_struct!(Mark { time: "time", boot: "boot", uptime: "uptime" });
-json::decode_struct!(Memory {
-    version: "memoryVersion",
-    floors: "floors",
-    owners: "owners",
-    accepted: "accepted",
-    clock: "clock",
-});
+json::decode_struct!(Memory { version: "memoryVersion", floors: "floors", owners: "owners", clock: "clock" });
 
 #[cfg(test)]
 mod tests {
@@ -152,12 +139,19 @@ mod tests {
         let mut memory = known("netops", 3);
         let time = Timestamp::from_unix_seconds(1_800_000_000);
         memory.clock = Some(Mark { time, boot: "b".to_owned(), uptime: 7 });
-        memory.accepted.insert("netops-x".try_into().unwrap(), Sha256Digest::of(b"statement"));
         assert_eq!(Memory::parse(&json::to_bytes(&memory)), Ok(memory));
         assert_eq!(Memory::parse(&json::to_bytes(&Memory::default())), Ok(Memory::default()));
-        // Of a loader before this one: read, and written anew in this version.
-        let first = Memory::parse(br#"{"memoryVersion":"1.0","floors":{},"owners":{}}"#);
-        assert_eq!(first, Ok(Memory::default()));
+    }
+
+    /// Loaders of all releases read it, and one that does not accepts no bundle: what is new goes into a file of its own.
+    #[test]
+    fn version_1_0_never_changes() {
+        let text = concat!(
+            r#"{"memoryVersion":"1.0","floors":{"netops-x":3},"owners":{"netops-x":"netops"},"#,
+            r#""clock":{"time":"2027-01-15T08:00:00Z","boot":"b","uptime":7}}"#
+        );
+        let memory = Memory::parse(text.as_bytes()).unwrap();
+        assert_eq!(String::from_utf8(json::to_bytes(&memory)).unwrap().trim_end(), text);
     }
 
     #[test]
@@ -173,7 +167,7 @@ mod tests {
         ] {
             assert!(matches!(Memory::parse(text.as_bytes()), Err(MemoryError::Json(_))), "case: {name}");
         }
-        for version in ["1.2", "2.0"] {
+        for version in ["1.1", "2.0"] {
             let text = format!(r#"{{"memoryVersion":"{version}","unknown":1}}"#);
             assert!(matches!(Memory::parse(text.as_bytes()), Err(MemoryError::Newer(_))), "case: {version}");
         }
@@ -191,16 +185,15 @@ mod tests {
         let mut higher = memory.clone();
         higher.raise(&plan.stream, 4i64.try_into().unwrap());
         assert_eq!(higher.refuses(&plan).map(|reason| reason.code), Some(Code::BelowFloor));
-        memory.forget(&[plan.stream.clone()].into());
+        memory.forget_owners(&[plan.stream.clone()].into());
         plan.owner = "security".try_into().unwrap();
         let refused = memory.refuses(&plan).unwrap();
         assert_eq!(refused.code, Code::Takeover, "{}", refused.message);
         assert!(refused.message.contains("netops") && refused.message.contains("security"), "{}", refused.message);
         memory.own(&plan.stream, &plan.owner);
         assert!(memory.refuses(&plan).is_some(), "an owner is known until it is forgotten");
-        memory.accepted.insert(plan.stream.clone(), Sha256Digest::of(b"statement"));
-        memory.forget(&SortedSet::new());
-        assert_eq!((memory.refuses(&plan), memory.accepted.len()), (None, 0));
+        memory.forget_owners(&SortedSet::new());
+        assert_eq!(memory.refuses(&plan), None);
         plan.revision = 2i64.try_into().unwrap();
         assert_eq!(memory.refuses(&plan).map(|reason| reason.code), Some(Code::BelowFloor));
     }

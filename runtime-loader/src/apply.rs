@@ -145,9 +145,9 @@ fn run(
     if dry.is_some() {
         return Ok((report, exit));
     }
-    let mut memory = kept.memory.clone();
-    memory::learn(&mut memory, &streams, &report, exit == Exit::Done, complete && *scope == Scope::All);
-    if let Some(problem) = kept.keep(&memory, paths) {
+    let mut now = kept.clone();
+    memory::learn(&mut now, &streams, &report, exit == Exit::Done, complete && *scope == Scope::All);
+    if let Some(problem) = kept.keep(&now, paths) {
         report::log(3, &format!("{} {}", problem.code.as_str(), problem.message));
         report.problems.push(problem);
     }

@@ -46,7 +46,7 @@ pub fn judge(paths: &Paths, node: &Node, running: SortedMap<StreamName, Vec<Vers
     problems.extend(unread);
     // A damaged trust file is one whether or not there is a bundle to refuse; none at all is fine without bundles.
     problems.extend(known.trust.as_ref().err().filter(|reason| reason.code != Code::TrustMissing).cloned());
-    problems.extend(known.problems.iter().chain(&kept.problem).cloned());
+    problems.extend(known.problems.iter().chain(&kept.problem).chain(&kept.lost).cloned());
     let streams = stream::decide(bundles, running, &holds);
     problems.extend(clock::doubt(node, &streams));
     Judged { known, kept, streams, problems, complete }

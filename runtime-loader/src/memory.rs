@@ -1,19 +1,23 @@
 //! Memory: what a node remembers of streams and of the time, over reboots.
 //!
-//! In: `/var/lib/nodebpf/memory.json`, and at the end of a run what became of the streams. Out: [`Kept`]. A file whose
-//! bytes are damaged is reported and begun anew. One of a newer loader, or that cannot be read, is reported and left
-//! alone, and no bundle is accepted without it.
+//! In: `/var/lib/nodebpf/memory.json`, `accepted.json`, and at the end of a run what became of the streams. Out: [`Kept`].
+//! A file whose bytes are damaged is reported and begun anew. A `memory.json` of a newer loader, or that cannot be read, is
+//! reported and left alone, and no bundle is accepted without it.
 //!
 //! **Floors**: the highest `rollbackFloor` of what was completely attached here. Learned only when the attachment is
 //! there to stay: in a run about all streams in which nothing failed, after which nobody takes files back. Never
 //! forgotten, not even with the stream: a replay would begin with a removal.
 //! **Accepted**: of each stream the statement that was last believed here, whatever became of it then. By it a bundle that
 //! the trust file has come to forbid is told from one that was brought although it is forbidden: docs/adr/0018. Forgotten
-//! as owners are.
+//! as owners are. A file of its own, because nothing is refused for want of it: a former loader does not know it, and must
+//! go on without it.
 //! **Owners**: of every stream name. Forgotten when a run finds neither a bundle of the stream nor anything of it that
 //! runs, so that a stream can change hands in two steps that are seen, and not in one that is not.
 
+use std::path::Path;
+
 use nodeplan::{
+    digest::Sha256Digest,
     json,
     memory::{MEMORY_MAX_BYTES, Memory, MemoryError},
     name::StreamName,
@@ -30,32 +34,50 @@ use crate::{
 };
 
 /// What was read, and how it may be written.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Kept {
     /// What the node remembers.
     pub memory: Memory,
-    /// What is wrong with the file.
+    /// The statement of each stream that was last accepted here.
+    pub accepted: SortedMap<StreamName, Sha256Digest>,
+    /// What is wrong with `memory.json`.
     pub problem: Option<Reason>,
+    /// What is wrong with `accepted.json`.
+    pub lost: Option<Reason>,
 }
 
 /// Reads the memory.
 pub fn read(paths: &Paths) -> Kept {
+    let mut kept = Kept::default();
     let path = paths.memory();
-    let (message, damaged) = match read::read(&path, MEMORY_MAX_BYTES) {
+    match read::read(&path, MEMORY_MAX_BYTES) {
         Ok(bytes) => match Memory::parse(&bytes) {
-            Ok(memory) => return Kept { memory, ..Kept::default() },
-            Err(error) => (error.to_string(), !matches!(error, MemoryError::Newer(_))),
+            Ok(memory) => kept.memory = memory,
+            Err(error @ MemoryError::Newer(_)) => kept.problem = problem(Code::MemoryUnread, &path, &error.to_string()),
+            Err(error) => kept.problem = problem(Code::MemoryDamaged, &path, &error.to_string()),
         },
-        Err(ReadError::Missing) => return Kept::default(),
-        Err(error) => (error.to_string(), false),
-    };
-    let code = if damaged { Code::MemoryDamaged } else { Code::MemoryUnread };
-    Kept { problem: Some(Reason { code, message: format!("{}: {message}", path.display()) }), ..Kept::default() }
+        Err(ReadError::Missing) => {}
+        Err(error) => kept.problem = problem(Code::MemoryUnread, &path, &error.to_string()),
+    }
+    let path = paths.accepted();
+    match read::read(&path, MEMORY_MAX_BYTES) {
+        Ok(bytes) => match json::parse(&bytes, MEMORY_MAX_BYTES) {
+            Ok(accepted) => kept.accepted = accepted,
+            Err(error) => kept.lost = problem(Code::MemoryDamaged, &path, &error.to_string()),
+        },
+        Err(ReadError::Missing) => {}
+        Err(error) => kept.lost = problem(Code::MemoryDamaged, &path, &error.to_string()),
+    }
+    kept
+}
+
+fn problem(code: Code, path: &Path, message: &str) -> Option<Reason> {
+    Some(Reason { code, message: format!("{}: {message}", path.display()) })
 }
 
 /// Learns from a run, and what time it is. `undisturbed`: nothing of it failed. `all`: it saw all bundles there are.
 pub fn learn(
-    memory: &mut Memory,
+    Kept { memory, accepted, .. }: &mut Kept,
     streams: &SortedMap<StreamName, Stream>,
     report: &Report,
     undisturbed: bool,
@@ -72,7 +94,7 @@ pub fn learn(
             memory.own(&one.stream, &plan.owner);
         }
         if let Some(statement) = stream.accepted {
-            memory.accepted.insert(one.stream.clone(), statement);
+            accepted.insert(one.stream.clone(), statement);
         }
         let Goal::Run(target) = &stream.goal else { continue };
         if let Some(floor) = target.plan.rollback_floor
@@ -84,7 +106,11 @@ pub fn learn(
         }
     }
     if all {
-        memory.forget(&there);
+        memory.forget_owners(&there);
+        let gone: Vec<StreamName> = accepted.keys().filter(|stream| !there.contains(*stream)).cloned().collect();
+        for stream in gone {
+            accepted.remove(&stream);
+        }
     }
     if let Some(mark) = Reading::take().mark(memory.clock.as_ref()) {
         memory.clock = Some(mark);
@@ -103,10 +129,20 @@ impl Kept {
     }
 
     /// Writes what the node remembers now, if that is something else. What is wrong if it cannot be written.
-    pub fn keep(&self, now: &Memory, paths: &Paths) -> Option<Reason> {
-        if self.unread().is_some() || (self.memory == *now && self.problem.is_none()) {
-            return None;
-        }
-        read::replace(&paths.memory(), &json::to_bytes(now), self.problem.is_some())
+    pub fn keep(&self, now: &Self, paths: &Paths) -> Option<Reason> {
+        let memory = || {
+            let same = self.memory == now.memory && self.problem.is_none();
+            if same || self.unread().is_some() {
+                return None;
+            }
+            read::replace(&paths.memory(), &json::to_bytes(&now.memory), self.problem.is_some())
+        };
+        let accepted = || {
+            if self.accepted == now.accepted && self.lost.is_none() {
+                return None;
+            }
+            read::replace(&paths.accepted(), &json::to_bytes(&now.accepted), self.lost.is_some())
+        };
+        memory().or_else(accepted)
     }
 }

@@ -39,6 +39,11 @@ impl Paths {
         self.root.join("var/lib/nodebpf/memory.json")
     }
 
+    /// Statements that were last accepted here, by stream.
+    pub fn accepted(&self) -> PathBuf {
+        self.root.join("var/lib/nodebpf/accepted.json")
+    }
+
     /// Shipped by `MachineConfig`s, never written by the loader.
     pub fn bundles(&self) -> PathBuf {
         self.root.join("etc/nodebpf/bundles")

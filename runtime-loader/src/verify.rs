@@ -145,7 +145,7 @@ fn judge(
     let refused = |reason: Reason| match reason.code {
         Code::Revoked | Code::BelowFloor | Code::Audience => {
             let statement = Sha256Digest::of(statement);
-            let known = memory.memory.accepted.get(stream) == Some(&statement);
+            let known = memory.accepted.get(stream) == Some(&statement);
             Verdict::Forbidden { reason, statement, known }
         }
         _ => Verdict::Refused(reason),

@@ -283,10 +283,30 @@ fn a_lost_or_damaged_memory_is_reported_and_begun_anew() {
     }
 }
 
+/// Nothing is refused for want of it; what is forbidden now only counts as new.
+#[test]
+fn statements_that_are_lost_are_reported_and_learned_anew() {
+    let file = "var/lib/nodebpf/accepted.json";
+    for (name, bytes, mode) in [("torn", &b"{\"netops-a\":\"7d"[..], 0o644), ("for all", b"{}", 0o666)] {
+        let mut node = Node::trusting();
+        node.ship(&with_floor(3, 3));
+        node.run();
+        let written = fs::read(node.path(file)).unwrap();
+        node.put(file, bytes);
+        fs::set_permissions(node.path(file), fs::Permissions::from_mode(mode)).unwrap();
+        let run = node.run();
+        assert_eq!((run.problems(), run.of("netops-a")), (vec![Code::MemoryDamaged], ATTACHED), "case: {name}");
+        assert_eq!(run.exit, Exit::Done, "case: {name}");
+        assert_eq!(fs::read(node.path(file)).unwrap(), written, "case: {name}");
+        assert_eq!(fs::read(node.path("var/lib/nodebpf/accepted.damaged")).unwrap(), bytes, "case: {name}");
+        assert!(node.run().problems().is_empty(), "case: {name}");
+    }
+}
+
 #[test]
 fn a_newer_loaders_memory_is_left_alone() {
     let mut node = Node::trusting();
-    let newer = br#"{"memoryVersion":"1.2","floors":{"netops-a":9},"owners":{},"more":1}"#;
+    let newer = br#"{"memoryVersion":"1.1","floors":{"netops-a":9},"owners":{},"more":1}"#;
     node.put("var/lib/nodebpf/memory.json", newer);
     node.ship(&with_floor(3, 3));
     let run = node.run();
@@ -423,11 +443,11 @@ fn what_was_accepted_and_did_not_run_is_ended_as_asked() {
     let mut node = Node::trusting();
     node.ship(&plan);
     node.run();
-    node.put("var/lib/nodebpf/memory.json", br#"{"memoryVersion":"1.0","floors":{},"owners":{"netops-a":"netops"}}"#);
+    fs::remove_file(node.path("var/lib/nodebpf/accepted.json")).unwrap();
     node.trust(2, |rules| assert!(rules.revoked_bundles.insert(statement_of(&plan))));
     for _ in 0..2 {
         let run = node.run();
-        assert_eq!((run.of("netops-a"), run.exit), (revoked, Exit::Done), "memory of version 1.0");
+        assert_eq!((run.of("netops-a"), run.exit), (revoked, Exit::Done), "what runs");
     }
 }
 

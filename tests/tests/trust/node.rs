@@ -289,7 +289,7 @@ impl Node {
             streams: reports.collect(),
         };
         let exit = apply::exit_of(&report, &streams);
-        let mut now = kept.memory.clone();
+        let mut now = kept.clone();
         memory::learn(&mut now, &streams, &report, exit == Exit::Done, complete);
         report.problems.extend(kept.keep(&now, &paths));
         self.running = streams
