@@ -2,11 +2,12 @@
 //!
 //! In:  the registry, what the command line asks for.
 //! Out: the lines that `xtask/src/vm/guest_report.rs` documents.
-//! A test that panics, crashes or hangs has failed; it takes none of the others with it.
+//! A test that panics, crashes or hangs has failed; it takes none of the others with it. So has one that leaves programs.
 //!
 //! A test process says by its exit status how it ended, and why by the last line that it prints.
 
 use std::{
+    collections::BTreeSet,
     io::{BufRead as _, BufReader, PipeReader},
     os::unix::process::{CommandExt as _, ExitStatusExt as _},
     process::{Child, Command, ExitCode, ExitStatus, Stdio},
@@ -31,6 +32,8 @@ pub(crate) struct Test {
     pub(crate) needs: &'static [Feature],
     pub(crate) run: fn(&mut Ctx) -> Result<()>,
 }
+
+const KERNEL_KEEPS: &str = "the kernel keeps program ";
 
 /// Which of several guests this one is, counted from 0, and how many there are.
 ///
@@ -82,6 +85,11 @@ impl Ctx {
     }
 
     /// Notes something for the report, with the time since the test began.
+    /// A program stays in the kernel, and nobody can mend that: the test has made sure that it is no fault of ours.
+    pub(crate) fn say_kernel_keeps(&self, program: u32) {
+        self.say(&format!("{KERNEL_KEEPS}{program}"));
+    }
+
     pub(crate) fn say(&self, text: &str) {
         eprintln!("{:.2} s: {text}", self.started.elapsed().as_secs_f32());
     }
@@ -144,10 +152,25 @@ pub(crate) fn run_all<'a>(tests: impl Iterator<Item = &'a Test>, options: &Optio
     let wanted = |test: &&Test| {
         options.filter.as_ref().is_none_or(|texts| texts.split(',').any(|text| test.name.contains(text)))
     };
+    let mut programs = loaded();
     for test in tests.filter(wanted) {
         let (started, worked) = (Instant::now(), sys::work_of_children());
         let outcome =
             run_apart(test.name, options).unwrap_or_else(|error| Outcome::Failed(format!("{error:#}"), Vec::new()));
+        let outcome = match outcome {
+            Outcome::Passed(details) => {
+                programs
+                    .extend(details.iter().filter_map(|line| line.rsplit_once(KERNEL_KEEPS)?.1.parse::<u32>().ok()));
+                let left = left(&programs);
+                programs.extend(&left);
+                if left.is_empty() {
+                    Outcome::Passed(details)
+                } else {
+                    Outcome::Failed(format!("it leaves programs in the kernel: {left:?}"), details)
+                }
+            }
+            outcome => outcome,
+        };
         let (line, details) = match outcome {
             Outcome::Passed(details) => {
                 passed += 1;
@@ -171,6 +194,25 @@ pub(crate) fn run_all<'a>(tests: impl Iterator<Item = &'a Test>, options: &Optio
     }
     println!("DONE passed={passed} failed={failed} refused={refused}");
     ExitCode::from(u8::from(failed > 0))
+}
+
+/// Programs that are in the kernel.
+fn loaded() -> BTreeSet<u32> {
+    aya::programs::loaded_programs().filter_map(Result::ok).map(|program| program.id()).collect()
+}
+
+/// Programs that a test has loaded and that did not go with it: the next ones would see them. The kernel takes seconds to
+/// let go of what hangs on its functions.
+fn left(before: &BTreeSet<u32>) -> BTreeSet<u32> {
+    let mut left = BTreeSet::new();
+    for _ in 0..500 {
+        left = &loaded() - before;
+        if left.is_empty() {
+            break;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    left
 }
 
 /// How a test process ended, with what it printed before its reason.

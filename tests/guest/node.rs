@@ -362,6 +362,11 @@ impl Snapshot {
         self.programs.len()
     }
 
+    /// Programs that were not there before.
+    pub(crate) fn new_programs(&self, before: &Self) -> Vec<u32> {
+        self.programs.difference(&before.programs).copied().collect()
+    }
+
     /// All pins.
     pub(crate) fn pins(&self) -> &BTreeSet<String> {
         &self.pins

@@ -61,6 +61,7 @@ fn through(far: &FrameSocket, near: &FrameSocket) -> Result<usize> {
 fn on_the_bond(ctx: &mut Ctx) -> Result<()> {
     let (pair, second) = (Pair::new("near0", "far0")?, Pair::new("near1", "far1")?);
     let node = Node::new()?;
+    let empty = Snapshot::take_settled()?;
     bond()?;
     join("near0")?;
     node.ship(&drops("bond0", 1))?;
@@ -70,6 +71,7 @@ fn on_the_bond(ctx: &mut Ctx) -> Result<()> {
     std::thread::sleep(std::time::Duration::from_millis(300));
     ensure!(through(&far, &near)? == 1, "the first member does not filter");
     node.ship(&drops("bond0", 2))?;
+    let (replaced, _) = versions::attached("bond0")?;
     node.apply_expecting(Exit::Done)?;
     ctx.say("updated");
     join("near1")?;
@@ -91,7 +93,13 @@ fn on_the_bond(ctx: &mut Ctx) -> Result<()> {
     Node::remove("drop")?;
     node.apply_expecting(Exit::Done)?;
     ensure!(members("bond0")?.is_empty(), "{:?}", members("bond0")?);
-    ip("link del bond0")
+    ip("link del bond0")?;
+    // `bond_xdp_set` (linux `drivers/net/bonding/bond_main.c`) gives back the bond's program when it goes, and not when
+    // another comes for it: the dispatcher stays, its members do not.
+    let left = Snapshot::take_settled()?.new_programs(&empty);
+    ensure!(left.iter().all(|id| *id == replaced), "{left:?} are left, replaced was {replaced}");
+    left.iter().for_each(|id| ctx.say_kernel_keeps(*id));
+    Ok(())
 }
 
 /// A program of ours on an interface does not keep it from joining a bond, and keeps the bond from native XDP.

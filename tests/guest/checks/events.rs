@@ -213,8 +213,13 @@ fn absent(event: Event, node: &mut Node, now: &Stream) -> Result<()> {
     }
     reset(node)?;
     let empty = Snapshot::take_settled()?;
-    node.ship(now)?;
-    let (report, exit) = happen(event, node, now)?;
+    let mut now = now.clone();
+    if event == Event::Withdrawn {
+        // Accepted all the same; what runs and says keep would be kept.
+        now.more = r#","appliesTo":{"architectures":["arm64"]}"#;
+    }
+    node.ship(&now)?;
+    let (report, exit) = happen(event, node, &now)?;
     let one = stream(&report, "drop")?;
     ensure!(one.state == event.state() && exit == event.exit(), "{exit:?}: {one:?}");
     match event {
