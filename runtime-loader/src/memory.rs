@@ -14,8 +14,6 @@
 //! **Owners**: of every stream name. Forgotten when a run finds neither a bundle of the stream nor anything of it that
 //! runs, so that a stream can change hands in two steps that are seen, and not in one that is not.
 
-use std::path::Path;
-
 use nodeplan::{
     digest::Sha256Digest,
     json,
@@ -50,29 +48,30 @@ pub struct Kept {
 pub fn read(paths: &Paths) -> Kept {
     let mut kept = Kept::default();
     let path = paths.memory();
+    let bad = |code: Code, message: String| Some(Reason { code, message: format!("{}: {message}", path.display()) });
     match read::read(&path, MEMORY_MAX_BYTES) {
         Ok(bytes) => match Memory::parse(&bytes) {
             Ok(memory) => kept.memory = memory,
-            Err(error @ MemoryError::Newer(_)) => kept.problem = problem(Code::MemoryUnread, &path, &error.to_string()),
-            Err(error) => kept.problem = problem(Code::MemoryDamaged, &path, &error.to_string()),
+            Err(error) => {
+                let newer = matches!(error, MemoryError::Newer(_));
+                kept.problem = bad(if newer { Code::MemoryUnread } else { Code::MemoryDamaged }, error.to_string());
+            }
         },
         Err(ReadError::Missing) => {}
-        Err(error) => kept.problem = problem(Code::MemoryUnread, &path, &error.to_string()),
+        Err(error) => kept.problem = bad(Code::MemoryUnread, error.to_string()),
     }
     let path = paths.accepted();
+    let bad =
+        |message: String| Some(Reason { code: Code::MemoryDamaged, message: format!("{}: {message}", path.display()) });
     match read::read(&path, MEMORY_MAX_BYTES) {
         Ok(bytes) => match json::parse(&bytes, MEMORY_MAX_BYTES) {
             Ok(accepted) => kept.accepted = accepted,
-            Err(error) => kept.lost = problem(Code::MemoryDamaged, &path, &error.to_string()),
+            Err(error) => kept.lost = bad(error.to_string()),
         },
         Err(ReadError::Missing) => {}
-        Err(error) => kept.lost = problem(Code::MemoryDamaged, &path, &error.to_string()),
+        Err(error) => kept.lost = bad(error.to_string()),
     }
     kept
-}
-
-fn problem(code: Code, path: &Path, message: &str) -> Option<Reason> {
-    Some(Reason { code, message: format!("{}: {message}", path.display()) })
 }
 
 /// Learns from a run, and what time it is. `undisturbed`: nothing of it failed. `all`: it saw all bundles there are.

@@ -18,9 +18,8 @@ use nodeplan::{
 use super::{
     Exit,
     args::CompileArgs,
-    btf,
+    beside, btf,
     front::{self, Front, Judge},
-    install::check_kustomization,
     io, lock,
     session::{Session, WrongUsage},
     signatures, write,
@@ -50,7 +49,7 @@ pub(super) fn run(args: &CompileArgs, session: &mut Session) -> anyhow::Result<E
     let Some(delivery) = compile(args, session)? else { return Ok(Exit::Usage) };
     let written = delivery.emit(&formats, &mut session.diags);
     if let Some(directory) = &args.out_dir {
-        check_kustomization(directory, &written, session)?;
+        beside::kustomization(directory, &written, session)?;
     }
     if !session.sound(args.strict) || args.check {
         return Ok(session.exit());

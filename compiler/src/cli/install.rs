@@ -4,19 +4,18 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
-use super::{Exit, args::InstallArgs, front, io, session::Session, write};
+use super::{Exit, args::InstallArgs, beside, front, io, session::Session, write};
 use crate::{
     emit::{
         self, Format, OutputFile,
-        delivery::{Delivery, Formats, Written},
+        delivery::{Delivery, Formats},
     },
     lower::{
         disruption,
         install::{self, Binary},
-        kustomize, tree,
+        tree,
         unit::{self, Carrier},
     },
-    yaml::parse::TEXT_MAX_BYTES,
 };
 
 /// Largest binary, in bytes. Ours; what nodes get has a smaller limit, on the MachineConfig.
@@ -35,7 +34,8 @@ pub(super) fn run(args: &InstallArgs, session: &mut Session) -> anyhow::Result<E
     let formats = Formats::new(args.formats.iter().copied().map(Format::from));
     let delivery = delivery(args, &loader, diag.as_deref(), &trust)?;
     let written = delivery.emit(&formats, &mut session.diags);
-    check_kustomization(&args.out_dir, &written, session)?;
+    beside::kustomization(&args.out_dir, &written, session)?;
+    beside::installation(&args.out_dir, &args.pools, &written.files, session)?;
     if session.sound(args.strict) {
         write::delivery(&args.out_dir, &written)?;
     }
@@ -78,17 +78,6 @@ fn delivery(args: &InstallArgs, loader: &[u8], diag: Option<&[u8]>, trust: &[u8]
         delivery.tree(pool, tree::install(loader, diag, trust, &rule, &image_units));
     }
     Ok(delivery)
-}
-
-/// Reports a `kustomization.yaml` in `directory` that must not be replaced.
-pub(super) fn check_kustomization(directory: &Path, written: &Written, session: &mut Session) -> anyhow::Result<()> {
-    if written.files.iter().all(|file| file.name != kustomize::FILE_NAME) {
-        return Ok(());
-    }
-    let found = io::read_if_present(&directory.join(kustomize::FILE_NAME), TEXT_MAX_BYTES)?;
-    let name = directory.display().to_string();
-    session.diags.extend(found.and_then(|found| kustomize::refuse(&found, &written.files, &name)));
-    Ok(())
 }
 
 fn beside_us() -> anyhow::Result<PathBuf> {

@@ -4,6 +4,7 @@
 //! May fail with: everything, as [`Exit`] says.
 
 pub mod args;
+mod beside;
 mod btf;
 mod check;
 mod compile;

@@ -1,12 +1,16 @@
 //! Writing files: all or none, never half.
 //!
-//! In:   a directory and files. Out: the files, flushed to disk, or an error and the directory as it was.
+//! In:   a directory and files. Out: the files, flushed to disk, or an error and the directory as it was. Who kills it in
+//! the moment in which the names change finds some of the new files, each whole. A link at a file's place stays one: what it
+//! leads to is written.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, hash_map::RandomState},
     fs::{self, File, OpenOptions},
+    hash::BuildHasher as _,
     io::Write as _,
     path::{Path, PathBuf},
+    sync::LazyLock,
 };
 
 use anyhow::{Context as _, bail};
@@ -85,9 +89,12 @@ fn all(directory: &Path, things: &[(&str, Thing)]) -> anyhow::Result<()> {
     make_directory(directory, &mut undo)?;
     let (mut pending, mut folders) = (Vec::new(), BTreeSet::from([directory.to_path_buf()]));
     for (name, thing) in things {
-        let place = directory.join(name);
+        let mut place = directory.join(name);
+        if matches!(thing, Thing::Data(_)) && place.is_symlink() {
+            place = fs::canonicalize(&place).with_context(|| format!("following the link `{}`", place.display()))?;
+        }
         let folder = place.parent().unwrap_or(directory);
-        if matches!(thing, Thing::Exact(..) | Thing::Link(_)) && folders.insert(folder.to_path_buf()) {
+        if folders.insert(folder.to_path_buf()) && matches!(thing, Thing::Exact(..) | Thing::Link(_)) {
             make_directory(folder, &mut undo)?;
         }
         let temporary = folder.join(temporary_name(&file_name(&place), "new"));
@@ -181,8 +188,11 @@ fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
+/// Another one in each process: numbers of processes come again, in containers at once, and what a killed run left must
+/// not be in the way.
 fn temporary_name(name: &str, suffix: &str) -> String {
-    format!(".nodebpf-{name}.{}.{suffix}", std::process::id())
+    static RUN: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(std::process::id()));
+    format!(".nodebpf-{name}.{:016x}.{suffix}", *RUN)
 }
 
 fn make_directory(directory: &Path, undo: &mut Undo) -> anyhow::Result<()> {
@@ -248,6 +258,32 @@ mod tests {
         all_or_none(&out, &[file("y", b"3"), file("z", b"4")]).unwrap();
         let want = [("x", b"1"), ("y", b"3"), ("z", b"4")].map(|(name, bytes)| (name.to_owned(), bytes.to_vec()));
         assert_eq!(listing(&out), want);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_are_followed_by_files_and_replaced_by_trees() {
+        let root = tempfile::tempdir().unwrap();
+        let (out, real) = (root.path().join("out"), root.path().join("real"));
+        fs::create_dir(&out).unwrap();
+        fs::write(&real, b"old").unwrap();
+        std::os::unix::fs::symlink("../real", out.join("x")).unwrap();
+        all_or_none(&out, &[file("x", b"new")]).unwrap();
+        assert!(out.join("x").is_symlink());
+        assert_eq!(fs::read(&real).unwrap(), b"new");
+        assert_eq!(listing(root.path()).len(), 2, "no temporary file is left");
+        all(&out, &[("x", Thing::Exact(b"tree", 0o644))]).unwrap();
+        assert_eq!((out.join("x").is_symlink(), fs::read(&real).unwrap()), (false, b"new".to_vec()));
+        std::os::unix::fs::symlink("nowhere", out.join("y")).unwrap();
+        assert!(all_or_none(&out, &[file("x", b"1"), file("y", b"2")]).is_err());
+        assert_eq!(fs::read(out.join("x")).unwrap(), b"tree");
+    }
+
+    #[test]
+    fn names_of_temporary_files_do_not_come_again() {
+        let name = temporary_name("x", "new");
+        assert!(!name.contains(&format!(".{}.", std::process::id())), "{name}");
+        assert_eq!(name, temporary_name("x", "new"), "one of a process is known to its undo");
     }
 
     /// The last file cannot be put in place: a directory is there.

@@ -315,6 +315,8 @@ codes! {
     PoolSum = "NB0513", "a pool gets much in one run";
     /// A `kustomization.yaml` with more in it than what is written.
     OtherKustomization = "NB0520", "a kustomization.yaml lists other files";
+    /// Objects of an earlier run in the directory of `install`.
+    StaleObjects = "NB0521", "objects of an earlier run are left";
     /// Something to compare that is damaged, or nothing of ours.
     NotComparable = "NB0540", "a file cannot be compared";
     /// `--policy` without a policy.

@@ -8,8 +8,7 @@ use std::collections::BTreeSet;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// Names by which kustomize finds it.
-pub const NAMES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
+pub use crate::lower::kustomize::NAMES;
 
 /// The form that `--format kustomize` writes, and that of one above several such directories.
 #[derive(Deserialize)]

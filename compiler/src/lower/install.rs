@@ -1,7 +1,7 @@
 //! What `install` puts on nodes: the loader with its units and its udev rule, the binary for support, the trust file.
 //!
 //! In:   bytes of both binaries and the trust file, a pool. Out: a `MachineConfig` for each.
-//! May fail with: NB0504 (not a static `x86_64` executable).
+//! May fail with: NB0504 (not a static `x86_64` executable), NB0521 (what an earlier run wrote).
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,10 @@ use super::{
     machineconfig::{About, MachineConfig},
     unit::{DIAG_PATH, LOADER_PATH, UDEV_RULE},
 };
-use crate::diag::{Code, Diagnostic, shown};
+use crate::{
+    diag::{Code, Diagnostic, shown},
+    emit::OutputFile,
+};
 
 /// Where nodes have their trust file.
 pub const TRUST_PATH: &str = "/etc/nodebpf/trust.json";
@@ -99,6 +102,31 @@ pub fn refuse_binary(what: &str, name: &str, bytes: &[u8]) -> Option<Diagnostic>
             ))
             .help(help),
     )
+}
+
+/// Names of a directory that are parts of an installation for these pools and that this run does not write, in the formats
+/// that it writes: all that is called as [`units`] and the others call theirs.
+pub fn stale(names: &[String], pools: &[PoolName], files: &[OutputFile], directory: &str) -> Vec<Diagnostic> {
+    let format = |name: &str| name.rsplit_once('.').map(|(_, extension)| extension.to_owned());
+    let is_stale = |name: &&String| {
+        let of_pool = |pool: &PoolName| {
+            let rest = name.strip_prefix(format!("99-{pool}-nodebpf").as_str());
+            rest.is_some_and(|rest| rest.starts_with(['.', '-']) && !rest.starts_with("-stream-"))
+        };
+        pools.iter().any(of_pool)
+            && files.iter().any(|file| format(&file.name) == format(name))
+            && files.iter().all(|file| file.name != **name)
+    };
+    let report = |name: &String| {
+        let path = shown(&format!("{}/{name}", directory.trim_end_matches('/')));
+        Diagnostic::warning(
+            Code::StaleObjects,
+            format!("`{path}` is of an earlier run, and this one does not write it"),
+        )
+        .note("`oc apply -f` of the directory goes on delivering it, beside what is new")
+        .help("remove it, and delete the object where it was applied; `nodebpf diff` says what nodes do then")
+    };
+    names.iter().filter(is_stale).map(report).collect()
 }
 
 fn why_not(bytes: &[u8]) -> Option<&'static str> {

@@ -15,6 +15,12 @@ use crate::{
 /// The file that makes a directory one of kustomize.
 pub const FILE_NAME: &str = "kustomization.yaml";
 
+/// Names by which kustomize finds it. With two of them in a directory it fails.
+pub const NAMES: [&str; 3] = [FILE_NAME, "kustomization.yml", "Kustomization"];
+
+const API_VERSION: &str = "kustomize.config.k8s.io/v1beta1";
+const KIND: &str = "Kustomization";
+
 const COMMENT: &str = "# From nodebpf. One directory for each run: put them together in a kustomization of your own.\n";
 
 #[derive(Serialize)]
@@ -38,12 +44,9 @@ struct SortOptions {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Found {
-    #[serde(rename = "apiVersion")]
-    _api_version: String,
-    #[serde(rename = "kind")]
-    _kind: String,
+    api_version: String,
+    kind: String,
     resources: Vec<String>,
-    #[serde(rename = "sortOptions")]
     sort_options: Option<SortOptions>,
 }
 
@@ -54,18 +57,22 @@ pub fn kustomization(files: &[OutputFile]) -> OutputFile {
     let mut resources: Vec<_> = files.iter().map(|file| file.name.as_str()).collect();
     resources.sort_unstable();
     let value = Kustomization {
-        api_version: "kustomize.config.k8s.io/v1beta1",
-        kind: "Kustomization",
+        api_version: API_VERSION,
+        kind: KIND,
         resources,
         sort_options: SortOptions { order: Cow::Borrowed(FIFO) },
     };
     OutputFile { name: FILE_NAME.to_owned(), bytes: [COMMENT.as_bytes(), &to_yaml(&value)].concat() }
 }
 
-/// Why `found`, which is in the directory, must not be replaced by one over `files`.
-pub fn refuse(found: &[u8], files: &[OutputFile], directory: &str) -> Option<Diagnostic> {
+/// Why `found`, which is in the directory under one of the [`NAMES`], must not be replaced by one over `files`.
+pub fn refuse(name: &str, found: &[u8], files: &[OutputFile], directory: &str) -> Option<Diagnostic> {
     let ours: BTreeSet<_> = files.iter().map(|file| file.name.as_str()).collect();
     let what = match serde_saphyr::from_slice::<Found>(found) {
+        _ if name != FILE_NAME => format!("would be beside `{FILE_NAME}`, and kustomize takes one of them"),
+        Ok(found) if found.api_version != API_VERSION || found.kind != KIND => {
+            format!("is a `{}` of `{}`", shown(&found.kind), shown(&found.api_version))
+        }
         Ok(Found { sort_options: Some(SortOptions { order }), .. }) if order != FIFO => {
             format!("has another order than `{FIFO}`")
         }
@@ -75,10 +82,10 @@ pub fn refuse(found: &[u8], files: &[OutputFile], directory: &str) -> Option<Dia
         }
         Err(_) => "has more in it than a list of files".to_owned(),
     };
-    let path = format!("{}/{FILE_NAME}", directory.trim_end_matches('/'));
+    let path = format!("{}/{name}", directory.trim_end_matches('/'));
     Some(
         Diagnostic::error(Code::OtherKustomization, format!("`{}` {what}", shown(&path)))
-            .note("it would be replaced, and what it lists would leave the cluster")
+            .note("what it lists would leave the cluster")
             .help("write into a directory of its own, and name both in `resources` of a kustomization above them")
             .help(format!("or remove `{}` if that is meant", shown(&path))),
     )
@@ -109,9 +116,12 @@ mod tests {
             ("more", kustomization(&[file("a.yaml"), file("c.yaml")]).bytes, true),
             ("patches", format!("{own_text}patches: []\n").into(), true),
             ("no YAML", b"{".to_vec(), true),
+            ("another kind", own_text.replace(KIND, "Component").into(), true),
+            ("another version", own_text.replace("v1beta1", "v1").into(), true),
         ];
         for (name, found, refused) in cases {
-            assert_eq!(refuse(found, &files, "out").is_some(), *refused, "case: {name}");
+            assert_eq!(refuse(FILE_NAME, found, &files, "out").is_some(), *refused, "case: {name}");
+            assert!(refuse("Kustomization", found, &files, "out").is_some(), "case: {name}");
         }
     }
 }
