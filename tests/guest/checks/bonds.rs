@@ -98,7 +98,9 @@ fn on_the_bond(ctx: &mut Ctx) -> Result<()> {
     // another comes for it: the dispatcher stays, its members do not.
     let left = Snapshot::take_settled()?.new_programs(&empty);
     ensure!(left.iter().all(|id| *id == replaced), "{left:?} are left, replaced was {replaced}");
-    left.iter().for_each(|id| ctx.say_kernel_keeps(*id));
+    for id in left {
+        ctx.say_kernel_keeps(id);
+    }
     Ok(())
 }
 
