@@ -156,7 +156,8 @@ fn an_installation_and_its_tree_are_not_compared() {
     let dir = directory.path();
     install(dir);
     succeed(dir, "install --pool worker --trust trust.json --loader loader -o tree --format tree");
-    for sides in ["installed tree", "tree installed"] {
+    succeed(dir, "install --pool worker --trust trust.json --loader loader -o ign --format ignition");
+    for sides in ["installed tree", "tree installed", "ign tree", "tree ign"] {
         let (exit, report) = run(dir, sides);
         assert_eq!((exit, &report["pools"], &report["trust"]), (Some(0), &json!([]), &json!([])), "{sides}: {report}");
         assert!(report["notes"].to_string().contains("files and units are not"), "{sides}: {report}");
