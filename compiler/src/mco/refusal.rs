@@ -109,12 +109,21 @@ fn ignition(ignition: &Value, minor: u16, found: &mut Vec<String>) {
             Rule::PathReadOnly => {
                 READ_ONLY.iter().any(|directory| value.starts_with(directory)) && !value.starts_with("/usr/local/")
             }
-            // Looked at below, as the operator's parser takes it, and in what is rendered.
-            Rule::Version | Rule::UnitText | Rule::Source => false,
-            // A matter of what changes, and not of what is there.
-            Rule::Section | Rule::PathForce | Rule::Append => false,
-            // The API server's matter, or nothing to a node that runs.
-            Rule::Kind | Rule::Name | Rule::Labels | Rule::Owner | Rule::Overwrite | Rule::UnitInstall => false,
+            // The first three are looked at as the operator does it: here, and `Source` in what is rendered;
+            // the next three are a matter of what changes, and not of what is there; the rest is the API server's, or
+            // nothing to a node that runs.
+            Rule::UnitText
+            | Rule::Version
+            | Rule::Source
+            | Rule::Section
+            | Rule::PathForce
+            | Rule::Append
+            | Rule::Kind
+            | Rule::Name
+            | Rule::Labels
+            | Rule::Owner
+            | Rule::Overwrite
+            | Rule::UnitInstall => false,
         };
         if refused {
             found.push(format!("`{}` {refusal}; it {}", refusal.at, refusal.rule.text()));
