@@ -98,17 +98,21 @@ fn with_policies() -> Vec<u16> {
 /// Why the operator refuses what one side gives a pool.
 #[derive(Default, PartialEq, Eq)]
 struct Refusals {
-    /// On each release.
+    /// Each release refuses it, for whatever reason.
+    always: bool,
+    /// Reasons on each release.
     all: BTreeSet<String>,
-    /// On some of them, with those.
+    /// Reasons on some of them, with those.
     some: BTreeMap<String, Vec<u16>>,
 }
 
 impl Refusals {
     fn of(configs: &[Config], pool: &str, rendered: &Rendered, minors: &[u16]) -> Self {
-        let mut found = Self::default();
+        let mut found = Self { always: true, ..Self::default() };
         for minor in minors {
-            for why in refusal::refusals(configs, pool, rendered, *minor) {
+            let whys = refusal::refusals(configs, pool, rendered, *minor);
+            found.always &= !whys.is_empty();
+            for why in whys {
                 found.some.entry(why).or_default().push(*minor);
             }
         }
@@ -131,20 +135,18 @@ impl Refused {
             return;
         }
         let Self { old, new } = self;
-        if new.all.is_empty() && !old.all.is_empty() {
+        if old.always && !new.always {
             outcome.warnings.push(format!(
                 "the old side is refused, so nodes have what was before it, and what they do depends on that: {}",
-                old.all.iter().cloned().collect::<Vec<_>>().join("; ")
+                old.all.into_iter().chain(old.some.into_keys()).collect::<Vec<_>>().join("; ")
             ));
         }
-        if !new.all.is_empty() {
-            if outcome.verdict != Verdict::Refused {
-                outcome.verdict = Verdict::Refused;
-                outcome.actions.clear();
-                outcome.warnings.clear();
-            }
-            outcome.warnings.extend(new.all.into_iter().map(|why| format!("refused: {why}")));
+        if new.always && outcome.verdict != Verdict::Refused {
+            outcome.verdict = Verdict::Refused;
+            outcome.actions.clear();
+            outcome.warnings.clear();
         }
+        outcome.warnings.extend(new.all.into_iter().map(|why| format!("refused: {why}")));
         for (why, on) in new.some {
             let on = on.iter().map(|minor| format!("4.{minor}")).collect::<Vec<_>>().join(", ");
             outcome.warnings.push(format!("refused on {on}: {why}"));

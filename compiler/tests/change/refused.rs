@@ -92,6 +92,13 @@ fn what_some_releases_refuse_is_said_of_those() {
     let said = stdout(&succeed(dir, "diff installed new"));
     assert!(said.contains("! refused on 4.17, 4.18: MachineConfig `50-x`: the operator does not read"), "{said}");
     assert_eq!(run(dir, "installed new --ocp 4.19-4.22").0, Some(0));
+    // What each release refuses for a reason of its own is refused.
+    let mut both = file("/usr/bin/x", "data:,x");
+    both["config"]["ignition"]["version"] = json!("3.5.0");
+    with(dir, "50-x.yaml", &config("50-x", &both));
+    let (_, report) = run(dir, "installed new");
+    assert_eq!(verdict(&report, "worker").as_deref(), Some("refused"), "{report}");
+    assert!(report.to_string().contains("refused on 4.19, 4.20, 4.21, 4.22: "), "{report}");
 }
 
 #[test]
