@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+#[path = "change/refused.rs"]
+mod refused;
 #[path = "change/sides.rs"]
 mod sides;
 mod support;

@@ -74,19 +74,23 @@ impl Report {
 
     /// Says what is not in the answer.
     fn not_judged(&self) -> Option<String> {
-        let kinds: BTreeSet<&str> = self.others.iter().filter_map(|other| other.split(' ').next()).collect();
-        let kinds: Vec<_> = kinds.into_iter().collect();
-        match self.others.as_slice() {
-            [] => None,
-            [one] => Some(format!("1 object that changes is not judged, and nodes may act upon it: {one}")),
-            some => Some(format!(
-                "{} objects that change are not judged, and nodes may act upon them: {}",
-                some.len(),
-                kinds.join(", ")
-            )),
+        let shown = self.others.iter().take(OTHERS_SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+        match self.others.len() {
+            0 => None,
+            1 => Some(format!("1 object that changes is not judged, and nodes may act upon it: {shown}")),
+            count => {
+                let more = match count.saturating_sub(OTHERS_SHOWN) {
+                    0 => String::new(),
+                    more => format!(" and {more} more, which --json names"),
+                };
+                Some(format!("{count} objects that change are not judged, and nodes may act upon them: {shown}{more}"))
+            }
         }
     }
 }
+
+/// So many of the objects that are not judged are named.
+const OTHERS_SHOWN: usize = 20;
 
 /// What one side gives nodes; what cannot be read of it is reported.
 fn look(side: &Side, name: &str, place: &Place, diags: &mut Diagnostics) -> Node {
@@ -145,6 +149,8 @@ fn form(side: &Side) -> Form {
     let places = side.places();
     let is_pool = |place: &Place| matches!(place, Place::Pool(_));
     match places.iter().next() {
+        // A tree without bundles, as `install` writes it.
+        None if side.others.has_image() => Form::Images,
         None => Form::Loose,
         Some(_) if places.iter().any(is_pool) => Form::Pools,
         Some(_) => Form::Images,
@@ -179,7 +185,8 @@ fn forms<'a>(old: &'a Side, new: &'a Side) -> Option<Across<'a>> {
     let both = places(across.pooled.0)
         .iter()
         .any(|place| own(place) < higher && !across.pooled.0.node(place).streams.is_empty());
-    let nothing = !places(across.loose.0).iter().any(|place| has(across.loose.0, place));
+    let nothing =
+        !across.loose.0.others.has_image() && !places(across.loose.0).iter().any(|place| has(across.loose.0, place));
     (!both && !nothing).then_some(across)
 }
 

@@ -69,6 +69,19 @@ impl Others {
         self.0.entry((kind.to_owned(), name.to_owned())).or_default().push(value);
     }
 
+    /// Takes a part that several Ignition configs have alike, such as their version.
+    pub fn add_common_part(&mut self, kind: &'static str, name: &str, value: Value) {
+        let values = self.0.entry((kind.to_owned(), name.to_owned())).or_default();
+        if !values.contains(&value) {
+            values.push(value);
+        }
+    }
+
+    /// Whether there is a file of an image's tree.
+    pub fn has_image(&self) -> bool {
+        self.0.keys().any(|(kind, _)| kind == IMAGE)
+    }
+
     /// Kinds and names of those that differ. Parts are compared if both sides have such parts: an image beside
     /// MachineConfigs has others by its nature.
     pub fn differing(&self, other: &Self) -> Vec<String> {

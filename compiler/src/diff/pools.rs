@@ -2,6 +2,8 @@
 //!
 //! In:   rendered configs before and after, options. Out: [`PoolDiff`], notes. Cannot fail.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use nodeplan::applies::OcpVersion;
 use serde::Serialize;
 
@@ -9,8 +11,10 @@ use super::{Options, side::Side};
 use crate::{
     mco::{
         changes,
+        config::Config,
         outcome::{self, Outcome, Rules, Verdict},
         policy::Policy,
+        refusal,
         render::Rendered,
     },
     platform::table::{self, Disruption},
@@ -48,7 +52,7 @@ fn policy<'a>(old: &'a Side, new: &'a Side, options: &'a Options) -> (Policy, &'
     }
 }
 
-/// Compares; `None` if nodes of the pool get the same.
+/// Compares; `None` if nodes of the pool get the same, and the operator takes either as well or as badly.
 pub(super) fn compare(
     pool: &str,
     was: &Rendered,
@@ -58,13 +62,16 @@ pub(super) fn compare(
     options: &Options,
 ) -> Option<PoolDiff> {
     let changes = changes::changes(was, is);
-    if changes.is_empty() {
-        return None;
-    }
+    let refused = |releases: &[u16]| Refused {
+        old: Refusals::of(&old.configs, pool, was, releases),
+        new: Refusals::of(&new.configs, pool, is, releases),
+    };
     let (policy, _) = policy(old, new, options);
     let mut outcomes: Vec<OnReleases> = Vec::new();
     let mut add = |release: Option<OcpVersion>| {
-        let outcome = outcome::predict(&changes, was, is, &rules(release, &policy, options));
+        let mut outcome = outcome::predict(&changes, was, is, &rules(release, &policy, options));
+        let minors = release.map_or_else(with_policies, |release| vec![release.minor]);
+        refused(&minors).judge(&mut outcome);
         let name = release.map(|release| release.to_string());
         match outcomes.last_mut().filter(|last| last.outcome == outcome) {
             Some(last) => last.releases.extend(name),
@@ -78,7 +85,73 @@ pub(super) fn compare(
         [] => add(None),
         some => some.iter().for_each(|release| add(Some(*release))),
     }
-    Some(PoolDiff { pool: pool.to_owned(), outcomes })
+    let says = |one: &OnReleases| one.outcome.verdict != Verdict::Unchanged || !one.outcome.warnings.is_empty();
+    outcomes.iter().any(says).then(|| PoolDiff { pool: pool.to_owned(), outcomes })
+}
+
+/// Minor releases that are meant where none is named.
+fn with_policies() -> Vec<u16> {
+    let on = |release: &OcpVersion| matches!(table::disruption(*release), Some((Disruption::Default, _)));
+    table::releases().filter(on).map(|release| release.minor).collect()
+}
+
+/// Why the operator refuses what one side gives a pool.
+#[derive(Default, PartialEq, Eq)]
+struct Refusals {
+    /// Each release refuses it, for whatever reason.
+    always: bool,
+    /// Reasons on each release.
+    all: BTreeSet<String>,
+    /// Reasons on some of them, with those.
+    some: BTreeMap<String, Vec<u16>>,
+}
+
+impl Refusals {
+    fn of(configs: &[Config], pool: &str, rendered: &Rendered, minors: &[u16]) -> Self {
+        let mut found = Self { always: true, ..Self::default() };
+        for minor in minors {
+            let whys = refusal::refusals(configs, pool, rendered, *minor);
+            found.always &= !whys.is_empty();
+            for why in whys {
+                found.some.entry(why).or_default().push(*minor);
+            }
+        }
+        found.all = found.some.iter().filter(|(_, on)| on.len() == minors.len()).map(|(why, _)| why.clone()).collect();
+        found.some.retain(|_, on| on.len() < minors.len());
+        found
+    }
+}
+
+/// The same of both sides.
+struct Refused {
+    old: Refusals,
+    new: Refusals,
+}
+
+impl Refused {
+    /// What is refused never comes to actions; whatever else is on a side that changes, it is refused with it.
+    fn judge(self, outcome: &mut Outcome) {
+        if self.old == self.new && outcome.verdict == Verdict::Unchanged {
+            return;
+        }
+        let Self { old, new } = self;
+        if old.always && !new.always {
+            outcome.warnings.push(format!(
+                "the old side is refused, so nodes have what was before it, and what they do depends on that: {}",
+                old.all.into_iter().chain(old.some.into_keys()).collect::<Vec<_>>().join("; ")
+            ));
+        }
+        if new.always && outcome.verdict != Verdict::Refused {
+            outcome.verdict = Verdict::Refused;
+            outcome.actions.clear();
+            outcome.warnings.clear();
+        }
+        outcome.warnings.extend(new.all.into_iter().map(|why| format!("refused: {why}")));
+        for (why, on) in new.some {
+            let on = on.iter().map(|minor| format!("4.{minor}")).collect::<Vec<_>>().join(", ");
+            outcome.warnings.push(format!("refused on {on}: {why}"));
+        }
+    }
 }
 
 /// First minor release whose daemon goes by the policies in images that the cluster builds, unless the image is built

@@ -176,14 +176,18 @@ impl Side {
             for item in items.unwrap_or_default() {
                 let name = item.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
                 if !name.starts_with(BUNDLE_DIRECTORY) && name != TRUST_PATH {
-                    self.others.add_part(IGNITION, &name, item);
+                    self.others.add_part(IGNITION, &name, render::serialised(item));
                 }
             }
         }
+        let rest = render::serialised(rest);
         for section in ["storage", "passwd", "kernelArguments"] {
             if let Some(value) = rest.get(section) {
                 self.others.add_part(IGNITION, section, value.clone());
             }
+        }
+        if let Some(value) = rest.get("ignition") {
+            self.others.add_common_part(IGNITION, "ignition", value.clone());
         }
     }
 

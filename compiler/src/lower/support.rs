@@ -20,7 +20,7 @@ use crate::{
 const NAME_MAX_BYTES: usize = 253;
 
 /// Suffixes of units that Ignition takes: ignition `config/v3_2/types/unit.go`, `validateName`.
-const SUFFIXES: [&str; 12] = [
+pub const SUFFIXES: [&str; 12] = [
     "automount",
     "device",
     "mount",

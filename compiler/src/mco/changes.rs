@@ -37,6 +37,8 @@ pub struct Changes {
     pub units: BTreeMap<String, How>,
     /// SSH keys or the password of `core`.
     pub ssh: bool,
+    /// `ignition` but for its version, by which new nodes go and no other.
+    pub ignition: bool,
     /// Parts of the machine that need a boot whatever the policy says, in words.
     pub machine: Vec<&'static str>,
     /// Parts that a running node cannot change, in words.
@@ -68,6 +70,7 @@ pub fn changes(old: &Rendered, new: &Rendered) -> Changes {
         files: compare(&old.files, &new.files, same_content),
         units: compare(&old.units, &new.units, |_, _| false),
         ssh,
+        ignition: old.ignition != new.ignition,
         machine,
         fixed: fixed(old, new),
     }

@@ -12,8 +12,10 @@ pub mod document;
 pub mod failure;
 pub mod outcome;
 pub mod policy;
+pub mod refusal;
 pub mod render;
 pub mod shape;
+pub mod unit_text;
 
 #[cfg(test)]
 mod tests;

@@ -41,7 +41,7 @@ pub enum Verdict {
     Reboot,
     /// An action fails: the daemon puts everything back, the node becomes degraded, and the pool stops.
     Fails,
-    /// The pool or its nodes become degraded, nothing is written.
+    /// The pool or its nodes become degraded: nothing is written, or not all of it.
     Refused,
 }
 
@@ -131,7 +131,7 @@ pub fn predict(changes: &Changes, old: &Rendered, new: &Rendered, rules: &Rules)
     outcome
 }
 
-/// Files, then units, then SSH keys, then the machine.
+/// Files, then units, then SSH keys, then what first boots go by, then the machine.
 fn items(changes: &Changes, rules: &Rules) -> Vec<Item> {
     let mut items = Vec::new();
     let mut push = |what: &str, how: Option<How>, actions: Option<Vec<Action>>| {
@@ -155,6 +155,10 @@ fn items(changes: &Changes, rules: &Rules) -> Vec<Item> {
     if changes.ssh {
         push("SSH keys", None, policy.map(|(policy, _)| policy.ssh()));
     }
+    if changes.ignition {
+        // `calculatePostConfigChangeNodeDisruptionAction`: no actions without changed files, units or keys.
+        push("section ignition", None, policy.map(|_| vec![Action::None]));
+    }
     for words in &changes.machine {
         push(words, None, None);
     }
@@ -165,6 +169,10 @@ fn warnings(outcome: &Outcome, changes: &Changes, rules: &Rules) -> Vec<String> 
     let mut warnings = Vec::new();
     if let Rules::None(why) | Rules::Defaults(_, why) = rules {
         warnings.push(format!("disruption policies do not apply: {why}"));
+    }
+    if changes.ignition {
+        let what = "the section `ignition` (merge, replace, proxy, security, timeouts)";
+        warnings.push(format!("nodes that run do nothing of {what}; new nodes go by it at their first boot"));
     }
     let covered = outcome.items.iter().filter(|item| !item.uncovered).count();
     let uncovered: Vec<&str> =

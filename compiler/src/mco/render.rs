@@ -27,6 +27,8 @@ pub struct Rendered {
     pub units: BTreeMap<String, Value>,
     /// `passwd`.
     pub passwd: Value,
+    /// `ignition` but for its version: what only first boots go by.
+    pub ignition: Value,
     /// Sections of Ignition that a running node cannot change, by name.
     pub fixed: BTreeMap<&'static str, Vec<Value>>,
     /// Kernel arguments of all, in order.
@@ -97,6 +99,12 @@ impl Rendered {
         if let Some(passwd) = ignition.get("passwd") {
             merge(&mut self.passwd, passwd.clone());
         }
+        if let Some(Value::Object(section)) = ignition.get("ignition") {
+            let mut section = section.clone();
+            // The rendered config has the operator's own.
+            section.remove("version");
+            merge(&mut self.ignition, Value::Object(section));
+        }
         for (name, place) in FIXED {
             let items = list(ignition, place);
             if !items.is_empty() {
@@ -117,18 +125,22 @@ impl Rendered {
     /// What the operator fills in, and what means the same to it.
     fn finish(&mut self) {
         for entry in self.files.values_mut() {
-            *entry = without_nulls(std::mem::take(entry));
             if let Some(file) = entry.as_object_mut() {
-                file.entry("overwrite").or_insert(Value::Bool(true));
                 if let Some(contents) = file.get_mut("contents").and_then(Value::as_object_mut)
                     && contents.get("compression").and_then(Value::as_str) == Some("")
                 {
                     contents.remove("compression");
                 }
+                let overwrite = file.entry("overwrite").or_insert(Value::Bool(true));
+                if overwrite.is_null() {
+                    *overwrite = Value::Bool(true);
+                }
             }
         }
-        for entry in self.units.values_mut().chain([&mut self.passwd]) {
-            *entry = without_nulls(std::mem::take(entry));
+        let sections = self.fixed.values_mut().flatten();
+        let entries = self.files.values_mut().chain(self.units.values_mut()).chain(sections);
+        for value in entries.chain([&mut self.passwd, &mut self.ignition]) {
+            *value = serialised(std::mem::take(value));
         }
     }
 }
@@ -172,14 +184,32 @@ fn merge(into: &mut Value, from: Value) {
     }
 }
 
-/// A field that is null is a field that is not there: Go's nil pointer.
-fn without_nulls(value: Value) -> Value {
-    match value {
+/// A value as Go writes it again: fields that are null, an empty map or an empty list are left out, whatever map is empty
+/// without them, too, and one that is nothing but that is null. An empty text stays: it is a pointer to one.
+///
+/// Source: coreos/ignition `config/v3_5/types/schema.go`, where each list, map and pointer is `omitempty` and maps are
+/// structs, which are not nil. Items of lists stay what they are.
+pub fn serialised(value: Value) -> Value {
+    let value = match value {
         Value::Object(fields) => {
-            let kept = fields.into_iter().filter(|(_, value)| !value.is_null());
-            Value::Object(kept.map(|(key, value)| (key, without_nulls(value))).collect::<Map<_, _>>())
+            let fields = fields.into_iter().map(|(key, value)| (key, serialised(value)));
+            Value::Object(fields.filter(|(_, value)| !value.is_null()).collect::<Map<_, _>>())
         }
-        Value::Array(items) => Value::Array(items.into_iter().map(without_nulls).collect()),
+        Value::Array(items) => Value::Array(items.into_iter().map(item).collect()),
+        other => other,
+    };
+    match &value {
+        Value::Object(fields) if fields.is_empty() => Value::Null,
+        Value::Array(items) if items.is_empty() => Value::Null,
+        _ => value,
+    }
+}
+
+/// An item that has nothing in it is there all the same.
+fn item(value: Value) -> Value {
+    let is_map = value.is_object();
+    match serialised(value) {
+        Value::Null if is_map => Value::Object(Map::new()),
         other => other,
     }
 }

@@ -8,7 +8,7 @@ use super::{compile, copy, json, manifest, support, verdict};
 use support::{executable, nodebpf, project, stderr, stdout, succeed};
 
 /// The installation, in `installed`.
-fn install(dir: &Path) {
+pub(super) fn install(dir: &Path) {
     succeed(dir, "trust build policy.yaml -o trust.json");
     for (name, content) in [("loader", "loader"), ("nodebpf-diag", "diag")] {
         fs::write(dir.join(name), executable(62, None, content.as_bytes())).unwrap();
@@ -19,7 +19,7 @@ fn install(dir: &Path) {
 
 const LOADER: &str = "99-worker-nodebpf-loader.yaml";
 
-fn config(name: &str, spec: &Value) -> String {
+pub(super) fn config(name: &str, spec: &Value) -> String {
     json!({
         "apiVersion": "machineconfiguration.openshift.io/v1", "kind": "MachineConfig",
         "metadata": {"name": name, "labels": {"machineconfiguration.openshift.io/role": "worker"}},
@@ -45,7 +45,7 @@ fn refused(dir: &Path, args: &str, want: &str) {
 }
 
 /// Writes one file into a copy of `installed`.
-fn with(dir: &Path, name: &str, text: &str) {
+pub(super) fn with(dir: &Path, name: &str, text: &str) {
     let _ = fs::remove_dir_all(dir.join("new"));
     copy(dir, "installed", "new");
     fs::write(dir.join("new").join(name), text).unwrap();

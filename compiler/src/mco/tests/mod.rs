@@ -2,6 +2,7 @@
 
 mod nodes;
 mod policies;
+mod refusals;
 mod rendered;
 mod warnings;
 

@@ -61,3 +61,69 @@ fn what_changed_is_named() {
     let wanted = [("/etc/a", How::Removed), ("/etc/b", How::Added), (BUNDLE, How::Encoding), (OTHER, How::Changed)];
     assert_eq!(found, wanted.map(|(path, how)| (path.to_owned(), how)).into(), "{FILES}");
 }
+
+const SCHEMA: &str = "coreos/ignition config/v3_5/types/schema.go";
+
+/// What the rendered config, which is written again, has alike.
+#[test]
+fn what_is_empty_is_not_there() {
+    let base = || spec(&[file(BUNDLE, "a")], &[unit("z.service", "a")]);
+    let with = |place: &str, key: &str, value: Value| {
+        let mut spec = base();
+        spec.pointer_mut(place).unwrap()[key] = value;
+        spec
+    };
+    let (config, file) = ("/config", "/config/storage/files/0");
+    let (contents, unit) = ("/config/storage/files/0/contents", "/config/systemd/units/0");
+    for (name, spec) in [
+        ("passwd", with(config, "passwd", json!({}))),
+        ("users", with(config, "passwd", json!({"users": [], "groups": null}))),
+        ("kernel arguments", with(config, "kernelArguments", json!({"shouldExist": []}))),
+        ("links", with("/config/storage", "links", json!([]))),
+        ("timeouts", with("/config/ignition", "timeouts", json!({"httpTotal": null}))),
+        ("merge", with("/config/ignition", "config", json!({"merge": []}))),
+        ("version", with("/config/ignition", "version", json!("3.4.0"))),
+        ("verification", with(contents, "verification", json!({}))),
+        ("a hash that is null", with(contents, "verification", json!({"hash": null}))),
+        ("headers", with(contents, "httpHeaders", json!([]))),
+        ("no compression", with(contents, "compression", json!(null))),
+        ("user", with(file, "user", json!({}))),
+        ("a group that is null", with(file, "group", json!({"name": null}))),
+        ("append", with(file, "append", json!([]))),
+        ("overwrite", with(file, "overwrite", json!(null))),
+        ("dropins", with(unit, "dropins", json!([]))),
+        ("mask", with(unit, "mask", json!(null))),
+    ] {
+        let found = changes(&worker(&base()), &worker(&spec));
+        assert!(found.is_empty(), "case: {name} ({SCHEMA}): {found:?}");
+    }
+    let (without, empty) = (spec(&[], &[]), json!({"config": {"storage": {"files": []}, "systemd": {"units": []}}}));
+    assert!(changes(&worker(&without), &worker(&empty)).is_empty());
+    assert!(changes(&worker(&without), &worker(&json!({}))).is_empty());
+}
+
+/// A pointer to an empty text is not nil, and an item of a list is there.
+#[test]
+fn what_is_there_and_says_nothing_is_there() {
+    let base = || spec(&[file(BUNDLE, "a")], &[unit("z.service", "a")]);
+    let (file, unit) = ("/config/storage/files/0", "/config/systemd/units/0");
+    for (name, place, key, value) in [
+        ("a hash", "/config/storage/files/0/contents", "verification", json!({"hash": ""})),
+        ("a user", file, "user", json!({"name": ""})),
+        ("root", file, "user", json!({"id": 0})),
+        ("a source", file, "contents", json!({"source": ""})),
+        ("an appended nothing", file, "append", json!([{}])),
+        ("a drop-in", unit, "dropins", json!([{"name": "a.conf"}])),
+        ("an empty unit", unit, "contents", json!("")),
+        ("mask", unit, "mask", json!(false)),
+    ] {
+        let mut other = base();
+        other.pointer_mut(place).unwrap()[key] = value;
+        let found = changes(&worker(&base()), &worker(&other));
+        assert!(!found.files.is_empty() || !found.units.is_empty(), "case: {name} ({SCHEMA})");
+    }
+    let dropins =
+        |dropin: Value| json!({"config": {"systemd": {"units": [{"name": "z.service", "dropins": [dropin]}]}}});
+    let (was, is) = (dropins(json!({"name": "a.conf"})), dropins(json!({"name": "a.conf", "contents": ""})));
+    assert!(!changes(&worker(&was), &worker(&is)).is_empty());
+}
