@@ -159,7 +159,7 @@ fn an_installation_in_a_tree_is_known() {
     let wants = fs::read_dir(root.join(units)).unwrap().map(|entry| entry.unwrap().path());
     let wants = wants.filter(|path| path.is_dir()).map(|path| path.join("nodebpf.service"));
     let link = wants.filter(|path| path.symlink_metadata().is_ok()).min().unwrap();
-    let cases: Vec<(&str, Box<dyn Fn() + '_>, i32, &str)> = vec![
+    let cases: Vec<(&str, Change, i32, &str)> = vec![
         ("a trust file", Box::new(|| append("usr/lib/nodebpf/trust.json")), 1, "is not a trust file"),
         ("its mode", Box::new(|| chmod("usr/lib/nodebpf/trust.json", 0o664)), 1, "has mode 0664, and must have 0644"),
         ("a loader that cannot run", Box::new(|| chmod(loader, 0o644)), 1, "has mode 0644, and must have 0755"),
