@@ -363,6 +363,9 @@ fn exit_codes_of_fleet() {
     fs::write(dir.join("good"), line("w1", &[("netops-frag", "attached", 3, &statement)])).unwrap();
     fs::write(dir.join("held"), line("w1", &[("netops-frag", "held", 3, &statement)])).unwrap();
     fs::write(dir.join("nothing"), "Nov 22 10:00:00 w1 kubelet[1]: x\n").unwrap();
+    fs::write(dir.join("cut"), "{\"MESSAGE\":\"nodebpf-report {\\\"reportVer").unwrap();
+    let early = line("w1", &[("netops-frag", "failed", 3, &statement)]).replace("10:00:00", "09:59:59");
+    fs::write(dir.join("set"), [line("w1", &[("netops-frag", "attached", 3, &statement)]), early].concat()).unwrap();
     for (args, exit) in [
         ("fleet good", 0),
         ("fleet good --lock bpf.lock.yaml --pool worker", 0),
@@ -373,6 +376,11 @@ fn exit_codes_of_fleet() {
         ("fleet held good --lock bpf.lock.yaml --pool worker", 0),
         ("fleet good --max-age 15m --at 2026-11-22T10:05:00Z", 0),
         ("fleet good --max-age 15m --at 2026-11-22T10:20:00Z", 1),
+        ("fleet good cut", 1),
+        ("fleet set", 1),
+        ("fleet set --order newest-first", 0),
+        ("fleet set --order oldest-first", 1),
+        ("fleet set --order up", 2),
         ("fleet good --max-age 15", 2),
         ("fleet good --at 2026-11-22T10:05:00Z", 2),
         ("fleet nothing", 1),
@@ -388,6 +396,15 @@ fn exit_codes_of_fleet() {
     }
     let said = fail(dir, "fleet good --lock bpf.lock.yaml", 2);
     assert!(said.contains("--nodes FILE"), "{said}");
+    let said = fail(dir, "fleet good cut", 1);
+    assert!(said.contains("damaged and name no node, so that not all is right: 1"), "{said}");
+    // A lock without masters: they have nothing, and inherit nothing.
+    for (pool, want) in [("gpu", "judged by `worker`"), ("master", "does not inherit"), ("arbiter", "does not inherit")]
+    {
+        let said = stderr(&nodebpf(dir, &["fleet", "good", "--lock", "bpf.lock.yaml", "--pool", pool]));
+        assert!(said.contains("NB0553") && said.contains(want), "case {pool}: {said}");
+        assert_eq!(said.contains("judged by"), pool == "gpu", "case {pool}: {said}");
+    }
 }
 
 #[test]

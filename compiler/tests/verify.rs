@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+#[path = "verify/installation.rs"]
+mod installation;
 mod support;
 
 use std::{fs, path::Path};
@@ -94,6 +96,7 @@ fn one_bad_file_fails_the_gate() {
     let mut missing = extra.clone();
     missing.objects = nodeplan::sorted::SortedMap::new();
     let trust = fs::read_to_string(dir.join("repo/install/99-worker-nodebpf-trust.yaml")).unwrap();
+    let loader = fs::read_to_string(dir.join("repo/install/99-worker-nodebpf-loader.yaml")).unwrap();
     let unsigned = succeed(dir, "compile bpf.yaml --unsigned --pool worker").stdout;
     let cases: Vec<(&str, &str, Vec<u8>, &str)> = vec![
         ("a digest", "x.yaml", config.replace("sha512-", "sha512-0").into(), "verification hash"),
@@ -116,6 +119,9 @@ fn one_bad_file_fails_the_gate() {
         ("a bundle by another name", "x.txt", bundle[..2048].to_vec(), "NB1101"),
         ("a trust file", "x.yaml", trust.replace("sha512-", "sha512-0").into(), "trust.json"),
         ("no signature", "x.yaml", unsigned, "NB1102"),
+        ("not YAML, of the installation", "x.yaml", format!("{loader}  bad: [\n").into(), "neither"),
+        ("not YAML, by its name", "99-worker-nodebpf-x.yaml", b"a: [".to_vec(), "neither"),
+        ("emptied", "99-worker-nodebpf-x.yaml", Vec::new(), "is empty"),
     ];
     for (name, file, bytes, want) in cases {
         let before = fs::read(dir.join("repo").join(file)).ok();

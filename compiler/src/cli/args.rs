@@ -9,7 +9,7 @@ mod trust;
 
 use std::path::PathBuf;
 
-pub use change::{AcceptArg, DiffArgs, DiffTarget, FleetArgs};
+pub use change::{AcceptArg, DiffArgs, DiffTarget, FleetArgs, OrderArg};
 pub use manifest::{CheckArgs, CompileArgs, InitArgs, LockArgs, SignArgs};
 pub use read::{ExplainArgs, InspectArgs, SchemaKind, VerifyArgs};
 pub use trust::{

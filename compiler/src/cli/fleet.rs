@@ -12,7 +12,7 @@ use nodeplan::{report::StreamState, time::Timestamp};
 
 use super::{
     Exit,
-    args::{AcceptArg, FleetArgs},
+    args::{AcceptArg, FleetArgs, OrderArg},
     io,
     session::{Session, WrongUsage},
 };
@@ -22,7 +22,9 @@ use crate::{
         Fleet, MAX_NODES,
         judge::{self, Agreed},
         line::LINE_MAX_BYTES,
-        nodes, text,
+        nodes,
+        order::Order,
+        text,
     },
     lock::{LOCK_MAX_BYTES, Lock},
 };
@@ -59,7 +61,12 @@ pub(super) fn run(args: &FleetArgs, session: &mut Session) -> anyhow::Result<Exi
     if session.diags.has_errors() {
         return Ok(Exit::Errors);
     }
+    let order = args.order.map(|order| match order {
+        OrderArg::OldestFirst => Order::OldestFirst,
+        OrderArg::NewestFirst => Order::NewestFirst,
+    });
     let mut fleet = Fleet::default();
+    fleet.order = order;
     for path in &args.files {
         read(path, &mut fleet)?;
     }
@@ -80,9 +87,14 @@ pub(super) fn run(args: &FleetArgs, session: &mut Session) -> anyhow::Result<Exi
     let agreed = Agreed { lock: lock.as_ref(), pool, nodes, accept: accept.collect(), age };
     let table = judge::judge(&fleet, &agreed);
     for pool in &table.unknown_pools {
+        let note = if judge::inherits(pool) {
+            "its nodes are judged by `worker`, from which custom pools inherit"
+        } else {
+            "it does not inherit from `worker`: its nodes should have no stream, and those that say nothing are right"
+        };
         session.diags.push(
             Diagnostic::warning(Code::PoolNotLocked, format!("the lock does not know pool `{}`", visible(pool)))
-                .note("its nodes are judged by `worker`, from which custom pools inherit")
+                .note(note)
                 .help("list the pool in the policy's `pools`, and write the lock anew with `nodebpf lock`"),
         );
     }
@@ -93,7 +105,7 @@ pub(super) fn run(args: &FleetArgs, session: &mut Session) -> anyhow::Result<Exi
 
 fn problems(fleet: &Fleet, session: &mut Session) {
     if fleet.nodes.is_empty() {
-        let why = if fleet.nameless > 0 { ", only lines without the name of a node" } else { "" };
+        let why = if fleet.nameless + fleet.damaged > 0 { ", only lines without the name of a node" } else { "" };
         session.diags.push(
             Diagnostic::error(Code::NoReport, format!("the input has no report of a node{why}"))
                 .help("oc adm node-logs --role=worker -u nodebpf -u nodebpf-apply | nodebpf fleet -")
@@ -101,6 +113,9 @@ fn problems(fleet: &Fleet, session: &mut Session) {
         );
     } else if fleet.nameless > 0 {
         session.say(&format!("lines without the name of a node, not counted: {}", fleet.nameless));
+    }
+    if fleet.damaged > 0 {
+        session.say(&format!("reports that are damaged and name no node, so that not all is right: {}", fleet.damaged));
     }
     if fleet.newest_first > 0 {
         session.say("by its times the input has the newest line first, as `journalctl -r` prints it, and is read so");

@@ -27,6 +27,7 @@ mod trust;
 mod trust_edit;
 mod trust_sign;
 mod verify;
+mod walk;
 mod write;
 
 use std::process::ExitCode;

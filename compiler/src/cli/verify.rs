@@ -1,7 +1,7 @@
 //! `nodebpf verify`: bundles, as a node with a given trust file would judge them.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
     fs,
     path::{Path, PathBuf},
@@ -20,12 +20,20 @@ use nodeplan::{
 };
 use serde_json::json;
 
-use super::{Exit, args::VerifyArgs, front, io, session::Session};
+use super::{
+    Exit,
+    args::VerifyArgs,
+    front, io,
+    session::Session,
+    walk::{self, Walked},
+};
 use crate::{
     diag::{Code, Diagnostic, Diagnostics, shown},
     sign::{
         carrier::{self, Carried, Unreadable},
-        claims::{self, Piece},
+        claims::{self, Placed},
+        image,
+        piece::Piece,
     },
 };
 
@@ -51,6 +59,8 @@ struct Gate<'a> {
     refused: Vec<serde_json::Value>,
     installation: Vec<serde_json::Value>,
     skipped: usize,
+    /// Files of ours in objects: the first one of each role and path.
+    placed: BTreeMap<(String, String), Placed>,
     /// Bytes of the verified bundles of each pool, by stream.
     pools: BTreeMap<PoolName, BTreeMap<StreamName, usize>>,
 }
@@ -66,14 +76,14 @@ pub(super) fn run(args: &VerifyArgs, session: &mut Session) -> anyhow::Result<Ex
         refused: Vec::new(),
         installation: Vec::new(),
         skipped: 0,
+        placed: BTreeMap::new(),
         pools: BTreeMap::new(),
     };
     for path in &args.paths {
         if path.is_dir() {
             gate.directory(path, &mut session.diags)?;
         } else {
-            let bytes = io::read_file(path, FILE_MAX_BYTES)?;
-            gate.file(path, &bytes, true, &mut session.diags);
+            gate.named(path, &mut session.diags)?;
         }
     }
     gate.sums(&mut session.diags);
@@ -116,9 +126,14 @@ fn expiry(args: &VerifyArgs) -> anyhow::Result<Option<Expiry>> {
 impl Gate<'_> {
     fn directory(&mut self, directory: &Path, diags: &mut Diagnostics) -> anyhow::Result<()> {
         let (before, skipped) = (self.found(), self.skipped);
-        let mut files = Vec::new();
-        walk(directory, &mut files, &mut self.skipped)?;
-        for path in &files {
+        let mut walked = Walked::default();
+        walk::walk(directory, &mut walked)?;
+        let ours = self.trees(&walked, diags)?;
+        self.skipped += walked.others + walked.links.iter().filter(|path| !ours.contains(*path)).count();
+        for path in &walked.files {
+            if ours.contains(path) {
+                continue;
+            }
             let wanted = is_carrier(path);
             let small = fs::metadata(path).is_ok_and(|metadata| metadata.len() <= FILE_MAX_BYTES as u64);
             if !wanted && !small {
@@ -142,6 +157,48 @@ impl Gate<'_> {
                     .help("name the directory with the compiled MachineConfigs"),
             );
         }
+        Ok(())
+    }
+
+    /// Judges the trees of images. Returns what needs no other look.
+    fn trees(&mut self, walked: &Walked, diags: &mut Diagnostics) -> anyhow::Result<BTreeSet<PathBuf>> {
+        let (mut trees, mut done) = (BTreeMap::<&Path, Vec<image::Entry>>::new(), BTreeSet::new());
+        for (path, is_link) in
+            walked.files.iter().map(|path| (path, false)).chain(walked.links.iter().map(|path| (path, true)))
+        {
+            let Some((root, place)) = image::place(path).filter(|(_, place)| image::is_ours(place)) else { continue };
+            if is_link || !image::is_bundle(&place) {
+                done.insert(path.clone());
+            }
+            trees.entry(root).or_default().push(walk::entry(path, place, is_link)?);
+        }
+        for (root, entries) in trees {
+            self.tree(&shown_path(root), &entries, true, diags);
+        }
+        Ok(done)
+    }
+
+    fn tree(&mut self, name: &str, entries: &[image::Entry], whole: bool, diags: &mut Diagnostics) {
+        let found = image::check(name, entries, whole, self.trust_bytes, diags);
+        for (file, piece) in found.pieces {
+            self.install(&file, piece);
+        }
+        for (file, why) in found.refused {
+            self.refuse(&file, LoaderCode::BundleDamaged, &format!("`{file}` {why}"), diags);
+        }
+    }
+
+    /// A file named on the command line: then it must have something of ours.
+    fn named(&mut self, path: &Path, diags: &mut Diagnostics) -> anyhow::Result<()> {
+        if let Some((_, place)) = image::place(path).filter(|(_, place)| image::is_ours(place)) {
+            let is_bundle = image::is_bundle(&place);
+            self.tree(&shown_path(path), &[walk::entry(path, place, false)?], false, diags);
+            if !is_bundle {
+                return Ok(());
+            }
+        }
+        let bytes = io::read_file(path, FILE_MAX_BYTES)?;
+        self.file(path, &bytes, true, diags);
         Ok(())
     }
 
@@ -177,9 +234,13 @@ impl Gate<'_> {
                 }
             }
             let Some(document) = part.document else { continue };
-            for piece in claims::check(&name, &document, &bundles, self.trust_bytes, diags) {
+            let brought = claims::check(&name, &document, &bundles, self.trust_bytes, diags);
+            for piece in brought.pieces {
                 found += 1;
                 self.install(&name, piece);
+            }
+            for placed in brought.placed {
+                self.place(placed, diags);
             }
         }
         if found == 0 && named {
@@ -193,6 +254,29 @@ impl Gate<'_> {
         let digest = piece.sha256.map_or_else(String::new, |digest| format!(" sha256={digest}"));
         let _ = writeln!(self.text, "{name}: {}{digest}", piece.what);
         self.installation.push(json!({ "file": name, "what": piece.what, "sha256": piece.sha256 }));
+    }
+
+    /// Nodes get one file of a path: that of the object whose name comes last.
+    fn place(&mut self, placed: Placed, diags: &mut Diagnostics) {
+        let key = (placed.role.clone(), placed.path.clone());
+        match self.placed.get(&key) {
+            Some(first) if first.sha256 != placed.sha256 => {
+                let message = format!(
+                    "pool `{}` has two contents of `{}`: of `{}` and of `{}`",
+                    shown(&placed.role),
+                    shown(&placed.path),
+                    first.object,
+                    placed.object
+                );
+                diags.push(
+                    Diagnostic::warning(Code::OtherInstallation, message)
+                        .note("nodes get that of the object whose name comes last")
+                        .help("remove one of them; verify the directories of several clusters one by one"),
+                );
+            }
+            Some(_) => {}
+            None => drop(self.placed.insert(key, placed)),
+        }
     }
 
     /// What nodes of a pool would refuse of its bundles together.
@@ -281,26 +365,6 @@ pub(super) fn is_carrier(path: &Path) -> bool {
     path.extension().is_some_and(|end| EXTENSIONS.iter().any(|known| end == *known))
 }
 
-/// Regular files below `directory`, sorted; links are counted and not followed, `.git` is not looked into.
-pub(super) fn walk(directory: &Path, files: &mut Vec<PathBuf>, skipped: &mut usize) -> anyhow::Result<()> {
-    let context = || format!("reading `{}`", directory.display());
-    let entries = fs::read_dir(directory).with_context(context)?;
-    let mut paths =
-        entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>().with_context(context)?;
-    paths.sort();
-    for path in paths {
-        let kind = fs::symlink_metadata(&path).with_context(|| format!("reading `{}`", path.display()))?.file_type();
-        if kind.is_dir() && path.file_name().is_some_and(|name| name != ".git") {
-            walk(&path, files, skipped)?;
-        } else if kind.is_file() {
-            files.push(path);
-        } else if !kind.is_dir() {
-            *skipped += 1;
-        }
-    }
-    Ok(())
-}
-
-fn shown_path(path: &Path) -> String {
+pub(super) fn shown_path(path: &Path) -> String {
     path.display().to_string().chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }

@@ -81,6 +81,16 @@ pub enum Voice {
     NotListed,
 }
 
+/// Why nobody can tell whether a node is right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Doubt {
+    /// It is by which way its lines run, and nothing but times tells that.
+    Ambiguous,
+    /// There is a lock, and nothing tells of which pool it is.
+    NoPool,
+}
+
 /// One node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -101,6 +111,9 @@ pub struct Node {
     /// Older than agreed, or nobody can tell.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub stale: bool,
+    /// Why nobody can tell whether it is right.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub doubt: Option<Doubt>,
     /// Version of its loader.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub loader: Option<String>,
@@ -166,10 +179,28 @@ pub fn judge(fleet: &Fleet, agreed: &Agreed<'_>) -> Table {
     names.extend(agreed.nodes.iter().flat_map(BTreeMap::keys).map(String::as_str));
     let mut unknown_pools = BTreeSet::new();
     let nodes: Vec<Node> =
-        names.into_iter().map(|name| node(name, said.get(name).copied(), agreed, &mut unknown_pools)).collect();
+        names.into_iter().map(|name| either_way(name, said.get(name).copied(), agreed, &mut unknown_pools)).collect();
     let judged = |node: &&Node| node.voice != Voice::NotListed;
-    let right = nodes.iter().any(|node| judged(&node)) && nodes.iter().filter(judged).all(|node| node.right);
+    let all = nodes.iter().any(|node| judged(&node)) && nodes.iter().filter(judged).all(|node| node.right);
+    let right = all && fleet.damaged == 0;
     Table { locked: agreed.lock.is_some(), right, nodes, unknown_pools }
+}
+
+/// Judges a node. If it is not known which way its lines run, it is right only if it is so either way. How old its report
+/// is does not count for that: the other end of a journal is as old as the journal is long.
+fn either_way(name: &str, said: Option<&Said>, agreed: &Agreed<'_>, unknown_pools: &mut BTreeSet<String>) -> Node {
+    let mut found = node(name, said, agreed, unknown_pools);
+    if let Some(said) = said.filter(|_| found.voice != Voice::NotListed)
+        && let Some(other) = &said.other
+    {
+        let ageless = Agreed { age: None, ..agreed.clone() };
+        let mut right = |said| node(name, Some(said), &ageless, unknown_pools).right;
+        if right(said) != right(other) {
+            found.doubt = Some(Doubt::Ambiguous);
+            found.right = false;
+        }
+    }
+    found
 }
 
 fn node(name: &str, said: Option<&Said>, agreed: &Agreed<'_>, unknown_pools: &mut BTreeSet<String>) -> Node {
@@ -207,9 +238,11 @@ fn node(name: &str, said: Option<&Said>, agreed: &Agreed<'_>, unknown_pools: &mu
         });
     // A silent node of a pool that gets nothing need not even have a loader.
     let quiet = voice == Voice::Silent && agreed.lock.is_some() && pool.is_some() && wanted.is_empty();
+    let doubt = (judge_lock && pool.is_none()).then_some(Doubt::NoPool);
     let right = quiet
         || (voice == Voice::Heard
             && !stale
+            && doubt.is_none()
             && problems.is_empty()
             && streams.iter().all(|row| row.verdict == Verdict::Right));
     Node {
@@ -222,6 +255,7 @@ fn node(name: &str, said: Option<&Said>, agreed: &Agreed<'_>, unknown_pools: &mu
         }),
         when: time.map(Time::text),
         stale,
+        doubt,
         loader: summary.map(|summary| summary.loader.clone()),
         kernel: summary.map(|summary| summary.kernel.clone()),
         trust: summary.and_then(|summary| summary.trust),
@@ -232,12 +266,17 @@ fn node(name: &str, said: Option<&Said>, agreed: &Agreed<'_>, unknown_pools: &mu
     }
 }
 
+/// Whether nodes of a pool get what those of `worker` get.
+pub fn inherits(pool: &str) -> bool {
+    !matches!(pool, "master" | "arbiter")
+}
+
 /// Streams that nodes of `pool` should have. The lock's pools have what they inherit.
 fn wanted<'l>(lock: &'l Lock, pool: &str, unknown: &mut BTreeSet<String>) -> BTreeMap<&'l str, &'l Stream> {
     let chains = lock.pools.get(pool).or_else(|| {
         unknown.insert(pool.to_owned());
         // MCO: a custom pool gets what worker gets.
-        if matches!(pool, "master" | "arbiter") { None } else { lock.pools.get("worker") }
+        if inherits(pool) { lock.pools.get("worker") } else { None }
     });
     let names = chains.into_iter().flatten().flat_map(|chain| chain.order.iter().map(|place| place.stream.as_str()));
     names.filter_map(|name| Some((name, lock.streams.get(name)?))).collect()

@@ -10,6 +10,8 @@
 //! n {"_HOSTNAME":"h",…}                                            the same with -o json
 //! ```
 
+use std::borrow::Cow;
+
 use nodeplan::report::{SUMMARY_MESSAGE_ID, SUMMARY_PREFIX};
 use serde_json::Value;
 
@@ -41,12 +43,24 @@ pub struct Line {
 /// Why a message is `null`: "fields larger than 4096 bytes are encoded as null values", journalctl(1), `-o json`.
 const LEFT_OUT: &str = "journalctl prints messages of more than 4096 bytes only with --all: journalctl -o json --all";
 
+/// What a line that was cut or changed is.
+const DAMAGED: &str = "the line is cut or damaged; read the journal again";
+
 /// Reads a line.
 pub fn read(bytes: &[u8]) -> Option<Line> {
     if bytes.len() > LINE_MAX_BYTES {
         return None;
     }
-    let text = std::str::from_utf8(bytes).ok()?.trim_start().trim_end_matches('\r');
+    let lossy = String::from_utf8_lossy(bytes);
+    let mut line = form(lossy.trim_start().trim_end_matches('\r'))?;
+    if matches!(lossy, Cow::Owned(_)) {
+        line.message = Err(DAMAGED.to_owned());
+    }
+    Some(line)
+}
+
+/// A line in whichever form it has.
+fn form(text: &str) -> Option<Line> {
     if text.starts_with('{') {
         return json(text, None);
     }
@@ -85,7 +99,7 @@ fn short(text: &str) -> Option<Line> {
 }
 
 fn json(text: &str, prefix: Option<String>) -> Option<Line> {
-    let fields: Value = serde_json::from_str(text).ok()?;
+    let Ok(fields) = serde_json::from_str::<Value>(text) else { return damaged(text, prefix) };
     let field = |key: &str| fields.get(key).and_then(Value::as_str);
     // The journal's own field, which a program cannot set for itself.
     if field("_COMM").is_some_and(|comm| comm != LOADER) {
@@ -96,7 +110,8 @@ fn json(text: &str, prefix: Option<String>) -> Option<Line> {
         // Bytes, where the message has some that journalctl does not print: systemd.journal-fields(7).
         Value::Array(bytes) => {
             let bytes = bytes.iter().map(|byte| u8::try_from(byte.as_u64()?).ok()).collect::<Option<Vec<u8>>>()?;
-            Some(String::from_utf8(bytes).ok()?)
+            // What is no UTF-8 in a report is for who parses it.
+            Some(String::from_utf8_lossy(&bytes).into_owned())
         }
         Value::Null => None,
         _ => return None,
@@ -109,13 +124,34 @@ fn json(text: &str, prefix: Option<String>) -> Option<Line> {
         }
         None => return None,
     };
+    Some(Line { node: prefix.or_else(|| field("_HOSTNAME").and_then(name)), stamp: stamp(field), message })
+}
+
+/// A report in JSON that was cut or changed: it must not leave its place to an older one.
+fn damaged(text: &str, prefix: Option<String>) -> Option<Line> {
+    let ours = text.contains(SUMMARY_PREFIX) || text.contains(SUMMARY_MESSAGE_ID);
+    let field = |key: &str| torn(text, key);
+    if !ours || field("_COMM").is_some_and(|comm| comm != LOADER) {
+        return None;
+    }
+    let node = prefix.or_else(|| field("_HOSTNAME").and_then(name));
+    Some(Line { node, stamp: stamp(field), message: Err(DAMAGED.to_owned()) })
+}
+
+/// The text of a field of a torn object, if it has an end. In a message quotes are escaped, so this is no message's.
+fn torn<'a>(text: &'a str, key: &str) -> Option<&'a str> {
+    let (_, rest) = text.split_once(&format!("\"{key}\""))?;
+    let value = rest.trim_start().strip_prefix(':')?.trim_start().strip_prefix('"')?;
+    value.split_once('"').map(|(value, _)| value)
+}
+
+fn stamp<'a>(field: impl Fn(&str) -> Option<&'a str>) -> Stamp {
     let place = |of: &str, at: &str| Some(Place { of: field(of)?.to_owned(), at: field(at)?.parse().ok()? });
-    let stamp = Stamp {
+    Stamp {
         time: field("__REALTIME_TIMESTAMP").and_then(clock::realtime),
         number: place("__SEQNUM_ID", "__SEQNUM"),
         uptime: place("_BOOT_ID", "__MONOTONIC_TIMESTAMP"),
-    };
-    Some(Line { node: prefix.or_else(|| field("_HOSTNAME").and_then(name)), stamp, message })
+    }
 }
 
 /// A node's name: letters, digits, `-` and `.`.

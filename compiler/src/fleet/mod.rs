@@ -16,15 +16,20 @@ pub mod order;
 pub mod text;
 
 #[cfg(test)]
+mod doubt_tests;
+#[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use nodeplan::{json, report::Summary};
+use nodeplan::{
+    json,
+    report::{REPORT_VERSION, Summary},
+};
 
 use clock::Stamp;
 use line::{Line, SUMMARY_MAX_BYTES};
-use order::{File, Newest};
+use order::{File, Newest, Order};
 
 /// Most nodes of one input. Ours; OpenShift is tested with 2000.
 pub const MAX_NODES: usize = 10_000;
@@ -38,6 +43,8 @@ pub struct Said {
     pub stamp: Stamp,
     /// The report, or why it cannot be read.
     pub summary: Result<Summary, String>,
+    /// What it said last if lines run the other way, where nothing but times tells that.
+    pub other: Option<Box<Said>>,
 }
 
 /// Lines so far.
@@ -45,6 +52,8 @@ pub struct Said {
 pub struct Fleet {
     /// The newest line of each node, of all files that have ended.
     pub nodes: BTreeMap<String, Said>,
+    /// Which way lines run, if somebody has said so.
+    pub order: Option<Order>,
     /// The file that is being read.
     file: File,
     /// Names of nodes so far.
@@ -57,6 +66,8 @@ pub struct Fleet {
     pub reports: usize,
     /// Lines with a report and no node.
     pub nameless: usize,
+    /// Such lines that cannot be read: they may be the newest one of any node.
+    pub damaged: usize,
     /// Lines that are too long to be one of a journal.
     pub too_long: usize,
     /// Reports of nodes beyond [`MAX_NODES`].
@@ -68,7 +79,10 @@ impl Fleet {
     pub fn line(&mut self, bytes: &[u8]) {
         let Some(Line { node, stamp, message }) = line::read(bytes) else { return };
         let Some(node) = node else {
-            self.nameless += 1;
+            match message {
+                Ok(_) => self.nameless += 1,
+                Err(_) => self.damaged += 1,
+            }
             return;
         };
         let at = self.reports;
@@ -80,18 +94,17 @@ impl Fleet {
             }
             self.names.insert(node.clone());
         }
-        let parse = |message: String| json::parse(message.as_bytes(), SUMMARY_MAX_BYTES);
-        let summary = message.and_then(|message| parse(message).map_err(|error| error.to_string()));
-        self.file.take(node, Said { at, stamp, summary });
+        let summary = message.and_then(|message| parse(&message));
+        self.file.take(node, Said { at, stamp, summary, other: None });
     }
 
     /// The file ends: what comes now is of another one, or nothing.
     pub fn end(&mut self) {
         let file = std::mem::take(&mut self.file);
-        if file.is_newest_first() == (true, true) {
+        if self.order.is_none() && file.is_newest_first() == (true, true) {
             self.newest_first += 1;
         }
-        for Newest { node, said, stepped } in file.end() {
+        for Newest { node, said, stepped } in file.end(self.order) {
             if stepped {
                 self.stepped.insert(node.clone());
             }
@@ -101,4 +114,14 @@ impl Fleet {
             }
         }
     }
+}
+
+/// A report of a version that this release knows.
+fn parse(message: &str) -> Result<Summary, String> {
+    let summary: Summary = json::parse(message.as_bytes(), SUMMARY_MAX_BYTES).map_err(|error| error.to_string())?;
+    let (found, ours) = (summary.report_version, REPORT_VERSION);
+    if found.major != ours.major {
+        return Err(format!("its report has version {found}; this release reads version {}.x", ours.major));
+    }
+    Ok(summary)
 }

@@ -10,6 +10,15 @@ use std::{cmp::Ordering, collections::BTreeMap};
 
 use super::{Said, clock::Stamp};
 
+/// Which way the lines of a file run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// As journalctl prints them.
+    OldestFirst,
+    /// As `journalctl -r` prints them.
+    NewestFirst,
+}
+
 /// What is known of one file so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct File {
@@ -91,12 +100,20 @@ impl File {
         (votes.down > votes.up, by_clock)
     }
 
-    /// The newest report of each node.
-    pub fn end(self) -> impl Iterator<Item = Newest> {
-        let (falling, _) = self.is_newest_first();
+    /// The newest report of each node. What the journal counts by itself goes before what somebody says of the order, and
+    /// that before times. Times alone do not say that lines run backwards, a clock that was set looks the same: then both
+    /// reports are kept.
+    pub fn end(self, order: Option<Order>) -> impl Iterator<Item = Newest> {
+        let (falling, by_clock) = self.is_newest_first();
+        let falling = order.filter(|_| by_clock).map_or(falling, |order| order == Order::NewestFirst);
+        let unsure = falling && by_clock && order.is_none();
         self.nodes.into_iter().map(move |(node, one)| {
             let stepped = if falling { one.clock.up } else { one.clock.down } > 0;
-            Newest { node, said: if falling { one.falling } else { one.rising }, stepped }
+            let mut said = if falling { one.falling } else { one.rising.clone() };
+            if unsure && said.at != one.rising.at {
+                said.other = Some(Box::new(one.rising));
+            }
+            Newest { node, said, stepped }
         })
     }
 }

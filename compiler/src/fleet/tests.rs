@@ -10,19 +10,19 @@ use super::{
 };
 use crate::lock::Lock;
 
-const STATEMENT: &str = "1111111111111111111111111111111111111111111111111111111111111111";
+pub(super) const STATEMENT: &str = "1111111111111111111111111111111111111111111111111111111111111111";
 const OTHER: &str = "2222222222222222222222222222222222222222222222222222222222222222";
 
 /// The report of a run, as the loader writes it.
-fn report(streams: &str) -> String {
+pub(super) fn report(streams: &str) -> String {
     format!(r#"nodebpf-report {{"reportVersion":"1.1","loader":"0.1.0","kernel":"5.14.0","streams":[{streams}]}}"#)
 }
 
-fn stream(name: &str, state: &str, revision: u32, statement: &str) -> String {
+pub(super) fn stream(name: &str, state: &str, revision: u32, statement: &str) -> String {
     format!(r#"{{"stream":"{name}","state":"{state}","revision":{revision},"statement":"{statement}"}}"#)
 }
 
-fn fleet(lines: &[&str]) -> Fleet {
+pub(super) fn fleet(lines: &[&str]) -> Fleet {
     let mut fleet = Fleet::default();
     for line in lines {
         fleet.line(line.as_bytes());
@@ -154,7 +154,7 @@ fn the_newest_line_counts_by_time_and_else_by_order() {
 }
 
 /// What `journalctl -o json` prints of a node: the JSON fields of when, and the revision.
-fn json_line(when: &str, revision: u32) -> String {
+pub(super) fn json_line(when: &str, revision: u32) -> String {
     let message = serde_json::to_string(&report(&stream("s", "attached", revision, STATEMENT))).unwrap();
     format!(r#"{{"_HOSTNAME":"n",{when},"MESSAGE":{message}}}"#)
 }
@@ -276,7 +276,7 @@ fn a_report_is_as_old_as_its_line_says() {
 }
 
 /// A lock with stream `s` for workers and `m` for masters.
-fn lock() -> Lock {
+pub(super) fn lock() -> Lock {
     let chain = |stream: &str| {
         format!(
             "  - place: xdp\n    interfaces: ens3\n    order:\n    - {{priority: 1, stream: {stream}, program: p, owner: o}}\n"

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt::Write as _};
 
 use nodeplan::report::Code;
 
-use super::judge::{Node, Row, Table, Verdict, Voice};
+use super::judge::{Doubt, Node, Row, Table, Verdict, Voice};
 use crate::{
     diag::visible,
     table::{row, table},
@@ -12,6 +12,14 @@ use crate::{
 
 /// What to do where the line had no room for streams.
 const CUT: &str = ": its streams are not in the journal; read /run/nodebpf/report.json on that node";
+
+/// What to do where nothing tells which report is the newest.
+const AMBIGUOUS: &str = "right or not by the order of its lines, which only times tell; say --order newest-first or \
+                         oldest-first, or give journalctl -o json --all";
+
+/// What to do where there is nothing to judge by.
+const NO_POOL: &str =
+    "nothing tells its pool: no desiredConfig, and several roles or none; the lock has nothing for it";
 
 /// Prints the table and, below it, what it comes to.
 pub fn print(all: &Table) -> String {
@@ -37,6 +45,14 @@ pub fn print(all: &Table) -> String {
         let cut = if node.is_cut() { CUT } else { "" };
         let _ = writeln!(out, "{}: {}{why}{cut}", visible(&node.node), codes.join(" "));
     }
+    for node in &all.nodes {
+        let why = match node.doubt {
+            Some(Doubt::Ambiguous) => AMBIGUOUS,
+            Some(Doubt::NoPool) => NO_POOL,
+            None => continue,
+        };
+        let _ = writeln!(out, "{}: {why}", visible(&node.node));
+    }
     let _ = writeln!(out, "{}", sentence(all));
     out
 }
@@ -61,6 +77,7 @@ fn cells(node: &Node, stream: Option<&Row>, locked: bool) -> Vec<String> {
     ];
     if locked {
         cells.push(match (stream, node.voice) {
+            _ if node.doubt == Some(Doubt::Ambiguous) => "ambiguous".to_owned(),
             (_, Voice::NotListed) => "node not listed".to_owned(),
             (None, _) => (if node.right { "right" } else { "not right" }).to_owned(),
             (Some(stream), _) => against_lock(stream),
@@ -88,6 +105,7 @@ fn sentence(all: &Table) -> String {
     for node in &all.nodes {
         let word = match node.voice {
             _ if node.right => "right",
+            Voice::Heard if node.doubt == Some(Doubt::Ambiguous) => "ambiguous",
             Voice::Heard if node.stale => "stale",
             Voice::Heard => "wrong",
             Voice::Silent => "silent",

@@ -33,7 +33,7 @@ pub const DIAG_DIGEST: &str = "diag-sha256";
 pub const TRUST_DIGEST: &str = "trust-sha256";
 
 /// Mode of the binaries, `rwxr-xr-x`.
-pub(super) const BINARY_MODE: u32 = 0o755;
+pub const BINARY_MODE: u32 = 0o755;
 
 /// Where nodes have the udev rule.
 pub fn udev_path() -> String {

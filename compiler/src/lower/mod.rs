@@ -34,7 +34,7 @@ use machineconfig::{About, MachineConfig};
 pub const BUNDLE_DIRECTORY: &str = "/etc/nodebpf/bundles";
 
 /// Mode of data files, `rw-r--r--`.
-const DATA_MODE: u32 = 0o644;
+pub const DATA_MODE: u32 = 0o644;
 
 /// The pools to write for: those of `--pool`, or all of the manifest. Sorted, each once.
 pub fn pools(checked: &Checked, wanted: &[PoolName], diags: &mut Diagnostics) -> Vec<PoolName> {

@@ -57,9 +57,10 @@ pub fn bundles(path: &Path, bytes: &[u8]) -> Result<Vec<Carried>, Unreadable> {
 /// A bundle, or each document of a file with what it carries.
 pub fn parts(path: &Path, bytes: &[u8]) -> Result<Vec<Part>, Unreadable> {
     let named = path.extension().is_some_and(|extension| extension == "bundle");
+    let ours = named || path.file_name().is_some_and(|name| mentions_us(name.to_string_lossy().as_bytes()));
     if bytes.is_empty() {
         let why = "is empty".to_owned();
-        return Err(if named { Unreadable::Ours(why) } else { Unreadable::Foreign(why) });
+        return Err(if ours { Unreadable::Ours(why) } else { Unreadable::Foreign(why) });
     }
     if named || is_archive(bytes) {
         let stem = path.file_stem().filter(|_| named).map(|stem| stem.to_string_lossy().into_owned());
@@ -75,7 +76,11 @@ pub fn parts(path: &Path, bytes: &[u8]) -> Result<Vec<Part>, Unreadable> {
         }
         Ok(Part { document: Some(document), bundles })
     };
-    documents(bytes)?.into_iter().map(part).collect()
+    let documents = documents(bytes).map_err(|error| match error {
+        Unreadable::Foreign(why) if ours => Unreadable::Ours(why),
+        error => error,
+    })?;
+    documents.into_iter().map(part).collect()
 }
 
 /// The JSON or YAML documents of a file, lists taken apart.
@@ -94,9 +99,9 @@ pub fn is_archive(bytes: &[u8]) -> bool {
     bytes.starts_with(b"statement.json\0") && bytes.get(257..262) == Some(b"ustar")
 }
 
-/// Whether a text speaks of our files.
+/// Whether a text speaks of us: all that we put on nodes has the word in its path or its metadata.
 fn mentions_us(bytes: &[u8]) -> bool {
-    let needle = b"etc/nodebpf";
+    let needle = b"nodebpf";
     bytes.windows(needle.len()).any(|window| window == needle)
 }
 
@@ -132,7 +137,7 @@ pub fn carried(path: &str, file: &Value) -> Result<Option<Carried>, String> {
 }
 
 /// A path as the kernel would walk it, links aside: `/etc//./x/../nodebpf/` is `/etc/nodebpf/`.
-fn normal(path: &str) -> String {
+pub(super) fn normal(path: &str) -> String {
     let mut parts: Vec<&str> = Vec::new();
     for part in path.split('/') {
         match part {

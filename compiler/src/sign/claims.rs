@@ -1,21 +1,25 @@
 //! Claims: what an object says about itself, held against what it carries.
 //!
-//! In:   a MachineConfig or Ignition config of ours, its verified bundles, the trust file to judge by. Out: what of the
-//! installation it brings.
+//! In:   a MachineConfig or Ignition config of ours, its verified bundles, the trust file to judge by. Out: [`Found`].
 //! May fail with: NB0501 (a pool that was not signed), NB0504 (a binary that no node runs), NB0512 (what a cluster would
-//! refuse), NB0633 (metadata and payload differ), NB0634 (a warning: another trust file, other units).
+//! refuse), NB0633 (metadata and payload differ, or nodes could not use it), NB0634 (a warning: another trust file, other
+//! units).
 //!
 //! Nodes see none of the metadata. It is for people, who believe it because they cannot read base64.
+
+use std::collections::BTreeSet;
 
 use nodeplan::{
     bundle::{Unverified, Verified},
     digest::Sha256Digest,
     name::PoolName,
-    trust::Trust,
 };
 use serde_json::Value;
 
-use super::carrier::{self, Carried};
+use super::{
+    carrier::{self, Carried},
+    piece::{self, ANEW, Piece},
+};
 use crate::{
     diag::{Code, Diagnostic, Diagnostics, shown},
     lower::{
@@ -27,13 +31,26 @@ use crate::{
     },
 };
 
-/// A piece of the installation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Piece {
-    /// `loader`, `diag`, `trust` or `units`.
-    pub what: &'static str,
-    /// Digest of the file; units have none.
-    pub sha256: Option<Sha256Digest>,
+/// What a document brings.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Pieces of the installation.
+    pub pieces: Vec<Piece>,
+    /// Files of ours, for nodes of which role.
+    pub placed: Vec<Placed>,
+}
+
+/// A file of ours that nodes of a role get.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placed {
+    /// Role of the object.
+    pub role: String,
+    /// Path on the node.
+    pub path: String,
+    /// Name of the object, for messages.
+    pub object: String,
+    /// Digest of the content.
+    pub sha256: Sha256Digest,
 }
 
 /// Looks at a document. `name` is what reports call it if it has no name of its own; `bundles` are all that it has,
@@ -44,27 +61,30 @@ pub fn check(
     bundles: &[Option<(Carried, Verified)>],
     trust: &[u8],
     diags: &mut Diagnostics,
-) -> Vec<Piece> {
+) -> Found {
     let own = document.pointer("/metadata/name").and_then(Value::as_str);
     let name = shown(own.unwrap_or(name));
     let config = document.pointer("/spec/config").unwrap_or(document);
     let files = config.pointer("/storage/files").and_then(Value::as_array);
-    let mut look = Look { name: &name, document, trust, diags, pieces: Vec::new(), known: About::default() };
+    let role = document.pointer("/metadata/labels").and_then(|labels| labels.get(ROLE_LABEL)).and_then(Value::as_str);
+    let mut look =
+        Look { name: &name, role, trust, diags, found: Found::default(), has_rule: false, known: About::default() };
     for file in files.into_iter().flatten() {
         look.file(file);
     }
     look.units(config);
+    look.named(own.unwrap_or_default());
     for (carried, verified) in bundles.iter().flatten() {
         look.stream(carried, verified);
     }
-    let (pieces, known) = (look.pieces, look.known);
-    if !pieces.is_empty() || !bundles.is_empty() || claims(document).next().is_some() {
+    let (found, known) = (look.found, look.known);
+    if !found.pieces.is_empty() || !bundles.is_empty() || claims(document).next().is_some() {
         support::check(&name, document, None, diags);
         if bundles.iter().all(Option::is_some) {
             compare(&name, document, &known, diags);
         }
     }
-    pieces
+    found
 }
 
 /// Labels and annotations of ours: kind, whole key, key without prefix, value.
@@ -103,10 +123,11 @@ fn compare(name: &str, document: &Value, known: &About, diags: &mut Diagnostics)
 
 struct Look<'a> {
     name: &'a str,
-    document: &'a Value,
+    role: Option<&'a str>,
     trust: &'a [u8],
     diags: &'a mut Diagnostics,
-    pieces: Vec<Piece>,
+    found: Found,
+    has_rule: bool,
     /// What the metadata should say.
     known: About,
 }
@@ -114,17 +135,28 @@ struct Look<'a> {
 impl Look<'_> {
     fn file(&mut self, file: &Value) {
         let path = file.get("path").and_then(Value::as_str).unwrap_or_default();
-        let what = match path {
-            LOADER_PATH => "loader",
-            DIAG_PATH => "diag",
-            TRUST_PATH => "trust",
-            path if path == udev_path() => "units",
-            _ => return,
+        let (what, mode) = match path {
+            LOADER_PATH => ("loader", install::BINARY_MODE),
+            DIAG_PATH => ("diag", install::BINARY_MODE),
+            TRUST_PATH => ("trust", lower::DATA_MODE),
+            path if path == udev_path() => ("units", lower::DATA_MODE),
+            path if is_bundle(path) => ("bundle", lower::DATA_MODE),
+            path => return self.disguised(path),
         };
+        // Ignition's own where there is none.
+        let found = file.get("mode").map_or(Some(u64::from(lower::DATA_MODE)), Value::as_u64);
+        if found != Some(u64::from(mode)) {
+            self.mode(path, found, mode);
+        }
+        for who in ["user", "group"] {
+            if file.get(who).is_some_and(|owner| !is_root(owner)) {
+                self.unusable(&format!("`{path}` has another {who} than root"));
+            }
+        }
         let bytes = match carrier::content(file) {
             Ok(bytes) => bytes,
-            // Of the trust file, the carrier said so.
-            Err(_) if what == "trust" => return,
+            // The carrier said so.
+            Err(_) if matches!(what, "trust" | "bundle") => return,
             Err(why) => {
                 let message = format!("`{}` has `{path}`, which {why}", self.name);
                 self.diags.push(Diagnostic::error(Code::OtherThanItSays, message).help(ANEW));
@@ -132,7 +164,12 @@ impl Look<'_> {
             }
         };
         let sha256 = Sha256Digest::of(&bytes);
+        if let Some(role) = self.role {
+            let (role, path, object) = (role.to_owned(), path.to_owned(), self.name.to_owned());
+            self.found.placed.push(Placed { role, path, object, sha256 });
+        }
         match what {
+            "bundle" => return,
             "loader" | "diag" => {
                 let key = if what == "loader" { install::LOADER_DIGEST } else { install::DIAG_DIGEST };
                 self.known.annotations.insert(key, sha256.to_string());
@@ -140,54 +177,89 @@ impl Look<'_> {
             }
             "trust" => {
                 self.known.annotations.insert(install::TRUST_DIGEST, sha256.to_string());
-                self.trust(&bytes);
+                self.diags.extend(piece::other_trust(self.name, &bytes, self.trust));
             }
             _ => {
+                self.has_rule = true;
                 if unit::udev_rule().is_ok_and(|rule| rule.as_bytes() != bytes) {
-                    self.other(&format!("`{path}` is not as this release writes it"), ANEW);
+                    self.other(&format!("`{path}` is not as this release writes it"));
                 }
                 return;
             }
         }
-        self.pieces.push(Piece { what, sha256: Some(sha256) });
+        self.found.pieces.push(Piece { what, sha256: Some(sha256) });
     }
 
-    fn trust(&mut self, bytes: &[u8]) {
-        if bytes == self.trust {
-            return;
+    /// `/usr/local` is a link to `/var/usrlocal` on a node.
+    fn disguised(&mut self, path: &str) {
+        let real = carrier::normal(path).replacen("/var/usrlocal/", "/usr/local/", 1);
+        if [LOADER_PATH, DIAG_PATH].contains(&real.trim_end_matches('/')) {
+            self.unusable(&format!("`{}` is another spelling of a path of nodebpf", shown(path)));
         }
-        let version = |bytes| Trust::parse(bytes).map_or(0, |trust| trust.document().version);
-        let (theirs, ours) = (version(bytes), version(self.trust));
-        self.other(
-            &format!("its trust file (version {theirs}) is not the one of `--trust` (version {ours})"),
-            "write it anew with `nodebpf install --trust`, or judge by the file that is in it",
+    }
+
+    /// Nodes refuse what group or others can write, and run nothing that is not executable.
+    fn mode(&mut self, path: &str, found: Option<u64>, ours: u32) {
+        let found = found.map_or_else(|| "no number".to_owned(), |mode| format!("{mode:04o}"));
+        self.unusable(&format!("`{}` has mode {found}, and must have {ours:04o}", shown(path)));
+    }
+
+    fn unusable(&mut self, what: &str) {
+        let message = format!("`{}`: {what}", self.name);
+        self.diags.push(
+            Diagnostic::error(Code::OtherThanItSays, message)
+                .note("nodes would refuse it, run nothing of it, or let others change it")
+                .help(ANEW),
         );
     }
 
-    /// Every unit of ours, as it is in this release.
+    /// Every unit of ours, as it is in this release, and no other one.
     fn units(&mut self, config: &Value) {
         let units = config.pointer("/systemd/units").and_then(Value::as_array);
         let ours = unit::units(Carrier::MachineConfig).unwrap_or_default();
+        let mut names = BTreeSet::new();
         for found in units.into_iter().flatten() {
             let name = found.get("name").and_then(Value::as_str).unwrap_or_default();
-            let Some(unit) = ours.iter().find(|unit| unit.name == name) else { continue };
-            if !self.pieces.iter().any(|piece| piece.what == "units") {
-                self.pieces.push(Piece { what: "units", sha256: None });
-            }
+            let Some(unit) = ours.iter().find(|unit| unit.name == name) else {
+                if name.starts_with("nodebpf") {
+                    self.other(&format!("this release has no unit `{}`", shown(name)));
+                }
+                continue;
+            };
+            names.insert(unit.name);
             let same = found.get("contents").and_then(Value::as_str) == Some(&unit.content)
                 && found.get("enabled").and_then(Value::as_bool) == unit.enabled
                 && found.get("mask").and_then(Value::as_bool) != Some(true)
                 && found.get("dropins").is_none();
             if !same {
-                self.other(&format!("unit `{name}` is not as this release writes it"), ANEW);
+                self.other(&format!("unit `{name}` is not as this release writes it"));
             }
+        }
+        if names.is_empty() && !self.has_rule {
+            return;
+        }
+        self.found.pieces.push(Piece { what: "units", sha256: None });
+        for unit in ours.iter().filter(|unit| !names.contains(unit.name)) {
+            self.other(&format!("unit `{}` is missing", unit.name));
+        }
+        if !self.has_rule {
+            self.other(&format!("`{}` is missing", udev_path()));
         }
     }
 
-    fn other(&mut self, what: &str, help: &str) {
-        self.diags.push(
-            Diagnostic::warning(Code::OtherInstallation, format!("`{}`: {what}", self.name)).help(help.to_owned()),
-        );
+    /// By its name alone an object can be a piece that was taken out of it.
+    fn named(&mut self, name: &str) {
+        let Some(role) = self.role else { return };
+        let rest = name.strip_prefix("99-").and_then(|rest| rest.strip_prefix(role));
+        let Some(what) = rest.and_then(|rest| rest.strip_prefix("-nodebpf-")) else { return };
+        let named = ["loader", "diag", "trust", "units"].contains(&what);
+        if named && !self.found.pieces.iter().any(|piece| piece.what == what) {
+            self.unusable(&format!("by its name it brings `{what}`, and it does not"));
+        }
+    }
+
+    fn other(&mut self, what: &str) {
+        self.diags.push(piece::other(self.name, what, ANEW));
     }
 
     fn stream(&mut self, carried: &Carried, verified: &Verified) {
@@ -197,9 +269,7 @@ impl Look<'_> {
             let signers: Vec<_> = parts.signatures.iter().map(|(id, _)| *id).collect();
             self.known = lower::about(plan, &parts.statement, &signers, &carried.bytes);
         }
-        let labels = self.document.pointer("/metadata/labels");
-        let role = labels.and_then(|labels| labels.get(ROLE_LABEL)).and_then(Value::as_str);
-        let Some(role) = role.filter(|role| plan.pools.iter().all(|pool| pool.as_str() != *role)) else { return };
+        let Some(role) = self.role.filter(|role| plan.pools.iter().all(|pool| pool.as_str() != *role)) else { return };
         let pools: Vec<_> = plan.pools.iter().map(PoolName::as_str).collect();
         let message = format!(
             "`{}` is for pool `{}`; stream `{}` was signed for {}",
@@ -216,4 +286,12 @@ impl Look<'_> {
     }
 }
 
-const ANEW: &str = "write it anew with `nodebpf install`";
+/// Whether nodes read a file of this path as a bundle.
+fn is_bundle(path: &str) -> bool {
+    path.strip_prefix(lower::BUNDLE_DIRECTORY).is_some_and(|rest| rest.starts_with('/'))
+}
+
+fn is_root(owner: &Value) -> bool {
+    let (id, name) = (owner.get("id"), owner.get("name"));
+    id.is_none_or(|id| id.is_null() || id == 0) && name.is_none_or(|name| name.is_null() || name == "root")
+}

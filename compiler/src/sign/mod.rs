@@ -7,8 +7,10 @@ pub mod carrier;
 pub mod chain;
 pub mod claims;
 pub mod edit;
+pub mod image;
 pub mod key;
 pub mod pending;
+pub mod piece;
 pub mod store;
 
 use nodeplan::sorted::SortedMap;

@@ -84,6 +84,10 @@ pub struct FleetArgs {
     #[arg(long, value_name = "TIME", value_parser = timestamp, requires = "max_age")]
     pub at: Option<Timestamp>,
 
+    /// Which way lines of journalctl's short forms run; else their times tell
+    #[arg(long, value_enum, value_name = "ORDER")]
+    pub order: Option<OrderArg>,
+
     /// Take this state for right, too: pending, held; repeatable
     #[arg(long, value_enum, value_name = "STATE", hide_possible_values = true)]
     pub accept: Vec<AcceptArg>,
@@ -91,6 +95,15 @@ pub struct FleetArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// Orders of `--order`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OrderArg {
+    /// As journalctl prints them.
+    OldestFirst,
+    /// As journalctl -r prints them.
+    NewestFirst,
 }
 
 /// States of `--accept`.
