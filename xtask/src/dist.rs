@@ -185,6 +185,10 @@ metadata: {name: fleet}
 spec: {version: 1, owners: [{name: netops, keys: [public.pem], streams: [\"netops-*\"], hooks: {xdp: {band: [500, 599]}}}]}
 ";
     let dir = &run::root().join("target/dist-build/install");
+    // What an earlier build has left there would be warned of.
+    if dir.exists() {
+        fs::remove_dir_all(dir).with_context(|| format!("removing `{}`", dir.display()))?;
+    }
     fs::create_dir_all(dir).with_context(|| format!("making `{}`", dir.display()))?;
     fs::write(dir.join("policy.yaml"), POLICY).context("writing a policy")?;
     fs::copy(run::root().join("tests/keys/TEST-ONLY-public.pem"), dir.join("public.pem")).context("copying a key")?;
