@@ -152,7 +152,7 @@ fn run(
         report.problems.push(problem);
     }
     if *scope != Scope::All {
-        report::keep_others(paths, &mut report);
+        report::keep_others(paths, scope, &mut report);
     }
     if let Err(error) = report::write(paths, &report) {
         // `gate`, `status` and `fleet` go by it: nobody must take the former one for this run's.

@@ -18,7 +18,7 @@ use super::{
     Place, Wanted,
     order::{self, Entry, Rank},
     place::{attach, create, open_place, reason},
-    wanted,
+    running, wanted,
 };
 use crate::{
     converge::{self, Streams},
@@ -86,11 +86,11 @@ impl Ours {
                 },
                 Goal::Load(_) | Goal::End => continue,
             };
-            for wanted in wanted(plan, &interfaces.of_running(plan)) {
+            for wanted in running(plan, interfaces) {
                 let Some(rank) = rank(name, &wanted) else { continue };
                 // One whose priority changes has none until it is clear whether it stays where it is.
                 let same = |version: &&Version| {
-                    let plan = version.plan.as_ref().map(|plan| super::wanted(plan, interfaces)).unwrap_or_default();
+                    let plan = version.plan.as_ref().map(|plan| running(plan, interfaces)).unwrap_or_default();
                     let at = plan.iter().find(|one| one.pin == wanted.pin);
                     at.is_some_and(|at| at.attachment.priority() == wanted.attachment.priority())
                 };
