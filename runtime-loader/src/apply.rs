@@ -235,11 +235,13 @@ fn settle_those(kernel: &Kernel, paths: &Paths, streams: &mut SortedMap<StreamNa
             Goal::Run(target) if target.version.committed.is_none() => state::commit(kernel, paths, name, target),
             Goal::Run(target) => state::keep(paths, name, &target.plan),
         };
-        if let Err(error) = result {
-            stream.fail(Reason { code: Code::Kernel, message: error.to_string() });
-            all = false;
-        } else if ends {
+        let result = result.map_err(|error| Reason { code: Code::Kernel, message: error.to_string() });
+        if ends {
             stream.is_lost();
+        }
+        if let Err(reason) = result {
+            stream.fail(reason);
+            all = false;
         }
     }
     all
