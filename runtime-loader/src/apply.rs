@@ -184,7 +184,7 @@ fn change(
 ) {
     let mut left = converge::converge(kernel, kernel_btf, reserved, streams);
     // Ends: each time a stream fails, and one that failed twice stays as it is.
-    while !settle(kernel, paths, streams) {
+    while !settle(kernel, paths, streams, left.is_empty()) {
         // Pins that could not be committed: back to what ran before.
         left.extend(converge::converge(kernel, kernel_btf, reserved, streams));
     }
@@ -214,10 +214,11 @@ fn prune(kernel: &Kernel, name: &StreamName, stream: &Stream) -> Result<(), Call
     prune().or_else(|_| prune())
 }
 
-/// Makes pins and records say what is attached. Returns whether all could.
-fn settle(kernel: &Kernel, paths: &Paths, streams: &mut SortedMap<StreamName, Stream>) -> bool {
+/// Makes pins and records say what is attached. Returns whether all could. `clean`: nothing is left that the next run has
+/// to know as ours.
+fn settle(kernel: &Kernel, paths: &Paths, streams: &mut SortedMap<StreamName, Stream>, clean: bool) -> bool {
     // What ends goes last: a stream that others displaced stays if they fail now.
-    [false, true].into_iter().all(|ends| settle_those(kernel, paths, streams, ends))
+    settle_those(kernel, paths, streams, false) && (!clean || settle_those(kernel, paths, streams, true))
 }
 
 /// The same for the streams that end, or for the others.

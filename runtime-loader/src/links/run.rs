@@ -166,11 +166,16 @@ pub fn retire(kernel: &Kernel, interfaces: &Interfaces, streams: &Streams) -> Bl
     Ok(())
 }
 
-/// Detaches what versions of a stream that were replaced still have attached: on hooks where the new program was added
-/// beside the old one. Their second pins lead to XDP dispatchers that no packet sees, and go with their version.
+/// Detaches what versions of a stream that do not run any more still have attached: on hooks where the new program was
+/// added beside the old one, or where nothing but its pin keeps it. Their second pins lead to XDP dispatchers that no packet
+/// sees, and go with their version.
 pub fn detach_former(kernel: &Kernel, stream: &Stream) -> Call<()> {
-    let Goal::Run(target) = &stream.goal else { return Ok(()) };
-    let mut former = stream.before.iter().filter(|version| version.dir != target.version.dir);
+    let runs = match &stream.goal {
+        Goal::Run(target) => Some(&target.version.dir),
+        Goal::End => None,
+        Goal::Load(_) | Goal::Keep => return Ok(()),
+    };
+    let mut former = stream.before.iter().filter(|version| Some(&version.dir) != runs);
     former.try_for_each(|version| unpin(kernel, &version.dir.join("links"), &|name| !state::is_second_pin(name)))
 }
 
