@@ -152,7 +152,7 @@ fn run(
         report.problems.push(problem);
     }
     if *scope != Scope::All {
-        report::keep_others(paths, &mut report);
+        report::keep_others(paths, scope, &mut report);
     }
     if let Err(error) = report::write(paths, &report) {
         // `gate`, `status` and `fleet` go by it: nobody must take the former one for this run's.
@@ -184,7 +184,7 @@ fn change(
 ) {
     let mut left = converge::converge(kernel, kernel_btf, reserved, streams);
     // Ends: each time a stream fails, and one that failed twice stays as it is.
-    while !settle(kernel, paths, streams) {
+    while !settle(kernel, paths, streams, left.is_empty()) {
         // Pins that could not be committed: back to what ran before.
         left.extend(converge::converge(kernel, kernel_btf, reserved, streams));
     }
@@ -214,10 +214,11 @@ fn prune(kernel: &Kernel, name: &StreamName, stream: &Stream) -> Result<(), Call
     prune().or_else(|_| prune())
 }
 
-/// Makes pins and records say what is attached. Returns whether all could.
-fn settle(kernel: &Kernel, paths: &Paths, streams: &mut SortedMap<StreamName, Stream>) -> bool {
+/// Makes pins and records say what is attached. Returns whether all could. `clean`: nothing is left that the next run has
+/// to know as ours.
+fn settle(kernel: &Kernel, paths: &Paths, streams: &mut SortedMap<StreamName, Stream>, clean: bool) -> bool {
     // What ends goes last: a stream that others displaced stays if they fail now.
-    [false, true].into_iter().all(|ends| settle_those(kernel, paths, streams, ends))
+    settle_those(kernel, paths, streams, false) && (!clean || settle_those(kernel, paths, streams, true))
 }
 
 /// The same for the streams that end, or for the others.
@@ -235,11 +236,13 @@ fn settle_those(kernel: &Kernel, paths: &Paths, streams: &mut SortedMap<StreamNa
             Goal::Run(target) if target.version.committed.is_none() => state::commit(kernel, paths, name, target),
             Goal::Run(target) => state::keep(paths, name, &target.plan),
         };
-        if let Err(error) = result {
-            stream.fail(Reason { code: Code::Kernel, message: error.to_string() });
-            all = false;
-        } else if ends {
+        let result = result.map_err(|error| Reason { code: Code::Kernel, message: error.to_string() });
+        if ends {
             stream.is_lost();
+        }
+        if let Err(reason) = result {
+            stream.fail(reason);
+            all = false;
         }
     }
     all

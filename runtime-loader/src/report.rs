@@ -1,7 +1,7 @@
 //! Report: what the loader says, as JSON for tools, as a table for people, as lines for the journal.
 
 use nodeplan::sorted::SortedMap;
-use std::{env, fmt::Write, io, path::Path};
+use std::{env, fmt::Write, io, path::Path, ptr};
 
 use nodeplan::{
     hook::Attachment,
@@ -13,7 +13,7 @@ use nodeplan::{
 };
 
 use crate::{
-    converge::attachments,
+    converge::{attachment_on, attachments},
     kernel::{Call, Kernel},
     links,
     paths::Paths,
@@ -21,7 +21,7 @@ use crate::{
     select::Interfaces,
     show,
     state::{self, Version},
-    stream::{Goal, Stream},
+    stream::{Goal, Scope, Stream},
     verify::Node,
     xdp::{
         chain::{Observed, Refused},
@@ -76,6 +76,11 @@ impl Snapshot {
                     if !attached && !self.interfaces.selects(&xdp.interfaces, interface) {
                         continue;
                     }
+                    // It runs there once, whatever else of it runs elsewhere.
+                    let by = attachment_on(plan, &program.name, &self.interfaces, interface);
+                    if !by.is_some_and(|by| ptr::eq(by, xdp)) {
+                        continue;
+                    }
                     reports.push(AttachmentReport {
                         interface: IfName::try_from(interface.name.as_str()).ok(),
                         ifindex: Some(interface.ifindex),
@@ -86,7 +91,7 @@ impl Snapshot {
                 }
             }
         }
-        for wanted in links::wanted(plan, &self.interfaces.of_running(plan)) {
+        for wanted in links::running(plan, &self.interfaces) {
             if let links::Place::Cgroup(at) = wanted.place
                 && !links::cgroup_dir(at.path.as_str()).exists()
             {
@@ -196,11 +201,13 @@ pub fn write(paths: &Paths, report: &Report) -> io::Result<()> {
     read::write_atomically(&paths.report(), &json::to_bytes(report))
 }
 
-/// Takes over what the last report says of streams that this one is not about.
-pub fn keep_others(paths: &Paths, report: &mut Report) {
+/// Takes over what the last report says of streams that this one is not about. Those of `scope` that it does not know are
+/// not on this node any more.
+pub fn keep_others(paths: &Paths, scope: &Scope, report: &mut Report) {
     // One that cannot be read says nothing; the next run about all streams writes it anew.
     let Ok(Some(last)) = last(paths) else { return };
-    let known = |one: &StreamReport| report.streams.iter().any(|new| new.stream == one.stream);
+    let asked = |one: &StreamReport| matches!(scope, Scope::Only(names) if names.contains(&one.stream));
+    let known = |one: &StreamReport| asked(one) || report.streams.iter().any(|new| new.stream == one.stream);
     let others: Vec<StreamReport> = last.streams.into_iter().filter(|one| !known(one)).collect();
     report.streams.extend(others);
     report.streams.sort_unstable_by(|a, b| a.stream.cmp(&b.stream));
@@ -385,7 +392,97 @@ pub fn log_streams(report: &Report) {
 
 #[cfg(test)]
 mod tests {
+    use std::{fs, fs::File, rc::Rc};
+
+    use nodeplan::{digest::Sha256Digest, xdp::XdpMode};
+
     use super::*;
+    use crate::{
+        kernel::{Interface, XdpState},
+        state::Program,
+        xdp::{chain, config},
+    };
+
+    /// One attachment for each of two interfaces: neither row says that it runs on the other one, too.
+    #[test]
+    fn a_program_is_reported_where_and_how_it_runs() {
+        let object = Sha256Digest::of(b"object");
+        let at = |selector: &str, mode: &str, priority: u16| {
+            format!(
+                r#"{{"xdp":{{"interfaces":[{{{selector}}}],"mode":"{mode}","priority":{priority},
+                "proceedOn":["pass"]}}}}"#
+            )
+        };
+        let interface = |ifindex, name: &str| Interface {
+            name: name.to_owned(),
+            ifindex,
+            mtu: 1500,
+            xdp: XdpState::Empty,
+            mac: [0; 6],
+            permanent_mac: None,
+            master: 0,
+            lower: 0,
+            kind: String::new(),
+        };
+        let member = chain::Member {
+            prog_id: 7,
+            name: "p".to_owned(),
+            tag: [0; 8],
+            load_time: 0,
+            priority: 510,
+            mask: 4,
+            flags: 0,
+        };
+        let attached = Observed::Dispatcher(chain::Attached {
+            mode: XdpMode::Native,
+            prog_id: 8,
+            version: config::Version::default(),
+            frags: false,
+            members: vec![member],
+            linked: true,
+            former: None,
+        });
+        let mut interfaces = Interfaces::default();
+        interfaces.all = vec![interface(2, "eth0"), interface(3, "eth1"), interface(4, "eth2")];
+        let snapshot = Snapshot { interfaces, xdp: vec![attached.clone(), attached, Observed::Empty] };
+        // By name; the second time `eth0` is where `primary` was, and no default route says so now.
+        for first in [r#""name":"eth0""#, r#""primary":true"#] {
+            let both = [at(r#""name":"eth1""#, "skb", 520), at(first, "native", 510)].join(",");
+            let text = format!(
+                r#"{{"planVersion":"1.1","stream":"s","owner":"o","revision":1,"intent":"feature","pools":["worker"],
+                "appliesTo":{{}},"onExpiry":"detach","onRemoval":"detach","programs":[{{"name":"p",
+                "object":{{"sha256":"{object}","sourceSha256":"{object}"}},"attach":[{both}]}}]}}"#
+            );
+            let plan = NodePlan::parse(text.as_bytes()).unwrap();
+            let program = Program { id: 7, fd: Rc::new(File::open("/dev/null").unwrap().into()) };
+            let programs = SortedMap::from([("p".try_into().unwrap(), program)]);
+            let version = Version { committed: None, dir: "/pins".into(), programs, plan: None };
+            let rows = snapshot.attachments(&Kernel::new(), &plan, Path::new("/pins"), &version);
+            let mut rows: Vec<_> = rows
+                .iter()
+                .map(|row| (row.interface.as_ref().unwrap().as_str(), row.priority.unwrap().get(), row.attached))
+                .collect();
+            rows.sort_unstable();
+            assert_eq!(rows, [("eth0", 510, true), ("eth1", 520, true)], "{first}");
+        }
+    }
+
+    #[test]
+    fn what_a_run_was_about_and_did_not_find_is_gone() {
+        let dir = env::temp_dir().join(format!("nodebpf-others-{}", std::process::id()));
+        let paths = Paths::new(&dir);
+        let text = r#"{"reportVersion":"1.1","loader":"0","kernel":"6","trust":{},"problems":[],"streams":[
+            {"stream":"other","state":"attached"},{"stream":"went","state":"removed"}]}"#;
+        let last: Report = json::parse(text.as_bytes(), text.len()).unwrap();
+        write(&paths, &last).unwrap();
+        let only = |name: &str| Scope::Only([StreamName::try_from(name).unwrap()].into());
+        for (scope, want) in [(only("went"), 1), (only("other"), 1), (only("third"), 2), (Scope::Early, 2)] {
+            let mut report = Report { streams: Vec::new(), ..last.clone() };
+            keep_others(&paths, &scope, &mut report);
+            assert_eq!(report.streams.len(), want, "{scope:?}");
+        }
+        fs::remove_dir_all(dir).unwrap();
+    }
 
     #[test]
     fn the_table_says_which_trust_rules_and_by_whom() {

@@ -8,8 +8,6 @@
 //! its members, an internal port of Open vSwitch (`br-ex`) to the ports of the switch with its address, which is how
 //! ovs-configuration makes it. So the answer is the same before and after `br-ex` exists.
 
-use std::borrow::Cow;
-
 use nodeplan::{
     hook::Attachment,
     name::IfGlob,
@@ -32,8 +30,6 @@ pub struct Interfaces {
     primary: Vec<u32>,
     /// Drivers by place in `all`; empty if nobody asks.
     drivers: Vec<String>,
-    /// Every selector means every interface.
-    everywhere: bool,
 }
 
 /// Looks that renaming may spoil, before giving up.
@@ -74,19 +70,8 @@ impl Interfaces {
         Ok(found)
     }
 
-    /// Where to look for what runs of a plan: without default route, where it was is not known.
-    pub fn of_running(&self, plan: &NodePlan) -> Cow<'_, Self> {
-        if self.without_primary(plan) {
-            return Cow::Owned(Self { everywhere: true, ..self.clone() });
-        }
-        Cow::Borrowed(self)
-    }
-
     /// Whether a selector means this interface.
     pub fn means(&self, selector: &Selector, one: &Interface) -> bool {
-        if self.everywhere {
-            return true;
-        }
         let target = match &selector.target {
             Target::Name(glob) => glob.matches(&one.name),
             Target::Primary => self.primary.contains(&one.ifindex),
@@ -124,7 +109,12 @@ impl Interfaces {
 
     /// Whether a plan asks for the uplink and no default route says which one that is.
     pub fn without_primary(&self, plan: &NodePlan) -> bool {
-        self.primary.is_empty() && selectors(plan).any(|selector| selector.target == Target::Primary)
+        plan.programs.iter().flat_map(|program| &program.attach).any(|one| self.lacks_primary(one.interfaces()))
+    }
+
+    /// The same of these selectors.
+    pub fn lacks_primary(&self, selectors: &[Selector]) -> bool {
+        self.primary.is_empty() && selectors.iter().any(|selector| selector.target == Target::Primary)
     }
 
     /// What only the node can tell of a plan: a reserved interface that a selector means, or one that a program would
@@ -249,7 +239,7 @@ mod tests {
             node(&[("lo", "", 0, 0, 0), ("ens3", "", 0, 4, 7), ("ens4", "", 0, 4, 7), ("bond0", "bond", 0, 0, 7)]);
         all[1].permanent_mac = Some([2, 0, 0, 0, 0, 1]);
         let drivers = ["", "mlx5_core", "ice", ""].map(str::to_owned).to_vec();
-        let interfaces = Interfaces { all, primary: vec![2, 3], drivers, everywhere: false };
+        let interfaces = Interfaces { all, primary: vec![2, 3], drivers };
         for (text, want) in [
             (r#"{"name":"ens*"}"#, vec![2, 3]),
             (r#"{"name":"ens*","exclude":["ens4"]}"#, vec![2]),

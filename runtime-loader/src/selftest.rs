@@ -24,7 +24,6 @@ use crate::{
     links,
     object::KernelBtf,
     program,
-    select::Interfaces,
     show::{Row, cat},
     xdp::dispatcher::Dispatcher,
 };
@@ -98,7 +97,6 @@ fn step(error: &CallError) -> Reason {
 /// Attaches, replaces, detaches, as `apply` does it.
 fn link(kernel: &Kernel, btf: &KernelBtf, attachment: &Attachment) -> Tried {
     let Ok(name) = ProgramName::try_from("selftest") else { return Ok(()) };
-    let interfaces = Interfaces::default();
     let kind = program::kind_for(attachment, btf)?;
     program::feature(kernel, attachment)?;
     // A cgroup asks whether it may go on.
@@ -106,7 +104,7 @@ fn link(kernel: &Kernel, btf: &KernelBtf, attachment: &Attachment) -> Tried {
     let (old, new) = (nothing(kernel, kind, verdict), nothing(kernel, kind, verdict));
     let (old, new) = (old.map_err(|error| step(&error))?, new.map_err(|error| step(&error))?);
     let mut list = Vec::new();
-    links::add(&mut list, &name, attachment, &interfaces);
+    links::add(&mut list, &name, attachment, &[], &|_, _| false);
     for wanted in &list {
         let first = links::create(kernel, wanted, old.as_fd())?;
         let Some(first) = first else {

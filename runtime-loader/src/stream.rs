@@ -159,18 +159,23 @@ impl Stream {
             Goal::Run(target) => Some(target.statement),
             Goal::Load(_) | Goal::Keep | Goal::End => None,
         };
+        let (swapped, ends) = (self.swapped.get(), matches!(self.goal, Goal::End));
+        // What the security team has forbidden comes back nowhere.
+        let forbidden = ends && self.state == StreamState::Refused;
         self.state = Event::of_failure(reason.code).state();
-        self.goal = match (&self.goal, self.fallback()) {
-            (Goal::Load(_) | Goal::End, _) => Goal::Keep,
+        self.goal = match (&self.goal, self.fallback().filter(|_| !forbidden)) {
+            (Goal::Load(_), _) => Goal::Keep,
+            (Goal::End, _) if !swapped => Goal::Keep,
             (_, Some(before)) if Some(before.statement) != ran => Goal::Run(Box::new(before)),
-            (Goal::Run(_), None) if self.swapped.get() && self.before.len() > 1 => {
+            (Goal::Run(_) | Goal::End, None) if swapped && (ends || self.before.len() > 1) => {
                 // What ran cannot come back without its plan: better the new version than neither.
                 self.state = Event::UndoFails.state();
-                let message = format!(
-                    "{}: {}; what ran before has no record to go back by",
-                    reason.code.as_str(),
-                    reason.message
-                );
+                let why = if forbidden {
+                    "what ran is forbidden and does not come back"
+                } else {
+                    "what ran before has no record to go back by"
+                };
+                let message = format!("{}: {}; {why}", reason.code.as_str(), reason.message);
                 reason = Reason { code: Code::Undo, message };
                 Goal::Keep
             }
@@ -206,16 +211,19 @@ impl Stream {
         self.regains = was.regains.take().or_else(|| Some(Box::new(was)));
     }
 
-    /// Its pins are gone: whoever fails now, it does not come back in this run.
+    /// Its pins are gone, or some of them: whoever fails now, it does not come back in this run.
     pub fn is_lost(&mut self) {
         if matches!(self.goal, Goal::End) {
             self.regains = None;
+            self.swapped.set(false);
         }
     }
 
     /// What it was before it lost its room.
     pub fn regain(&mut self) {
         if let Some(was) = self.regains.take() {
+            // What its former version was swapped for meanwhile is no less swapped.
+            was.swapped.set(self.swapped.get());
             *self = *was;
         }
     }

@@ -181,6 +181,47 @@ fn who_loses_its_room_goes_back_to_what_ran_then_off_and_may_regain_it() {
     assert_eq!((stream.state, goal(&stream)), (StreamState::Degraded, "keep"));
 }
 
+/// What ran has no record, and went while the stream had no room: its new version is all there is.
+#[test]
+fn who_regains_its_room_knows_what_was_swapped_meanwhile() {
+    let old = version(Some("a"), 1, None);
+    let mut stream = Stream::new(run_of(version(None, 2, None)), StreamState::Attached, None, vec![old]);
+    stream.lose(reason(Code::TooManyPrograms));
+    stream.swapped.set(true);
+    stream.regain();
+    assert_eq!((stream.state, goal(&stream)), (StreamState::Attached, "run"));
+    stream.fail(reason(Code::Kernel));
+    assert_eq!((stream.state, goal(&stream)), (StreamState::Degraded, "keep"));
+}
+
+/// Off on one interface, and the next one refuses: back to both, or said to be neither here nor there.
+#[test]
+fn a_removal_that_stops_halfway_is_taken_back() {
+    use StreamState::{Degraded, Failed, Held, Refused, Removed};
+    for (case, state, record, swapped, forgotten, want) in [
+        ("before the first swap", Removed, true, false, false, (Failed, "keep", Code::Kernel)),
+        ("after it", Removed, true, true, false, (Failed, "run", Code::Kernel)),
+        ("detached by hand", Held, true, true, false, (Failed, "run", Code::Kernel)),
+        ("no record", Removed, false, true, false, (Degraded, "keep", Code::Undo)),
+        ("forbidden", Refused, true, true, false, (Degraded, "keep", Code::Undo)),
+        ("pins gone", Removed, true, true, true, (Failed, "keep", Code::Kernel)),
+    ] {
+        let before = version(Some("a"), 1, record.then(|| plan(1, "detach", "detach")));
+        let why = (state == Refused).then(|| reason(Code::Revoked));
+        let mut stream = Stream::new(Goal::End, state, why, vec![before]);
+        stream.swapped.set(swapped);
+        if forgotten {
+            stream.is_lost();
+        }
+        stream.fail(reason(Code::Kernel));
+        let code = stream.reason.as_ref().unwrap().code;
+        assert_eq!((stream.state, goal(&stream), code), want, "case: {case}");
+        if let Goal::Run(target) = &stream.goal {
+            assert_eq!(target.version.programs.values().next().unwrap().id, 1, "case: {case}");
+        }
+    }
+}
+
 #[test]
 fn a_missing_feature_is_a_refusal() {
     let mut stream = Stream::new(run_of(version(None, 2, None)), StreamState::Attached, None, vec![]);

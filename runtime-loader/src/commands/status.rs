@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use nodeplan::{
     json,
-    report::{Exit, Report},
+    report::{Exit, Report, StreamReport, StreamState},
 };
 
 use super::print;
@@ -27,7 +27,8 @@ pub fn run(kernel: &Kernel, paths: &Paths, as_json: bool) -> Exit {
 fn waiting(holds: &Holds, report: &Report) -> String {
     let mut lines = String::new();
     for (name, hold) in holds.named() {
-        if report.streams.iter().all(|one| one.stream != *name) {
+        let gone = |one: &StreamReport| one.state == StreamState::Removed && one.attachments.is_empty();
+        if report.streams.iter().all(|one| one.stream != *name || gone(one)) {
             let detach = if hold.detach { " and detached" } else { "" };
             lines.push_str(&cat(&[
                 name.as_str(),
@@ -89,13 +90,17 @@ mod tests {
         hold("here", false);
         hold("nope", false);
         hold("off", true);
+        hold("went", false);
+        hold("went-runs", false);
         let text = r#"{"reportVersion":"1.1","loader":"0","kernel":"6","trust":{},"problems":[],
-            "streams":[{"stream":"here","state":"held"}]}"#;
+            "streams":[{"stream":"here","state":"held"},{"stream":"went","state":"removed"},{"stream":"went-runs",
+            "state":"removed","attachments":[{"hook":"lsm","program":"p","attached":true}]}]}"#;
         let report: Report = json::parse(text.as_bytes(), text.len()).unwrap();
         assert_eq!(
             waiting(&Holds::read(&paths).0, &report),
             "nope: not on this node; held for when it comes, by root at 1970-01-01T00:00:00Z: why\n\
-             off: not on this node; held and detached for when it comes, by root at 1970-01-01T00:00:00Z: why\n"
+             off: not on this node; held and detached for when it comes, by root at 1970-01-01T00:00:00Z: why\n\
+             went: not on this node; held for when it comes, by root at 1970-01-01T00:00:00Z: why\n"
         );
         fs::remove_dir_all(dir).unwrap();
     }

@@ -63,6 +63,19 @@ pub fn attachments(plan: &NodePlan) -> impl Iterator<Item = (&ProgramName, &XdpA
     plan.programs.iter().flat_map(move |program| program.attach.iter().filter_map(xdp).map(|xdp| (&program.name, xdp)))
 }
 
+/// The attachment by which a program runs on an interface. Selectors may have moved on, and the program has not: then
+/// the one that asks for `primary` while no default route says which that is, or the first.
+pub fn attachment_on<'p>(
+    plan: &'p NodePlan,
+    program: &ProgramName,
+    interfaces: &Interfaces,
+    interface: &Interface,
+) -> Option<&'p XdpAttachment> {
+    let all = || attachments(plan).filter(|(name, _)| *name == program).map(|(_, xdp)| xdp);
+    let selects = all().find(|xdp| interfaces.selects(&xdp.interfaces, interface));
+    selects.or_else(|| all().find(|xdp| interfaces.lacks_primary(&xdp.interfaces))).or_else(|| all().next())
+}
+
 /// What a round came to.
 enum Round {
     /// Every interface is as it should be.

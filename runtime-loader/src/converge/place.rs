@@ -7,7 +7,7 @@ use std::{os::fd::OwnedFd, path::PathBuf, rc::Rc};
 
 use nodeplan::{hook::XdpAttachment, name::StreamName, xdp::XdpMode};
 
-use super::{Streams, attachments};
+use super::{Streams, attachment_on, attachments};
 use crate::{
     kernel::{Call, Interface, Kernel},
     scene,
@@ -112,10 +112,7 @@ fn kept_on(
     for version in streams.values().filter(|one| matches!(one.goal, Goal::Keep)).flat_map(|one| &one.before) {
         let Some(plan) = &version.plan else { continue };
         for (name, loaded) in version.programs.iter().filter(|(_, loaded)| runs.contains(&loaded.id)) {
-            let here = |xdp: &&XdpAttachment| interfaces.selects(&xdp.interfaces, interface);
-            let all = || attachments(plan).filter(|(program, _)| *program == name).map(|(_, xdp)| xdp);
-            // Selectors may have moved on; the program has not.
-            if let Some(xdp) = all().find(here).or_else(|| all().next()) {
+            if let Some(xdp) = attachment_on(plan, name, interfaces, interface) {
                 kept.push(member(kernel, &loaded.fd, xdp)?);
                 programs.insert(loaded.id, Rc::clone(&loaded.fd));
             }

@@ -15,7 +15,7 @@ mod wanted;
 
 pub use place::{cgroup_dir, create, tracefs_id};
 pub use run::{advance, alive, detach_former, rehearse, retire};
-pub use wanted::{Place, Wanted, add, wanted};
+pub use wanted::{Place, Wanted, add, running, wanted};
 
 /// `BPF_TCX_INGRESS`, linux `include/uapi/linux/bpf.h`.
 pub const TCX_INGRESS: u32 = 46;

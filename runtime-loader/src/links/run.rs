@@ -18,7 +18,7 @@ use super::{
     Place, Wanted,
     order::{self, Entry, Rank},
     place::{attach, create, open_place, reason},
-    wanted,
+    running, wanted,
 };
 use crate::{
     converge::{self, Streams},
@@ -86,11 +86,11 @@ impl Ours {
                 },
                 Goal::Load(_) | Goal::End => continue,
             };
-            for wanted in wanted(plan, &interfaces.of_running(plan)) {
+            for wanted in running(plan, interfaces) {
                 let Some(rank) = rank(name, &wanted) else { continue };
                 // One whose priority changes has none until it is clear whether it stays where it is.
                 let same = |version: &&Version| {
-                    let plan = version.plan.as_ref().map(|plan| super::wanted(plan, interfaces)).unwrap_or_default();
+                    let plan = version.plan.as_ref().map(|plan| running(plan, interfaces)).unwrap_or_default();
                     let at = plan.iter().find(|one| one.pin == wanted.pin);
                     at.is_some_and(|at| at.attachment.priority() == wanted.attachment.priority())
                 };
@@ -166,11 +166,16 @@ pub fn retire(kernel: &Kernel, interfaces: &Interfaces, streams: &Streams) -> Bl
     Ok(())
 }
 
-/// Detaches what versions of a stream that were replaced still have attached: on hooks where the new program was added
-/// beside the old one. Their second pins lead to XDP dispatchers that no packet sees, and go with their version.
+/// Detaches what versions of a stream that do not run any more still have attached: on hooks where the new program was
+/// added beside the old one, or where nothing but its pin keeps it. Their second pins lead to XDP dispatchers that no packet
+/// sees, and go with their version.
 pub fn detach_former(kernel: &Kernel, stream: &Stream) -> Call<()> {
-    let Goal::Run(target) = &stream.goal else { return Ok(()) };
-    let mut former = stream.before.iter().filter(|version| version.dir != target.version.dir);
+    let runs = match &stream.goal {
+        Goal::Run(target) => Some(&target.version.dir),
+        Goal::End => None,
+        Goal::Load(_) | Goal::Keep => return Ok(()),
+    };
+    let mut former = stream.before.iter().filter(|version| Some(&version.dir) != runs);
     former.try_for_each(|version| unpin(kernel, &version.dir.join("links"), &|name| !state::is_second_pin(name)))
 }
 

@@ -5,10 +5,11 @@ use nodeplan::{
     hook::{Attachment, CgroupAttachment, Direction, TcAttachment, TracepointAttachment},
     name::ProgramName,
     plan::NodePlan,
+    selector::Selector,
 };
 
 use super::{TCX_EGRESS, TCX_INGRESS};
-use crate::select::Interfaces;
+use crate::{kernel::Interface, select::Interfaces};
 
 /// Longest place in the name of a pin, in bytes: with a program's name it stays below 255 (`NAME_MAX`).
 const PLACE_MAX_BYTES: usize = 110;
@@ -62,24 +63,46 @@ pub struct Wanted<'a> {
 /// Links of a plan, in its order.
 pub fn wanted<'a>(plan: &'a NodePlan, interfaces: &'a Interfaces) -> Vec<Wanted<'a>> {
     let mut list = Vec::new();
-    for program in &plan.programs {
-        for attachment in &program.attach {
-            add(&mut list, &program.name, attachment, interfaces);
-        }
+    add_all(&mut list, plan, &interfaces.all, &|selectors, one| interfaces.selects(selectors, one));
+    list
+}
+
+/// Links by which a plan may run. Without default route, where `primary` was is not known: it may be anywhere, by what asks
+/// for it if no other attachment of the program means that very place.
+pub fn running<'a>(plan: &'a NodePlan, interfaces: &'a Interfaces) -> Vec<Wanted<'a>> {
+    let mut list = wanted(plan, interfaces);
+    if interfaces.without_primary(plan) {
+        add_all(&mut list, plan, &interfaces.all, &|selectors, _| interfaces.lacks_primary(selectors));
+        // While a network is set up again, what else is selected may not be there either.
+        add_all(&mut list, plan, &interfaces.all, &|_, _| true);
     }
     list
 }
 
-/// Links of one attachment.
+fn add_all<'a>(list: &mut Vec<Wanted<'a>>, plan: &'a NodePlan, interfaces: &'a [Interface], on: &On<'_>) {
+    for program in &plan.programs {
+        for attachment in &program.attach {
+            add(list, &program.name, attachment, interfaces, on);
+        }
+    }
+}
+
+/// Whether these selectors mean an interface.
+type On<'a> = dyn Fn(&[Selector], &Interface) -> bool + 'a;
+
+/// Links of one attachment, each place once.
 pub fn add<'a>(
     list: &mut Vec<Wanted<'a>>,
     program: &'a ProgramName,
     attachment: &'a Attachment,
-    interfaces: &'a Interfaces,
+    interfaces: &'a [Interface],
+    on: &On<'_>,
 ) {
     let mut add = |place| {
         let pin = pin(attachment, &place, program);
-        list.push(Wanted { pin, program, place, attachment });
+        if list.iter().all(|other| other.pin != pin) {
+            list.push(Wanted { pin, program, place, attachment });
+        }
     };
     match attachment {
         Attachment::Xdp(_) => {}
@@ -88,7 +111,7 @@ pub fn add<'a>(
                 Direction::Ingress => TCX_INGRESS,
                 Direction::Egress => TCX_EGRESS,
             };
-            for one in interfaces.selected(&tc.interfaces) {
+            for one in interfaces.iter().filter(|one| on(&tc.interfaces, one)) {
                 add(Place::Tcx { tc, ifindex: one.ifindex, interface: &one.name, attach_type });
             }
         }
@@ -141,6 +164,47 @@ mod tests {
     use nodeplan::json;
 
     use super::*;
+    use crate::kernel::XdpState;
+
+    /// Without default route a program that is attached by two attachments has one link to each place: by the attachment
+    /// that means it, else by the one that asks for `primary`.
+    #[test]
+    fn without_default_route_a_place_is_one_link() {
+        let object = Sha256Digest::of(b"object");
+        let at = |selector: &str, priority: u16| {
+            format!(
+                r#"{{"tc":{{"interfaces":[{{{selector}}}],"direction":"ingress","priority":{priority},
+                "verdicts":["next"]}}}}"#
+            )
+        };
+        let attach = [at(r#""name":"eth1""#, 520), at(r#""primary":true"#, 510)].join(",");
+        let text = format!(
+            r#"{{"planVersion":"1.1","stream":"s","owner":"o","revision":1,"intent":"feature","pools":["worker"],
+            "appliesTo":{{}},"onExpiry":"detach","onRemoval":"detach","programs":[{{"name":"p",
+            "object":{{"sha256":"{object}","sourceSha256":"{object}"}},"attach":[{attach}]}}]}}"#
+        );
+        let plan = NodePlan::parse(text.as_bytes()).unwrap();
+        let interface = |ifindex, name: &str| Interface {
+            name: name.to_owned(),
+            ifindex,
+            mtu: 1500,
+            xdp: XdpState::Empty,
+            mac: [0; 6],
+            permanent_mac: None,
+            master: 0,
+            lower: 0,
+            kind: String::new(),
+        };
+        let mut interfaces = Interfaces::default();
+        interfaces.all = vec![interface(2, "eth0"), interface(3, "eth1")];
+        let mut found: Vec<_> = running(&plan, &interfaces)
+            .into_iter()
+            .map(|one| (one.pin, one.attachment.priority().unwrap().get()))
+            .collect();
+        found.sort_unstable();
+        assert_eq!(found, [("tc,ingress,2_p".to_owned(), 510), ("tc,ingress,3_p".to_owned(), 520)]);
+        assert_eq!(wanted(&plan, &interfaces).len(), 1, "what is to be attached is what is selected");
+    }
 
     #[test]
     fn a_pin_names_place_and_program() {

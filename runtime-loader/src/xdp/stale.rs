@@ -16,7 +16,7 @@
 use std::{ffi::OsStr, os::fd::AsFd, path::PathBuf, time::Duration};
 
 use super::{dispatch_dir, root};
-use crate::kernel::{Call, Interface, Kernel, ProgInfo, XdpState};
+use crate::kernel::{Call, CallError, Interface, Kernel, ProgInfo, XdpState};
 
 /// Interface and dispatcher that a directory is named after.
 pub type Dir = (u32, u32);
@@ -116,7 +116,11 @@ fn is_stale(kernel: &Kernel, (ifindex, id): Dir, now: &[Interface], ours: &Ours<
     }
     let Some(own) = (ours.dispatcher)() else { return Ok(false) };
     let info = kernel.prog_info(dispatcher.as_fd())?;
-    Ok(info.tag == own.tag || (any && own.load_time.saturating_sub(info.load_time) > OLD))
+    if any && info.tag != own.tag && own.load_time.saturating_sub(info.load_time) <= OLD {
+        // What is pruned meanwhile nobody would know as ours.
+        return Err(CallError { call: "libxdp may swap in", what: dir.display().to_string(), errno: libc::EBUSY });
+    }
+    Ok(any || info.tag == own.tag)
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ use crate::{
 
 pub(crate) const TESTS: &[Test] = &[
     Test { name: "names-who-has-xdp-above", needs: &[Feature::Freplace], run: above },
+    Test { name: "takes-back-a-removal-that-stops-halfway", needs: &[Feature::Freplace], run: halfway },
     Test { name: "ends-below-xdp-in-another-network", needs: &[Feature::Freplace], run: unseen },
 ];
 
@@ -76,6 +77,26 @@ fn above(ctx: &mut Ctx) -> Result<()> {
         node.apply_expecting(Exit::Done)?;
         ip(&format!("link del {upper}"))?;
     }
+    Ok(())
+}
+
+/// The second of two interfaces refuses to let go: the stream runs on the first one again.
+fn halfway(_: &mut Ctx) -> Result<()> {
+    let _pairs = (Pair::new("near0", "far0")?, Pair::new("near1", "far1")?);
+    let node = Node::new()?;
+    node.ship(&Stream { interfaces: vec!["near0", "near1"], ..Stream::drop_port("drop", "near0", 510) })?;
+    node.apply_expecting(Exit::Done)?;
+    let first = members("near0")?;
+    ip("link add link near1 name upper0 type vlan id 7")?;
+    legacy_on("upper0")?;
+    let before = Snapshot::take_settled()?;
+    Node::remove("drop")?;
+    expect_failure(&node.apply_expecting(Exit::Failed)?, Code::HeldByLegacy, &["upper0", "near1"])?;
+    before.expect_equivalent()?;
+    ensure!(members("near0")? == first && members("near1")? == first, "{:?}, not {first:?}", members("near0")?);
+    ip("link set dev upper0 xdpgeneric off")?;
+    node.apply_expecting(Exit::Done)?;
+    ensure!(members("near0").is_err() && members("near1").is_err(), "it runs still");
     Ok(())
 }
 

@@ -138,6 +138,11 @@ fn detaches(_: &mut Ctx) -> Result<()> {
     ensure!(ids(&last()?, "drop")?.len() == 1, "{:?}", last()?);
     ensure!(loader("hold nobody") == Exit::Done, "a stream that comes later can be held");
     ensure!(loader("hold Nobody") == Exit::Usage, "that is no name");
+    // What went is in the report of the run that removed it, and nothing is left of it to be detached.
+    Node::remove("drop")?;
+    expect(&node.apply_expecting(Exit::Done)?, "drop", StreamState::Removed, None)?;
+    ensure!(loader("detach drop") == Exit::CannotRun, "nothing was detached");
+    ensure!(stream(&last()?, "drop").is_err(), "{:?}", last()?);
     Ok(())
 }
 

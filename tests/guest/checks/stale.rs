@@ -21,7 +21,7 @@ use nodeplan::report::Exit;
 
 use super::{
     chain::load_theirs,
-    hook_streams::Failed,
+    hook_streams::{Failed, Inside, OBJECT, cgroup_at, node, ship, soon, udp_to},
     versions::{attached, members},
 };
 use crate::{
@@ -36,6 +36,7 @@ pub(crate) const TESTS: &[Test] = &[
     Test { name: "sweeps-what-a-crash-left-of-others", needs: &[Feature::Freplace], run: sweeps },
     Test { name: "removes-nothing-that-is-attached", needs: &[Feature::Freplace], run: removes },
     Test { name: "leaves-what-libxdp-may-be-about-to-swap-in", needs: &[Feature::Freplace], run: young },
+    Test { name: "knows-as-ours-what-libxdp-holds", needs: &[Feature::Freplace], run: known },
     Test { name: "sweeps-theirs-that-a-killed-run-replaced", needs: &[Feature::Freplace], run: replaced },
     Test { name: "leaves-dispatchers-of-other-networks", needs: &[Feature::Freplace], run: leaves },
 ];
@@ -173,10 +174,52 @@ fn young(_: &mut Ctx) -> Result<()> {
         let then = || Some(ProgInfo { load_time: info.load_time + minutes * 60_000_000_000, ..info.clone() });
         let ours = Ours { program: &|id| chain.contains(&id), dispatcher: &then };
         let suspects = stale::suspects(&kernel, &interfaces, &ours).map_err(Failed::from)?;
-        stale::sweep(&kernel, &suspects, &ours).map_err(Failed::from)?;
+        let swept = stale::sweep(&kernel, &suspects, &ours);
+        // Left with programs of ours in it: what tells them from others' has to stay as well.
+        ensure!(swept.is_err() == (left == 2), "after {minutes} minutes: {swept:?}");
         ensure!(directories()?.len() == left, "after {minutes} minutes: {:?}", directories()?);
     }
     ensure!(directories()? == good, "{:?}", directories()?);
+    Ok(())
+}
+
+/// The pins of a version stay for as long as a directory that may yet be swept holds its programs, over an update and a
+/// removal: without them nobody knows that they are ours.
+fn known(_: &mut Ctx) -> Result<()> {
+    let _inside = Inside::new()?;
+    let pair = Pair::new("near0", "far0")?;
+    let node = node()?;
+    let drop_port = |revision| Stream { revision, ..Stream::drop_port("drop", pair.near_name, 510) };
+    let versions = |name: &str| fs::read_dir(format!("/sys/fs/bpf/nodebpf/{name}")).map_or(0, Iterator::count);
+    node.ship(&drop_port(1))?;
+    // 4789 in the order of the machine is denied.
+    let deny = r#","globals":{"deny":"b5120000"}"#;
+    ship(&node, "sock", 1, OBJECT, &[("cg_connect4", cgroup_at("connect4"), deny)], "")?;
+    node.apply_expecting(Exit::Done)?;
+    load_theirs(pair.near_name)?;
+    let (theirs, name) = (Pins::of(&directories()?[0])?, directories()?);
+    // Twice: the dispatcher of the first time is known to have replaced it.
+    for (priority, revision) in [(20, 1), (30, 2)] {
+        node.ship(&Stream { revision, ..Stream::pass("other", pair.near_name, priority) })?;
+        node.apply_expecting(Exit::Done)?;
+    }
+    theirs.again()?;
+    node.ship(&drop_port(2))?;
+    node.apply_expecting(Exit::Done)?;
+    ensure!(versions("drop") == 2 && directories()?.len() == 2, "updated: {} versions", versions("drop"));
+    ensure!(udp_to(4789).is_err(), "denied");
+    Node::remove("drop")?;
+    Node::remove("sock")?;
+    node.apply_expecting(Exit::Done)?;
+    ensure!(versions("drop") == 2 && directories()?.len() == 2, "removed: {} versions", versions("drop"));
+    ensure!(members(pair.near_name)?.len() == 2, "it runs still: {:?}", members(pair.near_name)?);
+    soon("detached from the cgroup", || Ok(udp_to(4789).is_ok()))?;
+    // As when it is old enough.
+    Kernel::new().remove_dir(&PathBuf::from("/sys/fs/bpf/xdp").join(&name[0])).map_err(Failed::from)?;
+    node.apply_expecting(Exit::Done)?;
+    for name in ["drop", "sock"] {
+        ensure!(!fs::exists(format!("/sys/fs/bpf/nodebpf/{name}"))?, "{name}: {} versions", versions(name));
+    }
     Ok(())
 }
 
