@@ -160,18 +160,18 @@ impl Stream {
             Goal::Load(_) | Goal::Keep | Goal::End => None,
         };
         let (swapped, ends) = (self.swapped.get(), matches!(self.goal, Goal::End));
-        // What the security team has forbidden comes back nowhere.
-        let forbidden = ends && self.state == StreamState::Refused;
+        // What was forbidden, or detached by hand, comes back nowhere.
+        let stopped = ends && matches!(self.state, StreamState::Refused | StreamState::Held);
         self.state = Event::of_failure(reason.code).state();
-        self.goal = match (&self.goal, self.fallback().filter(|_| !forbidden)) {
+        self.goal = match (&self.goal, self.fallback().filter(|_| !stopped)) {
             (Goal::Load(_), _) => Goal::Keep,
             (Goal::End, _) if !swapped => Goal::Keep,
             (_, Some(before)) if Some(before.statement) != ran => Goal::Run(Box::new(before)),
             (Goal::Run(_) | Goal::End, None) if swapped && (ends || self.before.len() > 1) => {
                 // What ran cannot come back without its plan: better the new version than neither.
                 self.state = Event::UndoFails.state();
-                let why = if forbidden {
-                    "what ran is forbidden and does not come back"
+                let why = if stopped {
+                    "what ran was told to stop and does not come back"
                 } else {
                     "what ran before has no record to go back by"
                 };

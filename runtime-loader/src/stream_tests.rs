@@ -201,7 +201,7 @@ fn a_removal_that_stops_halfway_is_taken_back() {
     for (case, state, record, swapped, forgotten, want) in [
         ("before the first swap", Removed, true, false, false, (Failed, "keep", Code::Kernel)),
         ("after it", Removed, true, true, false, (Failed, "run", Code::Kernel)),
-        ("detached by hand", Held, true, true, false, (Failed, "run", Code::Kernel)),
+        ("detached by hand", Held, true, true, false, (Degraded, "keep", Code::Undo)),
         ("no record", Removed, false, true, false, (Degraded, "keep", Code::Undo)),
         ("forbidden", Refused, true, true, false, (Degraded, "keep", Code::Undo)),
         ("pins gone", Removed, true, true, true, (Failed, "keep", Code::Kernel)),
