@@ -13,7 +13,7 @@ use nodeplan::{
 };
 
 use crate::{
-    converge::{attachment_on, attachments},
+    converge::{attachment_on, attachments_on},
     kernel::{Call, Kernel},
     links,
     paths::Paths,
@@ -122,7 +122,7 @@ impl Snapshot {
             Observed::Held(refused) => Some((interface, refused)),
             _ => None,
         });
-        let here = |one| attachments(plan).any(|(_, xdp)| self.interfaces.selects(&xdp.interfaces, one));
+        let here = |one| !attachments_on(plan, &self.interfaces, one).is_empty();
         held.find(|(interface, _)| here(interface)).map(|(_, refused)| refused)
     }
 

@@ -75,7 +75,7 @@ fn versions(stream: &Stream) -> impl Iterator<Item = &Version> {
 
 /// Whether a stream attaches XDP programs or has to take some off. Of a version without a plan nobody knows.
 pub fn has_xdp(stream: &Stream) -> bool {
-    let xdp = |version: &Version| version.plan.as_ref().is_none_or(|plan| converge::attachments(plan).next().is_some());
+    let xdp = |version: &Version| version.plan.as_ref().is_none_or(|plan| !converge::attachments(plan).is_empty());
     versions(stream).any(xdp)
 }
 
@@ -83,7 +83,7 @@ pub fn has_xdp(stream: &Stream) -> bool {
 pub fn concerns(stream: &Stream, interfaces: &Interfaces, interface: &Interface) -> bool {
     let there = |version: &Version| {
         version.plan.as_ref().is_none_or(|plan| {
-            converge::attachments(plan).any(|(_, xdp)| interfaces.selects(&xdp.interfaces, interface))
+            !converge::attachments_on(plan, interfaces, interface).is_empty()
         })
     };
     versions(stream).any(there)

@@ -58,7 +58,7 @@ fn contest(places: &[Place], streams: &Streams, goes: &SortedSet<u32>) -> Option
         for (at, place) in places.iter().enumerate() {
             wants.extend(place.wanted.iter().filter(|one| one.stream == *stream).map(|one| (at, one.mode)));
         }
-        let priority = attachments(&target.plan).map(|(_, xdp)| xdp.priority.get()).min().unwrap_or_default();
+        let priority = attachments(&target.plan).iter().map(|(_, xdp)| xdp.priority.get()).min().unwrap_or_default();
         claims.push(Claim { open: target.plan.failure_policy == FailurePolicy::Open, priority, stream, wants });
     }
     let mut rooms: Vec<Room<'_>> = places.iter().map(room).collect();

@@ -53,14 +53,27 @@ const MAX_RACES: usize = 10;
 pub type Streams = SortedMap<StreamName, Stream>;
 
 /// XDP attachments of a plan, with their programs.
-pub fn attachments(plan: &NodePlan) -> impl Iterator<Item = (&ProgramName, &XdpAttachment)> {
-    fn xdp(attachment: &Attachment) -> Option<&XdpAttachment> {
-        match attachment {
-            Attachment::Xdp(xdp) => Some(xdp),
-            _ => None,
+pub fn attachments(plan: &NodePlan) -> Vec<(&ProgramName, &XdpAttachment)> {
+    let mut all = Vec::new();
+    for program in &plan.programs {
+        for attachment in &program.attach {
+            if let Attachment::Xdp(xdp) = attachment {
+                all.push((&program.name, xdp));
+            }
         }
     }
-    plan.programs.iter().flat_map(move |program| program.attach.iter().filter_map(xdp).map(|xdp| (&program.name, xdp)))
+    all
+}
+
+/// Those of them that mean this interface.
+pub fn attachments_on<'p>(
+    plan: &'p NodePlan,
+    interfaces: &Interfaces,
+    interface: &Interface,
+) -> Vec<(&'p ProgramName, &'p XdpAttachment)> {
+    let mut all = attachments(plan);
+    all.retain(|(_, xdp)| interfaces.selects(&xdp.interfaces, interface));
+    all
 }
 
 /// The attachment by which a program runs on an interface. Selectors may have moved on, and the program has not: then
@@ -71,9 +84,19 @@ pub fn attachment_on<'p>(
     interfaces: &Interfaces,
     interface: &Interface,
 ) -> Option<&'p XdpAttachment> {
-    let all = || attachments(plan).filter(|(name, _)| *name == program).map(|(_, xdp)| xdp);
-    let selects = all().find(|xdp| interfaces.selects(&xdp.interfaces, interface));
-    selects.or_else(|| all().find(|xdp| interfaces.lacks_primary(&xdp.interfaces))).or_else(|| all().next())
+    let (mut found, mut best) = (None, 0);
+    for (name, xdp) in attachments(plan) {
+        let fits = match () {
+            () if name != program => 0,
+            () if interfaces.selects(&xdp.interfaces, interface) => 3,
+            () if interfaces.lacks_primary(&xdp.interfaces) => 2,
+            () => 1,
+        };
+        if fits > best {
+            (found, best) = (Some(xdp), fits);
+        }
+    }
+    found
 }
 
 /// What a round came to.

@@ -7,7 +7,7 @@ use std::{os::fd::OwnedFd, path::PathBuf, rc::Rc};
 
 use nodeplan::{hook::XdpAttachment, name::StreamName, xdp::XdpMode};
 
-use super::{Streams, attachment_on, attachments};
+use super::{Streams, attachment_on, attachments_on};
 use crate::{
     kernel::{Call, Interface, Kernel},
     scene,
@@ -78,9 +78,7 @@ fn wanted_on(kernel: &Kernel, interfaces: &Interfaces, streams: &Streams, interf
     let mut wanted = Vec::new();
     for (name, stream) in streams {
         let Goal::Run(target) = &stream.goal else { continue };
-        for (program, xdp) in
-            attachments(&target.plan).filter(|(_, xdp)| interfaces.selects(&xdp.interfaces, interface))
-        {
+        for (program, xdp) in attachments_on(&target.plan, interfaces, interface) {
             let Some(loaded) = target.version.programs.get(program) else { continue };
             let member = member(kernel, &loaded.fd, xdp)?;
             wanted.push(Wanted { stream: name.clone(), mode: xdp.mode, member });
