@@ -136,7 +136,7 @@ pub fn converge(kernel: &Kernel, kernel_btf: &KernelBtf, reserved: &[IfGlob], st
             Ok(lock) => lock,
             Err(error) => {
                 regain(streams);
-                fail_some(streams, &call_failed(&error), scene::has_xdp);
+                fail_some(streams, &call_failed(&error), &scene::has_xdp);
                 continue;
             }
         };
@@ -175,8 +175,8 @@ pub fn converge(kernel: &Kernel, kernel_btf: &KernelBtf, reserved: &[IfGlob], st
                 let is_there = |stream: &Stream| {
                     there.is_none_or(|one| scene::concerns(stream, &seen, one)) || stream.runs_any(&ran)
                 };
-                if !fail_some(streams, &reason, is_there) {
-                    fail_some(streams, &reason, |_| true);
+                if !fail_some(streams, &reason, &is_there) {
+                    fail_some(streams, &reason, &|_| true);
                 }
                 races = 0;
             }
@@ -186,7 +186,7 @@ pub fn converge(kernel: &Kernel, kernel_btf: &KernelBtf, reserved: &[IfGlob], st
                 }
             }
             Err(error) => {
-                fail_some(streams, &call_failed(&error), |_| true);
+                fail_some(streams, &call_failed(&error), &|_| true);
             }
         }
     }
@@ -207,7 +207,7 @@ fn call_failed(error: &CallError) -> Reason {
 }
 
 /// Those of the streams that ask for something fail. Returns whether any did.
-fn fail_some(streams: &mut Streams, reason: &Reason, which: impl Fn(&Stream) -> bool) -> bool {
+fn fail_some(streams: &mut Streams, reason: &Reason, which: &dyn Fn(&Stream) -> bool) -> bool {
     let mut any = false;
     for stream in streams.values_mut().filter(|stream| !idle(stream) && which(stream)) {
         stream.fail(reason.clone());

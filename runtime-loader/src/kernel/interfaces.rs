@@ -203,7 +203,7 @@ impl Kernel {
         xdp.attribute(IFLA_XDP_EXPECTED_FD, &raw(expected));
         let mut request = Message::new(RTM_SETLINK, NLM_F_ACK, ifindex);
         request.attribute(IFLA_XDP | NLA_F_NESTED, &xdp.0);
-        talk(&request.finish(), |_, _| ()).map_err(|refused| match refused.error.raw_os_error() {
+        talk(&request.finish(), &mut |_, _| ()).map_err(|refused| match refused.error.raw_os_error() {
             Some(libc::EEXIST) if !refused.text.contains(UPPER) => SwapError::Raced,
             Some(libc::EBUSY) => SwapError::HeldByLink,
             _ => {

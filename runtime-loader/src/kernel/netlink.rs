@@ -106,7 +106,7 @@ pub(super) fn text(value: &[u8]) -> String {
 /// Sends one request and hands every answering message to `each`, until the kernel says it is done. A dump that the
 /// kernel calls inconsistent ends with `EINTR`: see [`dump`].
 #[expect(clippy::large_stack_arrays, reason = "memory is never freed, and an inventory talks to many namespaces")]
-pub(super) fn talk(request: &[u8], mut each: impl FnMut(u16, &[u8])) -> Result<(), Refused> {
+pub(super) fn talk(request: &[u8], each: &mut dyn FnMut(u16, &[u8])) -> Result<(), Refused> {
     // SAFETY: plain system calls; the descriptor is owned from here on.
     let socket = unsafe {
         let fd = libc::socket(libc::AF_NETLINK, libc::SOCK_RAW | libc::SOCK_CLOEXEC, libc::NETLINK_ROUTE);
@@ -132,14 +132,14 @@ pub(super) fn talk(request: &[u8], mut each: impl FnMut(u16, &[u8])) -> Result<(
         // SAFETY: the kernel writes at most `buffer.len()` bytes to `buffer`.
         let got = unsafe { libc::recv(socket.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), 0) };
         let Ok(got) = usize::try_from(got) else { return Err(io::Error::last_os_error().into()) };
-        if read(&buffer[..got], &mut each)? {
+        if read(&buffer[..got], each)? {
             return Ok(());
         }
     }
 }
 
 /// Hands the messages of one datagram to `each`. Whether the kernel says that it is done.
-fn read(datagram: &[u8], each: &mut impl FnMut(u16, &[u8])) -> Result<bool, Refused> {
+fn read(datagram: &[u8], each: &mut dyn FnMut(u16, &[u8])) -> Result<bool, Refused> {
     let mut rest = datagram;
     while let (Some(len), Some(kind), Some(flags)) = (u32_at(rest, 0), u16_at(rest, 4), u16_at(rest, 6)) {
         if flags & NLM_F_DUMP_INTR != 0 {
@@ -188,7 +188,7 @@ pub(super) fn dump<T>(
     loop {
         tries += 1;
         let mut found = Vec::new();
-        match talk(request, |kind, body| parse(kind, body, &mut found)) {
+        match talk(request, &mut |kind, body| parse(kind, body, &mut found)) {
             Err(refused) if refused.error.kind() == io::ErrorKind::Interrupted && tries < MAX_DUMPS => {}
             Err(refused) => return Err(CallError::of(call, "", &refused.error)),
             Ok(()) => return Ok(found),
