@@ -227,8 +227,8 @@ pub fn last(paths: &Paths) -> Result<Option<Report>, String> {
 pub fn refresh(kernel: &Kernel, paths: &Paths) -> Result<Option<Report>, String> {
     let Some(mut report) = last(paths)? else { return Ok(None) };
     let running = state::running(kernel, paths).map_err(|error| error.to_string())?;
-    let plans = running.values().flatten().filter_map(|version| version.plan.as_ref());
-    let snapshot = Interfaces::take(kernel, plans.map(|plan| &***plan))
+    let plans: Vec<_> = running.values().flatten().filter_map(|version| version.plan.clone()).collect();
+    let snapshot = Interfaces::take(kernel, &plans)
         .and_then(|interfaces| Snapshot::take(kernel, interfaces))
         .map_err(|error| error.to_string())?;
     for one in &mut report.streams {

@@ -28,7 +28,7 @@ pub fn take(kernel: &Kernel, streams: &Streams) -> Call<Interfaces> {
         Goal::End => None,
     };
     let plans: Vec<_> = streams.values().filter_map(plan).collect();
-    Interfaces::take(kernel, plans.iter().map(|plan| &***plan))
+    Interfaces::take(kernel, &plans)
 }
 
 /// Refuses or puts off what only the node can tell: see [`Interfaces::refuse`]. A stream that goes back to what ran

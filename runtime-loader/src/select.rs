@@ -8,12 +8,15 @@
 //! its members, an internal port of Open vSwitch (`br-ex`) to the ports of the switch with its address, which is how
 //! ovs-configuration makes it. So the answer is the same before and after `br-ex` exists.
 
+use std::rc::Rc;
+
 use nodeplan::{
     hook::Attachment,
     name::IfGlob,
     plan::NodePlan,
     report::{Code, Reason},
     selector::{Selector, Target},
+    statement::Accepted,
 };
 
 use crate::kernel::{Call, CallError, Interface, Kernel};
@@ -42,9 +45,9 @@ fn selectors(plan: &NodePlan) -> impl Iterator<Item = &Selector> {
 
 impl Interfaces {
     /// Looks, at what the selectors of these plans ask for.
-    pub fn take<'p>(kernel: &Kernel, plans: impl Iterator<Item = &'p NodePlan>) -> Call<Self> {
+    pub fn take(kernel: &Kernel, plans: &[Rc<Accepted>]) -> Call<Self> {
         let (mut routes, mut drivers) = (false, false);
-        for selector in plans.flat_map(selectors) {
+        for selector in plans.iter().flat_map(|plan| selectors(plan)) {
             routes |= selector.target == Target::Primary;
             drivers |= matches!(selector.target, Target::Driver(_));
         }

@@ -71,9 +71,11 @@ pub fn running(kernel: &Kernel, paths: &Paths) -> Call<SortedMap<StreamName, Vec
                 Err(error) if error.errno == libc::ENOTDIR => continue,
                 programs => programs?,
             };
-            versions.push(Version { committed, dir, programs, plan });
+            let known = |one: &Version| (one.plan.is_none(), one.committed.is_none());
+            let version = Version { committed, dir, programs, plan };
+            let behind = versions.iter().position(|other| known(other) > known(&version));
+            versions.insert(behind.unwrap_or(versions.len()), version);
         }
-        versions.sort_by_key(|version| (version.plan.is_none(), version.committed.is_none()));
         streams.insert(stream, versions);
     }
     Ok(streams)

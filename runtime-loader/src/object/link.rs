@@ -86,7 +86,7 @@ pub(super) fn functions<'a>(symbols: &[Symbol<'a>], code: &[Option<Vec<u32>>]) -
         }
         functions.push(Function { name: symbol.name, section: symbol.section, start: symbol.value / 8, end: end / 8 });
     }
-    functions.sort_by_key(|one| (one.section, one.start, one.end));
+    functions.sort_unstable_by_key(|one| (one.section, one.start, one.end, one.name));
     for pair in functions.windows(2) {
         let [one, next] = pair else { continue };
         if one.section == next.section && next.start < one.end && (one.start, one.end) != (next.start, next.end) {
