@@ -357,9 +357,24 @@ impl NodePlan {
         if first { PLAN_VERSION_1_0 } else { PLAN_VERSION }
     }
 
+    /// Attachments of all programs.
+    pub fn attachments(&self) -> Vec<&Attachment> {
+        let mut all = Vec::new();
+        for program in &self.programs {
+            all.extend(&program.attach);
+        }
+        all
+    }
+
     /// Digests of the objects that the programs need.
     pub fn objects(&self) -> SortedSet<Sha256Digest> {
-        self.programs.iter().flat_map(|program| program.object.all()).map(|object| object.sha256).collect()
+        let mut all = SortedSet::new();
+        for program in &self.programs {
+            for object in program.object.all() {
+                all.insert(object.sha256);
+            }
+        }
+        all
     }
 }
 

@@ -108,7 +108,7 @@ pub fn kinds<'a>(programs: &[&'a Program], btf: &KernelBtf) -> Result<Vec<(&'a P
 
 /// What the node must have for the hooks of a plan, as far as it can be asked without loading anything.
 pub fn features(kernel: &Kernel, plan: &NodePlan) -> Result<(), Reason> {
-    plan.programs.iter().flat_map(|program| &program.attach).try_for_each(|attachment| feature(kernel, attachment))
+    plan.attachments().into_iter().try_for_each(|attachment| feature(kernel, attachment))
 }
 
 /// The same for one hook.

@@ -135,7 +135,7 @@ impl Snapshot {
             let message = format!("no interface matches {}", interfaces.join(", "));
             return Some(Reason { code: Code::InterfaceAbsent, message });
         }
-        for attachment in plan.programs.iter().flat_map(|program| &program.attach) {
+        for attachment in plan.attachments() {
             if let Attachment::Cgroup(at) = attachment
                 && !links::cgroup_dir(at.path.as_str()).exists()
             {
@@ -227,7 +227,10 @@ pub fn last(paths: &Paths) -> Result<Option<Report>, String> {
 pub fn refresh(kernel: &Kernel, paths: &Paths) -> Result<Option<Report>, String> {
     let Some(mut report) = last(paths)? else { return Ok(None) };
     let running = state::running(kernel, paths).map_err(|error| error.to_string())?;
-    let plans: Vec<_> = running.values().flatten().filter_map(|version| version.plan.clone()).collect();
+    let mut plans = Vec::new();
+    for versions in running.values() {
+        plans.extend(versions.iter().filter_map(|version| version.plan.clone()));
+    }
     let snapshot = Interfaces::take(kernel, &plans)
         .and_then(|interfaces| Snapshot::take(kernel, interfaces))
         .map_err(|error| error.to_string())?;

@@ -64,19 +64,14 @@ pub fn changed(kernel: &Kernel, seen: &Interfaces) -> bool {
 }
 
 /// Versions of a stream that a run deals with; none if it leaves the stream alone.
-fn versions(stream: &Stream) -> impl Iterator<Item = &Version> {
-    let target = match &stream.goal {
-        Goal::Run(target) => Some(&target.version),
-        Goal::Load(_) | Goal::Keep | Goal::End => None,
-    };
-    let before = if matches!(stream.goal, Goal::Keep) { &[][..] } else { &stream.before };
-    target.into_iter().chain(before)
+fn versions(stream: &Stream) -> Vec<&Version> {
+    if matches!(stream.goal, Goal::Keep) { Vec::new() } else { stream.versions() }
 }
 
 /// Whether a stream attaches XDP programs or has to take some off. Of a version without a plan nobody knows.
 pub fn has_xdp(stream: &Stream) -> bool {
     let xdp = |version: &Version| version.plan.as_ref().is_none_or(|plan| !converge::attachments(plan).is_empty());
-    versions(stream).any(xdp)
+    versions(stream).into_iter().any(xdp)
 }
 
 /// Whether a stream attaches XDP programs to this interface or may have to take some off there.
@@ -86,5 +81,5 @@ pub fn concerns(stream: &Stream, interfaces: &Interfaces, interface: &Interface)
             !converge::attachments_on(plan, interfaces, interface).is_empty()
         })
     };
-    versions(stream).any(there)
+    versions(stream).into_iter().any(there)
 }

@@ -11,7 +11,6 @@
 use std::rc::Rc;
 
 use nodeplan::{
-    hook::Attachment,
     name::IfGlob,
     plan::NodePlan,
     report::{Code, Reason},
@@ -39,17 +38,23 @@ pub struct Interfaces {
 const MAX_LOOKS: usize = 10;
 
 /// Selectors of a plan.
-fn selectors(plan: &NodePlan) -> impl Iterator<Item = &Selector> {
-    plan.programs.iter().flat_map(|program| &program.attach).flat_map(Attachment::interfaces)
+fn selectors(plan: &NodePlan) -> Vec<&Selector> {
+    let mut all = Vec::new();
+    for attachment in plan.attachments() {
+        all.extend(attachment.interfaces());
+    }
+    all
 }
 
 impl Interfaces {
     /// Looks, at what the selectors of these plans ask for.
     pub fn take(kernel: &Kernel, plans: &[Rc<Accepted>]) -> Call<Self> {
         let (mut routes, mut drivers) = (false, false);
-        for selector in plans.iter().flat_map(|plan| selectors(plan)) {
-            routes |= selector.target == Target::Primary;
-            drivers |= matches!(selector.target, Target::Driver(_));
+        for plan in plans {
+            for selector in selectors(plan) {
+                routes |= selector.target == Target::Primary;
+                drivers |= matches!(selector.target, Target::Driver(_));
+            }
         }
         let mut found = Self { all: kernel.interfaces()?, ..Self::default() };
         for look in 0.. {
@@ -106,13 +111,14 @@ impl Interfaces {
 
     /// Selectors of a plan that mean no interface, for people.
     pub fn absent(&self, plan: &NodePlan) -> Vec<String> {
-        let absent = selectors(plan).filter(|selector| !self.all.iter().any(|one| self.means(selector, one)));
-        absent.map(|selector| format!("`{selector}`")).collect()
+        let mut absent = selectors(plan);
+        absent.retain(|selector| !self.all.iter().any(|one| self.means(selector, one)));
+        absent.iter().map(|selector| format!("`{selector}`")).collect()
     }
 
     /// Whether a plan asks for the uplink and no default route says which one that is.
     pub fn without_primary(&self, plan: &NodePlan) -> bool {
-        plan.programs.iter().flat_map(|program| &program.attach).any(|one| self.lacks_primary(one.interfaces()))
+        plan.attachments().iter().any(|one| self.lacks_primary(one.interfaces()))
     }
 
     /// The same of these selectors.
@@ -156,7 +162,10 @@ impl Interfaces {
 fn below(all: &[Interface], start: u32) -> Vec<u32> {
     let mut found = vec![start];
     for _ in 0..MAX_STEPS {
-        let next: Vec<u32> = found.iter().flat_map(|&ifindex| step(all, ifindex)).collect();
+        let mut next = Vec::new();
+        for &ifindex in &found {
+            next.extend(step(all, ifindex));
+        }
         if next == found {
             break;
         }

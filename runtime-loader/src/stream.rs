@@ -101,18 +101,25 @@ impl Stream {
         self.accepted.is_some() && self.state == Event::Withdrawn.state() && self.reason.as_ref().is_some_and(forbids)
     }
 
-    /// Ids of all programs that this stream has in the kernel, whatever becomes of them.
+    /// Everything that this stream has in the kernel, whatever becomes of it: what is to run, and what ran before.
+    pub fn versions(&self) -> Vec<&Version> {
+        let mut all = Vec::new();
+        if let Goal::Run(target) = &self.goal {
+            all.push(&target.version);
+        }
+        all.extend(&self.before);
+        all
+    }
+
+    /// Ids of the programs of all of them.
     pub fn program_ids(&self) -> SortedSet<u32> {
-        let target = match &self.goal {
-            Goal::Run(target) => Some(&target.version),
-            Goal::Load(_) | Goal::Keep | Goal::End => None,
-        };
-        self.before
-            .iter()
-            .chain(target)
-            .flat_map(|version| version.programs.values())
-            .map(|program| program.id)
-            .collect()
+        let mut ids = SortedSet::new();
+        for version in self.versions() {
+            for program in version.programs.values() {
+                ids.insert(program.id);
+            }
+        }
+        ids
     }
 
     /// Whether one of these programs is its own.

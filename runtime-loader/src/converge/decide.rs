@@ -19,8 +19,12 @@ use crate::{
 
 /// What is to be done on each interface. Pure. The error is whom to blame.
 pub(super) fn steps<'p>(places: &'p [Place], streams: &Streams) -> Result<Vec<(&'p Place, Step)>, Round> {
-    let drop: SortedSet<u32> =
-        streams.values().filter(|stream| !matches!(stream.goal, Goal::Keep)).flat_map(Stream::program_ids).collect();
+    let mut drop = SortedSet::new();
+    for stream in streams.values().filter(|stream| !matches!(stream.goal, Goal::Keep)) {
+        for id in &stream.program_ids() {
+            drop.insert(*id);
+        }
+    }
     if let Some((name, refused)) = contest(places, streams, &drop) {
         return Err(Round::Lose(name, Reason { code: refused.code, message: refused.message }));
     }

@@ -17,7 +17,6 @@ use super::{Round, Streams, decide::blame, place::Place, reason::call_reason};
 use crate::{
     kernel::{Call, Interface, Kernel, SwapError},
     state::{self, Version},
-    stream::Goal,
     xdp::{
         chain::{Observed, Step},
         dispatcher::{self, Committed, Staged},
@@ -158,17 +157,12 @@ pub(super) fn renew(kernel: &Kernel, streams: &Streams, place: &Place) -> Call<(
 
 /// The version that a program of ours belongs to.
 fn home(streams: &Streams, id: u32) -> Option<(&Version, &ProgramName)> {
-    streams
-        .values()
-        .flat_map(|stream| {
-            let target = match &stream.goal {
-                Goal::Run(target) => Some(&target.version),
-                Goal::Load(_) | Goal::Keep | Goal::End => None,
-            };
-            target.into_iter().chain(&stream.before)
-        })
-        .find_map(|version| {
-            let (name, _) = version.programs.iter().find(|(_, program)| program.id == id)?;
-            Some((version, name))
-        })
+    for stream in streams.values() {
+        for version in stream.versions() {
+            if let Some((name, _)) = version.programs.iter().find(|(_, program)| program.id == id) {
+                return Some((version, name));
+            }
+        }
+    }
+    None
 }
