@@ -128,8 +128,12 @@ impl<'a> Load<'a> {
             }
         }
         // Variables are the object's: the compiler sees to it that its programs agree on them.
-        let globals = programs.iter().flat_map(|program| program.globals.iter());
-        let globals: Vec<_> = globals.map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+        let mut globals = Vec::new();
+        for program in programs {
+            for (name, value) in &program.globals {
+                globals.push((name.as_str(), value.as_bytes()));
+            }
+        }
         let kept = |map: &str| {
             for version in &stream.before {
                 // What was no state is not to become one.
@@ -162,10 +166,12 @@ impl<'a> Load<'a> {
 /// Whether the maps take no more than the owner may.
 fn within(kernel: &Kernel, loaded: &[Loaded], max: u64) -> Result<(), Reason> {
     let mut bytes = 0u64;
-    for fd in loaded.iter().flat_map(|object| &object.maps).map(|(_, fd)| fd) {
-        let info = kernel.map_info(fd.as_fd());
-        let info = info.map_err(|error| Reason { code: Code::Kernel, message: error.to_string() })?;
-        bytes = bytes.saturating_add(maps::memory(&info));
+    for object in loaded {
+        for (_, fd) in &object.maps {
+            let info = kernel.map_info(fd.as_fd());
+            let info = info.map_err(|error| Reason { code: Code::Kernel, message: error.to_string() })?;
+            bytes = bytes.saturating_add(maps::memory(&info));
+        }
     }
     if bytes > max {
         let message = format!("its maps take {bytes} bytes here; its owner may take {max}");

@@ -27,8 +27,10 @@ pub type Kept<'a> = &'a dyn Fn(&str) -> Call<Option<OwnedFd>>;
 /// Refuses two objects with a map of one name: each would have a map of its own, and the plan and the pins of the
 /// stream know one of that name. Sections have a dot, are pinned nowhere, and may be of one name.
 pub fn named_once(loaded: &[Loaded]) -> Result<(), Reason> {
-    let mut names: Vec<&str> = loaded.iter().flat_map(|object| object.maps.iter().map(|(name, _)| &**name)).collect();
-    names.retain(|name| MapName::try_from(*name).is_ok());
+    let mut names = Vec::new();
+    for object in loaded {
+        names.extend(object.maps.iter().map(|(name, _)| &**name).filter(|name| MapName::try_from(*name).is_ok()));
+    }
     match text::twice(names) {
         None => Ok(()),
         Some(name) => {
