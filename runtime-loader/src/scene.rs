@@ -77,9 +77,7 @@ pub fn has_xdp(stream: &Stream) -> bool {
 /// Whether a stream attaches XDP programs to this interface or may have to take some off there.
 pub fn concerns(stream: &Stream, interfaces: &Interfaces, interface: &Interface) -> bool {
     let there = |version: &Version| {
-        version.plan.as_ref().is_none_or(|plan| {
-            !converge::attachments_on(plan, interfaces, interface).is_empty()
-        })
+        version.plan.as_ref().is_none_or(|plan| !converge::attachments_on(plan, interfaces, interface).is_empty())
     };
     versions(stream).into_iter().any(there)
 }
