@@ -13,7 +13,9 @@ mod support;
 use std::{fs, io::Write as _, path::Path, process::Stdio};
 
 use serde_json::Value;
-use support::{MANIFEST, command, crate_dir, executable, fail, golden, nodebpf, project, stderr, stdout, succeed};
+use support::{
+    MANIFEST, binary, command, crate_dir, executable, fail, golden, nodebpf, project, stderr, stdout, succeed,
+};
 
 /// A manifest for workers, canary nodes first.
 fn manifest(revision: u32, priority: u16) -> String {
@@ -256,7 +258,7 @@ fn install_and_uninstall_say_what_nodes_do() {
     succeed(dir, "trust build policy.yaml -o trust.json");
     for (loader, out) in [("one", "first"), ("two", "second")] {
         fs::write(dir.join(loader), executable(62, None, loader.as_bytes())).unwrap();
-        fs::write(dir.join("nodebpf-diag"), executable(62, None, out.as_bytes())).unwrap();
+        fs::write(dir.join("nodebpf-diag"), binary("nodebpf-diag", out.as_bytes())).unwrap();
         succeed(dir, &format!("install --pool worker --trust trust.json --loader {loader} -o {out}"));
     }
     let upgrade = json(dir, "diff first second --json");
@@ -478,7 +480,7 @@ fn the_guide_on_changes_is_true() {
         fs::create_dir(dir.join(empty)).unwrap();
     }
     fs::write(dir.join("loader"), executable(62, None, b"loader")).unwrap();
-    fs::write(dir.join("nodebpf-diag"), executable(62, None, b"diag")).unwrap();
+    fs::write(dir.join("nodebpf-diag"), binary("nodebpf-diag", b"diag")).unwrap();
     succeed(dir, "trust build policy.yaml -o trust.json");
     succeed(dir, "install --pool worker --trust trust.json --loader loader -o installed");
     fs::write(dir.join("journal"), line("w1", &[("netops-frag", "attached", 3, &statement)])).unwrap();

@@ -71,7 +71,7 @@ fn desk() -> tempfile::TempDir {
     let bin = directory.path().join("bin");
     fs::create_dir(&bin).unwrap();
     for binary in ["nodebpf-loader", "nodebpf-diag"] {
-        fs::write(bin.join(binary), support::executable(62, None, b"x")).unwrap();
+        fs::write(bin.join(binary), support::binary(binary, b"x")).unwrap();
     }
     let (ours, here) = (env!("CARGO_BIN_EXE_nodebpf"), bin.join("nodebpf"));
     fs::hard_link(ours, &here).or_else(|_| fs::copy(ours, &here).map(drop)).unwrap();

@@ -16,7 +16,7 @@ fn delivered() -> tempfile::TempDir {
     let directory = project();
     let dir = directory.path();
     fs::write(dir.join("loader"), support::executable(62, None, &support::noise(3000))).unwrap();
-    fs::write(dir.join("nodebpf-diag"), support::executable(62, None, b"diag")).unwrap();
+    fs::write(dir.join("nodebpf-diag"), support::binary("nodebpf-diag", b"diag")).unwrap();
     succeed(dir, "trust build policy.yaml -o trust.json");
     succeed(dir, &format!("install --pool worker --trust trust.json --loader loader -o out/base {BOTH}"));
     succeed(dir, &format!("compile bpf.yaml --key key.pem --pool worker -o out/app {BOTH}"));

@@ -34,6 +34,7 @@ pub mod limits;
 pub mod map_memory;
 pub mod memory;
 pub mod name;
+pub mod note;
 pub mod plan;
 pub mod priority;
 pub mod report;

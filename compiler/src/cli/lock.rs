@@ -50,7 +50,7 @@ pub(super) fn run(args: &LockArgs, session: &mut Session) -> anyhow::Result<Exit
         }
         let old = if to_stdout { None } else { io::read_if_present(&path, LOCK_MAX_BYTES)? };
         // What is no lock is refused, never replaced: it may be an input, or hold what was agreed.
-        if let Some(old) = old.and_then(|bytes| Lock::parse(&name(&path), &bytes, &mut session.diags)) {
+        if let Some(old) = old.and_then(|bytes| Lock::parse_former(&name(&path), &bytes, &mut session.diags)) {
             drift::revisions(&old, &fresh, set, &mut session.diags);
             drift::lost(&old, &fresh, &command, &mut session.diags);
         }

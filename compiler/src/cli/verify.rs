@@ -262,15 +262,21 @@ impl Gate<'_> {
         match self.placed.get(&key) {
             Some(first) if first.sha256 != placed.sha256 => {
                 let message = format!(
-                    "pool `{}` has two contents of `{}`: of `{}` and of `{}`",
+                    "pool `{}` has two contents of `{}`: in `{}` and in `{}`",
                     shown(&placed.role),
                     shown(&placed.path),
-                    first.object,
-                    placed.object
+                    first.file,
+                    placed.file
                 );
+                let which = if first.object == placed.object {
+                    format!("both are object `{}`: the cluster has the one that was applied last", placed.object)
+                } else {
+                    let last = (&first.object).max(&placed.object);
+                    format!("nodes get that of the object whose name comes last, `{last}`")
+                };
                 diags.push(
                     Diagnostic::warning(Code::OtherInstallation, message)
-                        .note("nodes get that of the object whose name comes last")
+                        .note(which)
                         .help("remove one of them; verify the directories of several clusters one by one"),
                 );
             }

@@ -93,6 +93,9 @@ fn all(directory: &Path, things: &[(&str, Thing)]) -> anyhow::Result<()> {
         if matches!(thing, Thing::Data(_)) && place.is_symlink() {
             place = fs::canonicalize(&place).with_context(|| format!("following the link `{}`", place.display()))?;
         }
+        if place.is_dir() {
+            bail!("`{}` is a directory, and a file is to be written there; move it away", place.display());
+        }
         let folder = place.parent().unwrap_or(directory);
         if folders.insert(folder.to_path_buf()) && matches!(thing, Thing::Exact(..) | Thing::Link(_)) {
             make_directory(folder, &mut undo)?;

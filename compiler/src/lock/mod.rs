@@ -137,6 +137,17 @@ impl Lock {
 
     /// Reads a lock; `None` after a report. `name` is the file's, for messages.
     pub fn parse(name: &str, bytes: &[u8], diags: &mut Diagnostics) -> Option<Self> {
+        Self::read(name, bytes, &format!("name the file that `nodebpf lock` wrote, usually `{FILE_NAME}`"), diags)
+    }
+
+    /// The same of the file that a new lock is to replace.
+    pub fn parse_former(name: &str, bytes: &[u8], diags: &mut Diagnostics) -> Option<Self> {
+        let shown = shown(name);
+        let help = format!("name another file, or move this one away: `mv {shown} {shown}.old`");
+        Self::read(name, bytes, &help, diags)
+    }
+
+    fn read(name: &str, bytes: &[u8], help: &str, diags: &mut Diagnostics) -> Option<Self> {
         let refused = |why: &str| {
             let why: String = why.lines().next().unwrap_or_default().chars().take(120).collect();
             Diagnostic::error(Code::BadLock, format!("`{}` is not a lock: {}", shown(name), shown_all(&why)))
@@ -150,10 +161,7 @@ impl Lock {
             );
             return None;
         }
-        let refused = |why: &str| {
-            let name = shown(name);
-            refused(why).help(format!("name another file, or move this one away: `mv {name} {name}.old`"))
-        };
+        let refused = |why: &str| refused(why).help(help.to_owned());
         let lock: Self = match crate::yaml::typed::read(bytes, LOCK_MAX_BYTES) {
             Ok(lock) => lock,
             Err(error) => {

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use nodeplan::{digest::Sha256Digest, name::PoolName};
+use nodeplan::{digest::Sha256Digest, name::PoolName, note};
 use object::{
     Endianness, elf,
     read::elf::{FileHeader, ProgramHeader},
@@ -93,7 +93,14 @@ fn digest(key: &'static str, content: Sha256Digest) -> About {
 
 /// Why a node could not run these bytes, `loader` or `diag`, whatever else is on it; `None` if it could.
 pub fn refuse_binary(what: &str, name: &str, bytes: &[u8]) -> Option<Diagnostic> {
-    let why = why_not(bytes)?;
+    let why = match why_not(bytes) {
+        Some(why) => why.to_owned(),
+        None => match binary_of(bytes) {
+            Some(name) if name == format!("nodebpf-{what}") => return None,
+            Some(name) => format!("says that it is `{}`", shown(&name)),
+            None => format!("does not say that it is `nodebpf-{what}` (it has no note of ours)"),
+        },
+    };
     let help = format!("build it with `cargo xtask dist`, and give it with `--{what} target/dist/nodebpf-{what}`");
     Some(
         Diagnostic::error(Code::NotALoader, format!("{what} `{}` {why}", shown(name)))
@@ -152,6 +159,21 @@ fn why_not(bytes: &[u8]) -> Option<&'static str> {
     }
     if !segments.iter().any(|segment| segment.p_type(endian) == elf::PT_LOAD) {
         return Some("has nothing to load");
+    }
+    None
+}
+
+/// Which binary a file says that it is: see [`note`].
+fn binary_of(bytes: &[u8]) -> Option<String> {
+    let header = elf::FileHeader64::<Endianness>::parse(bytes).ok()?;
+    let endian = header.endian().ok()?;
+    for segment in header.program_headers(endian, bytes).ok()? {
+        let Ok(Some(mut notes)) = segment.notes(endian, bytes) else { continue };
+        while let Ok(Some(found)) = notes.next() {
+            if found.name_bytes() == note::OWNER && found.n_type(endian) == note::BINARY {
+                return Some(String::from_utf8_lossy(found.desc()).trim_end_matches('\0').to_owned());
+            }
+        }
     }
     None
 }

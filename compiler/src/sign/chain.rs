@@ -60,6 +60,7 @@ fn longer(
     if let Some((trust, bytes)) = &old {
         if trust.document() == document {
             // Nothing changed: the file stays as it is, signatures included.
+            co_delivered(document, diags);
             return decode_chain(bytes).ok();
         }
         check_version(document, trust.document(), diags);
@@ -135,7 +136,13 @@ fn check_roots(
     for (set, version) in old.into_iter().chain(new).filter(|_| all) {
         enough(set, version, &ids, diags);
     }
-    if document.roots.is_none() && previous.is_none() {
+    if previous.is_none() {
+        co_delivered(document, diags);
+    }
+}
+
+fn co_delivered(document: &TrustDocument, diags: &mut Diagnostics) {
+    if document.roots.is_none() {
         diags.push(
             Diagnostic::warning(Code::CoDelivered, "the policy has no root keys")
                 .note("nodes trust the file as far as the channel it came by (co-delivered): who writes it, rules")

@@ -49,6 +49,8 @@ pub struct Placed {
     pub path: String,
     /// Name of the object, for messages.
     pub object: String,
+    /// The file it is in, for messages.
+    pub file: String,
     /// Digest of the content.
     pub sha256: Sha256Digest,
 }
@@ -63,12 +65,21 @@ pub fn check(
     diags: &mut Diagnostics,
 ) -> Found {
     let own = document.pointer("/metadata/name").and_then(Value::as_str);
-    let name = shown(own.unwrap_or(name));
+    let file = name;
+    let name = shown(own.unwrap_or(file));
     let config = document.pointer("/spec/config").unwrap_or(document);
     let files = config.pointer("/storage/files").and_then(Value::as_array);
     let role = document.pointer("/metadata/labels").and_then(|labels| labels.get(ROLE_LABEL)).and_then(Value::as_str);
-    let mut look =
-        Look { name: &name, role, trust, diags, found: Found::default(), has_rule: false, known: About::default() };
+    let mut look = Look {
+        name: &name,
+        file,
+        role,
+        trust,
+        diags,
+        found: Found::default(),
+        has_rule: false,
+        known: About::default(),
+    };
     for file in files.into_iter().flatten() {
         look.file(file);
     }
@@ -123,6 +134,7 @@ fn compare(name: &str, document: &Value, known: &About, diags: &mut Diagnostics)
 
 struct Look<'a> {
     name: &'a str,
+    file: &'a str,
     role: Option<&'a str>,
     trust: &'a [u8],
     diags: &'a mut Diagnostics,
@@ -166,7 +178,7 @@ impl Look<'_> {
         let sha256 = Sha256Digest::of(&bytes);
         if let Some(role) = self.role {
             let (role, path, object) = (role.to_owned(), path.to_owned(), self.name.to_owned());
-            self.found.placed.push(Placed { role, path, object, sha256 });
+            self.found.placed.push(Placed { role, path, object, file: self.file.to_owned(), sha256 });
         }
         match what {
             "bundle" => return,

@@ -4,15 +4,14 @@ use std::{fs, os::unix::fs::symlink, path::Path};
 
 use serde_json::{Value, json};
 
-use super::{compile, copy, json, manifest, support, verdict};
-use support::{executable, nodebpf, project, stderr, stdout, succeed};
+use super::support::{binary, executable, nodebpf, project, stderr, stdout, succeed};
+use super::{compile, copy, json, manifest, verdict};
 
 /// The installation, in `installed`.
 pub(super) fn install(dir: &Path) {
     succeed(dir, "trust build policy.yaml -o trust.json");
-    for (name, content) in [("loader", "loader"), ("nodebpf-diag", "diag")] {
-        fs::write(dir.join(name), executable(62, None, content.as_bytes())).unwrap();
-    }
+    fs::write(dir.join("loader"), executable(62, None, b"loader")).unwrap();
+    fs::write(dir.join("nodebpf-diag"), binary("nodebpf-diag", b"diag")).unwrap();
     succeed(dir, "install --pool worker --trust trust.json --loader loader -o installed");
     fs::create_dir_all(dir.join("empty")).unwrap();
 }

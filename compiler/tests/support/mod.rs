@@ -223,10 +223,21 @@ pub(crate) fn noise(size: usize) -> Vec<u8> {
     .collect()
 }
 
-/// An ELF executable for `machine` (62 is `x86_64`) with one loadable segment and, if wanted, an interpreter.
+/// An ELF executable for `machine` (62 is `x86_64`) with one loadable segment and, if wanted, an interpreter; by its note
+/// the loader.
 pub(crate) fn executable(machine: u16, interpreter: Option<&str>, content: &[u8]) -> Vec<u8> {
+    noted("nodebpf-loader", machine, interpreter, content)
+}
+
+/// The same that is `nodebpf-diag`, or what else is wanted.
+pub(crate) fn binary(name: &str, content: &[u8]) -> Vec<u8> {
+    noted(name, 62, None, content)
+}
+
+fn noted(name: &str, machine: u16, interpreter: Option<&str>, content: &[u8]) -> Vec<u8> {
+    let note = nodeplan::note::Note::of(name).to_bytes();
     let mut elf = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
-    let segments: u16 = if interpreter.is_some() { 2 } else { 1 };
+    let segments: u16 = if interpreter.is_some() { 3 } else { 2 };
     for half in [2u16, machine] {
         elf.extend(half.to_le_bytes());
     }
@@ -238,13 +249,19 @@ pub(crate) fn executable(machine: u16, interpreter: Option<&str>, content: &[u8]
     for half in [64u16, 56, segments, 64, 0, 0] {
         elf.extend(half.to_le_bytes());
     }
-    for kind in std::iter::once(1u32).chain(interpreter.map(|_| 3)) {
+    let behind = 64 + 56 * u64::from(segments);
+    let note_bytes = note.len() as u64;
+    let usual = |kind: u32| (kind, 0, 0, 0x1000);
+    for (kind, offset, size, align) in
+        [(4, behind, note_bytes, 4), usual(1)].into_iter().chain(interpreter.map(|_| usual(3)))
+    {
         elf.extend(kind.to_le_bytes());
         elf.extend(5u32.to_le_bytes());
-        for long in [0u64, 0x40_0000, 0x40_0000, 0, 0, 0x1000] {
+        for long in [offset, 0x40_0000, 0x40_0000, size, size, align] {
             elf.extend(long.to_le_bytes());
         }
     }
+    elf.extend(note);
     elf.extend(content);
     elf
 }

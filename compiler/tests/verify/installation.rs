@@ -16,7 +16,7 @@ fn installation(format: &str) -> tempfile::TempDir {
     let dir = directory.path();
     succeed(dir, "trust build policy.yaml -o trust.json");
     fs::write(dir.join("loader"), support::executable(62, None, b"x")).unwrap();
-    fs::write(dir.join("diag"), support::executable(62, None, b"y")).unwrap();
+    fs::write(dir.join("diag"), support::binary("nodebpf-diag", b"y")).unwrap();
     succeed(dir, &format!("install --pool worker --trust trust.json --loader loader --diag diag -o I{format}"));
     directory
 }
@@ -81,7 +81,7 @@ fn a_piece_that_nodes_could_not_use_is_no_piece() {
         ("no rule", no_rule, 0, "`/etc/udev/rules.d/90-nodebpf.rules` is missing"),
         ("neither", nothing, 1, "by its name it brings `units`, and it does not"),
         ("a unit more", units(&|units| units.push(evil.clone())), 0, "this release has no unit `nodebpf-evil.service`"),
-        ("another loader", second, 0, "pool `worker` has two contents of `/usr/local/bin/nodebpf-loader`"),
+        ("another loader", second, 0, "in `I/99-worker-nodebpf-loader.yaml` and in `I/"),
     ];
     for (name, object, exit, want) in cases {
         let own = object["metadata"]["name"].as_str().unwrap().to_owned();
