@@ -9,6 +9,8 @@ mod refused;
 #[path = "change/sides.rs"]
 mod sides;
 mod support;
+#[path = "change/trust.rs"]
+mod trust;
 
 use std::{fs, io::Write as _, path::Path, process::Stdio};
 

@@ -14,6 +14,7 @@ pub mod pools;
 pub mod side;
 pub mod stream;
 pub mod text;
+pub mod trust;
 
 #[cfg(test)]
 mod tests;
@@ -30,7 +31,8 @@ use crate::{
 use order::OrderDiff;
 use pools::PoolDiff;
 use side::{Node, Place, Side};
-use stream::{StreamDiff, TrustDiff};
+use stream::StreamDiff;
+use trust::TrustDiff;
 
 /// How to judge.
 #[derive(Clone, Debug)]
@@ -124,10 +126,11 @@ pub fn diff(old: &Side, new: &Side, options: &Options, diags: &mut Diagnostics) 
         let was = look(old, "old", place, diags);
         let is = look(new, "new", place, diags);
         let label = place.label();
-        stream::compare(label, &was, &is, &mut report);
+        stream::compare(label, &was, &is, &mut report.streams);
+        trust::compare(label, &was, &is, &mut report.trust);
         order::compare(label, &was, &is, &mut report.order);
         if let Place::Pool(pool) = place {
-            report.pools.extend(pools::compare(pool, &was.rendered, &is.rendered, old, new, options));
+            report.pools.extend(pools::compare(pool, &was, &is, old, new, options));
         }
     }
     report.streams.sort_by(|a, b| (&a.stream, &a.pools).cmp(&(&b.stream, &b.pools)));
@@ -211,7 +214,8 @@ fn across(forms: &Across<'_>, report: &mut Report, diags: &mut Diagnostics) {
     let all = rest.clone();
     let mut compare = |label: &str, loose: &Node, pooled: &Node| {
         let (was, is) = if loose_is_old { (loose, pooled) } else { (pooled, loose) };
-        stream::compare(label, was, is, report);
+        stream::compare(label, was, is, &mut report.streams);
+        trust::compare(label, was, is, &mut report.trust);
         order::compare(label, was, is, &mut report.order);
     };
     let mut seen = BTreeSet::new();

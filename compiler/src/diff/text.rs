@@ -6,7 +6,8 @@ use super::{
     Report,
     order::OrderDiff,
     pools::PoolDiff,
-    stream::{Line, StreamDiff, TrustDiff},
+    stream::{Line, StreamDiff},
+    trust::TrustDiff,
 };
 use crate::{
     diag::visible,
