@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+#[path = "change/policy.rs"]
+mod policy;
 #[path = "change/refused.rs"]
 mod refused;
 #[path = "change/sides.rs"]

@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 
 use super::{
     Report,
+    policy::{HEADLINE, PolicyDiff},
     pools::PoolDiff,
     stream::StreamDiff,
     text::{actions, how, line, revisions, signers},
@@ -70,6 +71,9 @@ pub fn print(report: &Report) -> String {
             let _ = writeln!(out, "\n**Mind:** {}", code(warning));
         }
     }
+    if let Some(diff) = &report.policy {
+        policy(diff, &mut out);
+    }
     for one in &report.pools {
         pool(one, &mut out);
     }
@@ -89,6 +93,17 @@ fn stream(stream: &StreamDiff, out: &mut String) {
     for step in &stream.attachments {
         let (program, place) = (code(&step.program), code(&step.place));
         let _ = writeln!(out, "| {program} | {place} | {} | {} |", code(&step.interfaces), step.class.as_str());
+    }
+}
+
+/// What later changes will do.
+fn policy(policy: &PolicyDiff, out: &mut String) {
+    let _ = writeln!(out, "\n#### {HEADLINE}\n\n| path or unit | from | to |\n|---|---|---|");
+    for line in &policy.changes {
+        let _ = writeln!(out, "| {} | {} | {} |", code(&line.of), code(&line.from.words()), code(&line.to.words()));
+    }
+    for warning in &policy.warnings {
+        let _ = writeln!(out, "\n**Mind:** {}", code(warning));
     }
 }
 

@@ -10,6 +10,7 @@ pub mod kustomization;
 pub mod markdown;
 pub mod order;
 pub mod others;
+pub mod policy;
 pub mod pools;
 pub mod side;
 pub mod stream;
@@ -26,9 +27,10 @@ use serde::Serialize;
 
 use crate::{
     diag::{Code, Diagnostic, Diagnostics},
-    mco::{policy::Policy, render},
+    mco::{self, render},
 };
 use order::OrderDiff;
+use policy::PolicyDiff;
 use pools::PoolDiff;
 use side::{Node, Place, Side};
 use stream::StreamDiff;
@@ -38,7 +40,7 @@ use trust::TrustDiff;
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The policy of `--policy`; `None` takes that of the sides, or `install`'s.
-    pub policy: Option<Policy>,
+    pub policy: Option<mco::policy::Policy>,
     /// Releases of `--ocp`; empty: any that has disruption policies on.
     pub releases: Vec<OcpVersion>,
     /// Nodes boot from images that the cluster builds: policies do not apply.
@@ -55,6 +57,9 @@ pub struct Report {
     pub order: Vec<OrderDiff>,
     /// Trust files.
     pub trust: Vec<TrustDiff>,
+    /// The disruption policy, if nodes will decide in another way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy: Option<PolicyDiff>,
     /// What the operator does, by pool.
     pub pools: Vec<PoolDiff>,
     /// Objects that differ and that nodes may act upon, in ways that nothing here follows: kind and name.
@@ -65,11 +70,12 @@ pub struct Report {
 }
 
 impl Report {
-    /// Nothing changes for any node.
+    /// Nothing changes for any node, nor how nodes will take later changes.
     pub fn is_empty(&self) -> bool {
         self.streams.is_empty()
             && self.order.is_empty()
             && self.trust.is_empty()
+            && self.policy.is_none()
             && self.pools.is_empty()
             && self.others.is_empty()
     }
@@ -115,11 +121,17 @@ pub fn diff(old: &Side, new: &Side, options: &Options, diags: &mut Diagnostics) 
             report.notes.push(note.clone());
         }
     }
+    let given = options.policy.is_some();
     // A tree, bundles or Ignition configs beside MachineConfigs: the same streams in another form.
     if let Some(form) = forms(old, new) {
+        // What is not for a cluster has no policy by its nature.
+        if old.policy.is_some() && new.policy.is_some() {
+            report.policy = policy::compare(old, new, given);
+        }
         across(&form, &mut report, diags);
         return report;
     }
+    report.policy = policy::compare(old, new, given);
     let mut places: BTreeSet<Place> = old.places().into_iter().chain(new.places()).collect();
     places.insert(Place::Loose);
     for place in &places {
