@@ -8,6 +8,8 @@
 mod policy;
 #[path = "change/refused.rs"]
 mod refused;
+#[path = "change/removal.rs"]
+mod removal;
 #[path = "change/sides.rs"]
 mod sides;
 mod support;

@@ -13,6 +13,7 @@ pub mod others;
 pub mod policy;
 pub mod pools;
 pub mod side;
+mod stranded;
 pub mod stream;
 pub mod text;
 pub mod trust;
@@ -33,6 +34,7 @@ use order::OrderDiff;
 use policy::PolicyDiff;
 use pools::PoolDiff;
 use side::{Node, Place, Side};
+use stranded::Stranded;
 use stream::StreamDiff;
 use trust::TrustDiff;
 
@@ -138,12 +140,15 @@ pub fn diff(old: &Side, new: &Side, options: &Options, diags: &mut Diagnostics) 
         let was = look(old, "old", place, diags);
         let is = look(new, "new", place, diags);
         let label = place.label();
-        stream::compare(label, &was, &is, &mut report.streams);
+        let pool = match place {
+            Place::Pool(pool) => pools::compare(pool, &was, &is, old, new, options),
+            Place::Image(_) | Place::Loose => None,
+        };
+        let stranded = Stranded::of(&was.rendered, &is.rendered, pool.as_ref());
+        stream::compare(label, &was, &is, stranded.as_ref(), &mut report.streams);
         trust::compare(label, &was, &is, &mut report.trust);
         order::compare(label, &was, &is, &mut report.order);
-        if let Place::Pool(pool) = place {
-            report.pools.extend(pools::compare(pool, &was, &is, old, new, options));
-        }
+        report.pools.extend(pool);
     }
     report.streams.sort_by(|a, b| (&a.stream, &a.pools).cmp(&(&b.stream, &b.pools)));
     if !report.pools.is_empty() {
@@ -226,7 +231,7 @@ fn across(forms: &Across<'_>, report: &mut Report, diags: &mut Diagnostics) {
     let all = rest.clone();
     let mut compare = |label: &str, loose: &Node, pooled: &Node| {
         let (was, is) = if loose_is_old { (loose, pooled) } else { (pooled, loose) };
-        stream::compare(label, was, is, &mut report.streams);
+        stream::compare(label, was, is, None, &mut report.streams);
         trust::compare(label, was, is, &mut report.trust);
         order::compare(label, was, is, &mut report.order);
     };

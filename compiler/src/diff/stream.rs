@@ -6,9 +6,12 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::side::{Node, Version};
+use super::{
+    side::{Node, Version},
+    stranded::Stranded,
+};
 use crate::describe::{
-    class::{self, Step},
+    class::{self, Step, UpdateClass},
     diff::{self, Change},
 };
 
@@ -94,17 +97,35 @@ pub struct StreamDiff {
 }
 
 impl StreamDiff {
+    /// What the loader would detach stays, because the loader goes as well.
+    fn strand(&mut self, stranded: &Stranded) {
+        if self.kind != Kind::Removed {
+            return;
+        }
+        let mut steps = self.attachments.iter_mut().filter(|step| step.class == UpdateClass::Removed).peekable();
+        if steps.peek().is_some() {
+            self.warnings.push(stranded.warning());
+        }
+        steps.for_each(|step| step.class = UpdateClass::Kept);
+    }
+
     /// Whether two pools see the same.
     fn same_change(&self, other: &Self) -> bool {
+        // One pool may keep its loader, and another not.
+        let (steps, theirs) = ((&self.attachments, &self.warnings), (&other.attachments, &other.warnings));
         (&self.stream, self.kind, &self.old, &self.new) == (&other.stream, other.kind, &other.old, &other.new)
+            && steps == theirs
     }
 }
 
 /// Compares what one pool gets.
-pub(super) fn compare(pool: &str, old: &Node, new: &Node, streams: &mut Vec<StreamDiff>) {
+pub(super) fn compare(pool: &str, old: &Node, new: &Node, stranded: Option<&Stranded>, streams: &mut Vec<StreamDiff>) {
     let names: BTreeSet<&String> = old.streams.keys().chain(new.streams.keys()).collect();
     for name in names {
-        let Some(diff) = stream(pool, name, old.streams.get(name), new.streams.get(name)) else { continue };
+        let Some(mut diff) = stream(pool, name, old.streams.get(name), new.streams.get(name)) else { continue };
+        if let Some(stranded) = stranded {
+            diff.strand(stranded);
+        }
         match streams.iter_mut().find(|other| other.same_change(&diff)) {
             Some(same) if same.pools.iter().any(|other| other == pool) => {}
             Some(same) => same.pools.push(pool.to_owned()),
