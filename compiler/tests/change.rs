@@ -6,6 +6,8 @@
 
 #[path = "change/policy.rs"]
 mod policy;
+#[path = "change/pools.rs"]
+mod pools;
 #[path = "change/refused.rs"]
 mod refused;
 #[path = "change/removal.rs"]

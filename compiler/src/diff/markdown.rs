@@ -126,6 +126,9 @@ fn pool(pool: &PoolDiff, out: &mut String) {
 }
 
 fn notes(report: &Report, out: &mut String) {
+    for warning in &report.warnings {
+        let _ = writeln!(out, "\n**Mind:** {}", code(warning));
+    }
     for note in &report.notes {
         let _ = writeln!(out, "\n{note}.");
     }

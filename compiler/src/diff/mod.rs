@@ -17,6 +17,7 @@ mod stranded;
 pub mod stream;
 pub mod text;
 pub mod trust;
+mod uninstalled;
 
 #[cfg(test)]
 mod tests;
@@ -67,6 +68,9 @@ pub struct Report {
     /// Objects that differ and that nodes may act upon, in ways that nothing here follows: kind and name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub others: Vec<String>,
+    /// What to mind of the new side, whatever changes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// Which policy was looked at, and what to mind about it.
     pub notes: Vec<String>,
 }
@@ -151,6 +155,9 @@ pub fn diff(old: &Side, new: &Side, options: &Options, diags: &mut Diagnostics) 
         report.pools.extend(pool);
     }
     report.streams.sort_by(|a, b| (&a.stream, &a.pools).cmp(&(&b.stream, &b.pools)));
+    if !report.is_empty() {
+        report.warnings = uninstalled::warnings(new, &mut report.pools);
+    }
     if !report.pools.is_empty() {
         report.notes.extend(pools::notes(old, new, options));
     }

@@ -41,6 +41,9 @@ pub fn print(report: &Report) -> String {
     for pool in &report.pools {
         print_pool(pool, &mut out);
     }
+    for warning in &report.warnings {
+        let _ = writeln!(out, "\n! {warning}");
+    }
     for note in report.not_judged().iter().chain(&report.notes) {
         let _ = writeln!(out, "note: {note}");
     }
