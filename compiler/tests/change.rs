@@ -4,11 +4,19 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+#[path = "change/policy.rs"]
+mod policy;
+#[path = "change/pools.rs"]
+mod pools;
 #[path = "change/refused.rs"]
 mod refused;
+#[path = "change/removal.rs"]
+mod removal;
 #[path = "change/sides.rs"]
 mod sides;
 mod support;
+#[path = "change/trust.rs"]
+mod trust;
 
 use std::{fs, io::Write as _, path::Path, process::Stdio};
 

@@ -78,6 +78,20 @@ fn desk() -> tempfile::TempDir {
     directory
 }
 
+/// Who starts from the example and misspells a pool hears of it from `check`, before anything is compiled.
+#[test]
+fn the_example_finds_a_misspelled_pool() {
+    let directory = desk();
+    let dir = directory.path();
+    support::succeed(dir, "keygen -o keys");
+    support::succeed(dir, "check bpf.yaml --policy policy.yaml --at 2097-01-01T00:00:00Z");
+    let text = fs::read_to_string(dir.join("bpf.yaml")).unwrap();
+    assert!(text.contains("pools: [worker]"), "{text}");
+    fs::write(dir.join("bpf.yaml"), text.replace("pools: [worker]", "pools: [workers]")).unwrap();
+    let said = support::fail(dir, "check bpf.yaml --policy policy.yaml --at 2097-01-01T00:00:00Z", 1);
+    assert!(said.contains("NB0391") && said.contains("did you mean `worker`?"), "{said}");
+}
+
 /// The documents are to be sound after their dates as well.
 fn in_the_future(text: &str) -> String {
     text.replace("2027-", "2097-")

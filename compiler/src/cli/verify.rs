@@ -28,7 +28,9 @@ use super::{
     walk::{self, Walked},
 };
 use crate::{
-    diag::{Code, Diagnostic, Diagnostics, shown},
+    diag::{Code, Diagnostic, Diagnostics, one_of, shown},
+    lower::{install::udev_path, unit::LOADER_PATH},
+    mco::render,
     sign::{
         carrier::{self, Carried, Unreadable},
         claims::{self, Placed},
@@ -59,6 +61,8 @@ struct Gate<'a> {
     refused: Vec<serde_json::Value>,
     installation: Vec<serde_json::Value>,
     skipped: usize,
+    /// Whether there is the tree of an image.
+    has_tree: bool,
     /// Files of ours in objects: the first one of each role and path.
     placed: BTreeMap<(String, String), Placed>,
     /// Bytes of the verified bundles of each pool, by stream.
@@ -76,6 +80,7 @@ pub(super) fn run(args: &VerifyArgs, session: &mut Session) -> anyhow::Result<Ex
         refused: Vec::new(),
         installation: Vec::new(),
         skipped: 0,
+        has_tree: false,
         placed: BTreeMap::new(),
         pools: BTreeMap::new(),
     };
@@ -87,6 +92,7 @@ pub(super) fn run(args: &VerifyArgs, session: &mut Session) -> anyhow::Result<Ex
         }
     }
     gate.sums(&mut session.diags);
+    gate.installed(&mut session.diags);
     if args.json {
         let report = json!({
             "verified": gate.verified,
@@ -179,6 +185,7 @@ impl Gate<'_> {
     }
 
     fn tree(&mut self, name: &str, entries: &[image::Entry], whole: bool, diags: &mut Diagnostics) {
+        self.has_tree = true;
         let found = image::check(name, entries, whole, self.trust_bytes, diags);
         for (file, piece) in found.pieces {
             self.install(&file, piece);
@@ -300,6 +307,31 @@ impl Gate<'_> {
                         .help("remove streams from the pool, or strip their objects with `llvm-strip -g`"),
                 );
             }
+        }
+    }
+
+    /// Pools for which objects have streams, and nothing that would attach them. Without any installation nothing is said:
+    /// streams and installation often lie apart.
+    fn installed(&self, diags: &mut Diagnostics) {
+        let roles = |is: fn(&str) -> bool| -> BTreeSet<&str> {
+            self.placed.keys().filter(|(_, path)| is(path)).map(|(role, _)| role.as_str()).collect()
+        };
+        let installed = roles(|path| path == LOADER_PATH || path == udev_path());
+        // Of an image nobody says which pools have it.
+        if installed.is_empty() || self.has_tree {
+            return;
+        }
+        let has = |pool: &str| installed.iter().any(|role| render::selects(pool, role));
+        for pool in roles(claims::is_bundle).into_iter().filter(|pool| !has(pool)) {
+            let having = one_of(installed.iter().copied());
+            diags.push(
+                Diagnostic::warning(
+                    Code::NotInstalled,
+                    format!("pool `{}` has streams and no installation; there is one for {}", shown(pool), having),
+                )
+                .note("nodes without loader and units run no stream; a pool that does not exist reaches no node")
+                .help("compare `install --pool` with `pools` of the manifest, and write the wrong one anew"),
+            );
         }
     }
 

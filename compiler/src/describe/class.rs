@@ -28,7 +28,7 @@ pub enum UpdateClass {
     New,
     /// Nothing runs here any more.
     Removed,
-    /// Its bundle goes, and by `onRemoval: keep` it runs until the next boot.
+    /// Its bundle goes, and it runs until the next boot: by `onRemoval: keep`, or because the loader goes as well.
     Kept,
     /// The loader refuses the change (NB1306): XDP in the other mode, while the stream itself holds the interface.
     Refused,

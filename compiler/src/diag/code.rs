@@ -386,6 +386,8 @@ codes! {
     OtherThanItSays = "NB0633", "an object says other than what it carries";
     /// An installation of another release, or of other rules.
     OtherInstallation = "NB0634", "an installation is another one";
+    /// Streams and installation for pools of different names.
+    NotInstalled = "NB0635", "a pool has streams and no installation";
     /// A required stream that nobody may close.
     RequiredStream = "NB0650", "a stream cannot be required";
 }

@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 
 use super::{
     Report,
+    policy::{HEADLINE, PolicyDiff},
     pools::PoolDiff,
     stream::StreamDiff,
     text::{actions, how, line, revisions, signers},
@@ -70,6 +71,9 @@ pub fn print(report: &Report) -> String {
             let _ = writeln!(out, "\n**Mind:** {}", code(warning));
         }
     }
+    if let Some(diff) = &report.policy {
+        policy(diff, &mut out);
+    }
     for one in &report.pools {
         pool(one, &mut out);
     }
@@ -92,6 +96,17 @@ fn stream(stream: &StreamDiff, out: &mut String) {
     }
 }
 
+/// What later changes will do.
+fn policy(policy: &PolicyDiff, out: &mut String) {
+    let _ = writeln!(out, "\n#### {HEADLINE}\n\n| path or unit | from | to |\n|---|---|---|");
+    for line in &policy.changes {
+        let _ = writeln!(out, "| {} | {} | {} |", code(&line.of), code(&line.from.words()), code(&line.to.words()));
+    }
+    for warning in &policy.warnings {
+        let _ = writeln!(out, "\n**Mind:** {}", code(warning));
+    }
+}
+
 /// All about one pool, for each group of releases.
 fn pool(pool: &PoolDiff, out: &mut String) {
     let _ = writeln!(out, "\n#### pool {}", code(&pool.pool));
@@ -111,6 +126,9 @@ fn pool(pool: &PoolDiff, out: &mut String) {
 }
 
 fn notes(report: &Report, out: &mut String) {
+    for warning in &report.warnings {
+        let _ = writeln!(out, "\n**Mind:** {}", code(warning));
+    }
     for note in &report.notes {
         let _ = writeln!(out, "\n{note}.");
     }

@@ -10,10 +10,14 @@ pub mod kustomization;
 pub mod markdown;
 pub mod order;
 pub mod others;
+pub mod policy;
 pub mod pools;
 pub mod side;
+mod stranded;
 pub mod stream;
 pub mod text;
+pub mod trust;
+mod uninstalled;
 
 #[cfg(test)]
 mod tests;
@@ -25,18 +29,21 @@ use serde::Serialize;
 
 use crate::{
     diag::{Code, Diagnostic, Diagnostics},
-    mco::{policy::Policy, render},
+    mco::{self, render},
 };
 use order::OrderDiff;
+use policy::PolicyDiff;
 use pools::PoolDiff;
 use side::{Node, Place, Side};
-use stream::{StreamDiff, TrustDiff};
+use stranded::Stranded;
+use stream::StreamDiff;
+use trust::TrustDiff;
 
 /// How to judge.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The policy of `--policy`; `None` takes that of the sides, or `install`'s.
-    pub policy: Option<Policy>,
+    pub policy: Option<mco::policy::Policy>,
     /// Releases of `--ocp`; empty: any that has disruption policies on.
     pub releases: Vec<OcpVersion>,
     /// Nodes boot from images that the cluster builds: policies do not apply.
@@ -53,21 +60,28 @@ pub struct Report {
     pub order: Vec<OrderDiff>,
     /// Trust files.
     pub trust: Vec<TrustDiff>,
+    /// The disruption policy, if nodes will decide in another way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy: Option<PolicyDiff>,
     /// What the operator does, by pool.
     pub pools: Vec<PoolDiff>,
     /// Objects that differ and that nodes may act upon, in ways that nothing here follows: kind and name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub others: Vec<String>,
+    /// What to mind of the new side, whatever changes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// Which policy was looked at, and what to mind about it.
     pub notes: Vec<String>,
 }
 
 impl Report {
-    /// Nothing changes for any node.
+    /// Nothing changes for any node, nor how nodes will take later changes.
     pub fn is_empty(&self) -> bool {
         self.streams.is_empty()
             && self.order.is_empty()
             && self.trust.is_empty()
+            && self.policy.is_none()
             && self.pools.is_empty()
             && self.others.is_empty()
     }
@@ -113,24 +127,37 @@ pub fn diff(old: &Side, new: &Side, options: &Options, diags: &mut Diagnostics) 
             report.notes.push(note.clone());
         }
     }
+    let given = options.policy.is_some();
     // A tree, bundles or Ignition configs beside MachineConfigs: the same streams in another form.
     if let Some(form) = forms(old, new) {
+        // What is not for a cluster has no policy by its nature.
+        if old.policy.is_some() && new.policy.is_some() {
+            report.policy = policy::compare(old, new, given);
+        }
         across(&form, &mut report, diags);
         return report;
     }
+    report.policy = policy::compare(old, new, given);
     let mut places: BTreeSet<Place> = old.places().into_iter().chain(new.places()).collect();
     places.insert(Place::Loose);
     for place in &places {
         let was = look(old, "old", place, diags);
         let is = look(new, "new", place, diags);
         let label = place.label();
-        stream::compare(label, &was, &is, &mut report);
+        let pool = match place {
+            Place::Pool(pool) => pools::compare(pool, &was, &is, old, new, options),
+            Place::Image(_) | Place::Loose => None,
+        };
+        let stranded = Stranded::of(&was.rendered, &is.rendered, pool.as_ref());
+        stream::compare(label, &was, &is, stranded.as_ref(), &mut report.streams);
+        trust::compare(label, &was, &is, &mut report.trust);
         order::compare(label, &was, &is, &mut report.order);
-        if let Place::Pool(pool) = place {
-            report.pools.extend(pools::compare(pool, &was.rendered, &is.rendered, old, new, options));
-        }
+        report.pools.extend(pool);
     }
     report.streams.sort_by(|a, b| (&a.stream, &a.pools).cmp(&(&b.stream, &b.pools)));
+    if !report.is_empty() {
+        report.warnings = uninstalled::warnings(new, &mut report.pools);
+    }
     if !report.pools.is_empty() {
         report.notes.extend(pools::notes(old, new, options));
     }
@@ -211,7 +238,8 @@ fn across(forms: &Across<'_>, report: &mut Report, diags: &mut Diagnostics) {
     let all = rest.clone();
     let mut compare = |label: &str, loose: &Node, pooled: &Node| {
         let (was, is) = if loose_is_old { (loose, pooled) } else { (pooled, loose) };
-        stream::compare(label, was, is, report);
+        stream::compare(label, was, is, None, &mut report.streams);
+        trust::compare(label, was, is, &mut report.trust);
         order::compare(label, was, is, &mut report.order);
     };
     let mut seen = BTreeSet::new();

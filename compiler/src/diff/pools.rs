@@ -7,7 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use nodeplan::applies::OcpVersion;
 use serde::Serialize;
 
-use super::{Options, side::Side};
+use super::{
+    Options,
+    side::{Node, Side},
+    trust::Untaken,
+};
 use crate::{
     mco::{
         changes,
@@ -55,12 +59,14 @@ fn policy<'a>(old: &'a Side, new: &'a Side, options: &'a Options) -> (Policy, &'
 /// Compares; `None` if nodes of the pool get the same, and the operator takes either as well or as badly.
 pub(super) fn compare(
     pool: &str,
-    was: &Rendered,
-    is: &Rendered,
+    was: &Node,
+    is: &Node,
     old: &Side,
     new: &Side,
     options: &Options,
 ) -> Option<PoolDiff> {
+    let untaken = Untaken::of(was, is);
+    let (was, is) = (&was.rendered, &is.rendered);
     let changes = changes::changes(was, is);
     let refused = |releases: &[u16]| Refused {
         old: Refusals::of(&old.configs, pool, was, releases),
@@ -72,6 +78,9 @@ pub(super) fn compare(
         let mut outcome = outcome::predict(&changes, was, is, &rules(release, &policy, options));
         let minors = release.map_or_else(with_policies, |release| vec![release.minor]);
         refused(&minors).judge(&mut outcome);
+        if let Some(untaken) = &untaken {
+            untaken.judge(&mut outcome);
+        }
         let name = release.map(|release| release.to_string());
         match outcomes.last_mut().filter(|last| last.outcome == outcome) {
             Some(last) => last.releases.extend(name),

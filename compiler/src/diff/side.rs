@@ -8,13 +8,7 @@ use std::{
     path::{Component, Path},
 };
 
-use nodeplan::{
-    bundle::Unverified,
-    digest::Sha256Digest,
-    key::KeyId,
-    statement::Accepted,
-    trust::{Trust, TrustDocument},
-};
+use nodeplan::{bundle::Unverified, digest::Sha256Digest, key::KeyId, statement::Accepted, trust::Trust};
 
 use serde_json::Value;
 
@@ -90,7 +84,7 @@ pub struct Node {
     /// Streams by name.
     pub streams: BTreeMap<String, Version>,
     /// The trust file.
-    pub trust: Option<TrustDocument>,
+    pub trust: Option<Trust>,
     /// What of it cannot be read.
     pub problems: Vec<String>,
 }
@@ -225,8 +219,7 @@ impl Side {
                 Ok(Some(carried)) => add(&carried, &place, &mut node.streams, &mut node.problems),
                 Ok(None) if path == TRUST_PATH => {
                     // Looked at by `carried` already.
-                    let trust = carrier::content(file).ok().and_then(|bytes| Trust::parse(&bytes).ok());
-                    node.trust = trust.map(|trust| trust.document().clone());
+                    node.trust = carrier::content(file).ok().and_then(|bytes| Trust::parse(&bytes).ok());
                 }
                 Ok(None) => {}
             }

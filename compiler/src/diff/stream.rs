@@ -1,22 +1,17 @@
-//! Streams and trust files: what of them changes.
+//! Streams: what of them changes.
 //!
-//! In:   what nodes of a pool get, before and after. Out: [`StreamDiff`]s, [`TrustDiff`]s. Cannot fail.
+//! In:   what nodes of a pool get, before and after. Out: [`StreamDiff`]s. Cannot fail.
 
 use std::collections::BTreeSet;
 
-use nodeplan::{
-    key::KeyId,
-    sorted::SortedSet,
-    trust::{PolicyRefusal, TrustDocument},
-};
 use serde::Serialize;
 
 use super::{
-    Report,
     side::{Node, Version},
+    stranded::Stranded,
 };
 use crate::describe::{
-    class::{self, Step},
+    class::{self, Step, UpdateClass},
     diff::{self, Change},
 };
 
@@ -102,49 +97,39 @@ pub struct StreamDiff {
 }
 
 impl StreamDiff {
+    /// What the loader would detach stays, because the loader goes as well.
+    fn strand(&mut self, stranded: &Stranded) {
+        if self.kind != Kind::Removed {
+            return;
+        }
+        let mut steps = self.attachments.iter_mut().filter(|step| step.class == UpdateClass::Removed).peekable();
+        if steps.peek().is_some() {
+            self.warnings.push(stranded.warning());
+        }
+        steps.for_each(|step| step.class = UpdateClass::Kept);
+    }
+
     /// Whether two pools see the same.
     fn same_change(&self, other: &Self) -> bool {
+        // One pool may keep its loader, and another not.
+        let (steps, theirs) = ((&self.attachments, &self.warnings), (&other.attachments, &other.warnings));
         (&self.stream, self.kind, &self.old, &self.new) == (&other.stream, other.kind, &other.old, &other.new)
+            && steps == theirs
     }
-}
-
-/// A trust file that changes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct TrustDiff {
-    /// Pools.
-    pub pools: Vec<String>,
-    /// Version before.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub from: Option<u64>,
-    /// Version after.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub to: Option<u64>,
-    /// What differs.
-    pub changes: Vec<Line>,
-    /// Streams that it refuses and that the pools get all the same.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub warnings: Vec<String>,
 }
 
 /// Compares what one pool gets.
-pub(super) fn compare(pool: &str, old: &Node, new: &Node, report: &mut Report) {
+pub(super) fn compare(pool: &str, old: &Node, new: &Node, stranded: Option<&Stranded>, streams: &mut Vec<StreamDiff>) {
     let names: BTreeSet<&String> = old.streams.keys().chain(new.streams.keys()).collect();
     for name in names {
-        let Some(diff) = stream(pool, name, old.streams.get(name), new.streams.get(name)) else { continue };
-        match report.streams.iter_mut().find(|other| other.same_change(&diff)) {
+        let Some(mut diff) = stream(pool, name, old.streams.get(name), new.streams.get(name)) else { continue };
+        if let Some(stranded) = stranded {
+            diff.strand(stranded);
+        }
+        match streams.iter_mut().find(|other| other.same_change(&diff)) {
             Some(same) if same.pools.iter().any(|other| other == pool) => {}
             Some(same) => same.pools.push(pool.to_owned()),
-            None => report.streams.push(diff),
-        }
-    }
-    if let Some(diff) = trust(pool, old, new) {
-        match report.trust.iter_mut().find(|other| {
-            (other.from, other.to, &other.changes, &other.warnings)
-                == (diff.from, diff.to, &diff.changes, &diff.warnings)
-        }) {
-            Some(same) => same.pools.push(pool.to_owned()),
-            None => report.trust.push(diff),
+            None => streams.push(diff),
         }
     }
 }
@@ -204,7 +189,8 @@ fn shown(version: &Version) -> Shown {
     }
 }
 
-fn line(change: Change) -> Line {
+/// A change as a line of a report.
+pub(super) fn line(change: Change) -> Line {
     match change {
         Change::Added(fact) => Line { about: fact.about, what: fact.what, from: None, to: Some(fact.value) },
         Change::Removed(fact) => Line { about: fact.about, what: fact.what, from: Some(fact.value), to: None },
@@ -212,46 +198,4 @@ fn line(change: Change) -> Line {
             Line { about: to.about, what: to.what, from: Some(from.value), to: Some(to.value) }
         }
     }
-}
-
-fn trust(pool: &str, old: &Node, new: &Node) -> Option<TrustDiff> {
-    if old.trust == new.trust {
-        return None;
-    }
-    let changes = match (&old.trust, &new.trust) {
-        (Some(was), Some(is)) => diff::trust_changes(was, is).into_iter().map(line).collect(),
-        _ => Vec::new(),
-    };
-    let version = |node: &Node| node.trust.as_ref().map(|trust| trust.version);
-    let warnings = new.trust.as_ref().map(|trust| refused(trust, new)).unwrap_or_default();
-    Some(TrustDiff { pools: vec![pool.to_owned()], from: version(old), to: version(new), changes, warnings })
-}
-
-/// Streams of `node` that `trust` refuses, whatever their signatures are worth.
-fn refused(trust: &TrustDocument, node: &Node) -> Vec<String> {
-    let mut warnings = Vec::new();
-    for (stream, version) in &node.streams {
-        let counts: SortedSet<KeyId> =
-            version.signers.iter().copied().filter(|key| trust.signing_key(*key).is_some()).collect();
-        let digest = version.accepted.digest();
-        let floor = trust.floors.get(&version.accepted.stream);
-        let revoked = version.signers.iter().find(|key| trust.revoked_keys.contains(key));
-        let why = if trust.revoked_bundles.contains(&digest) {
-            format!("statement {digest} is revoked")
-        } else if let Some(floor) = floor.filter(|floor| version.accepted.revision < **floor) {
-            format!("revision {} is below the floor {floor}", version.accepted.revision)
-        } else if let Err(refusal) = trust.authorize(&version.accepted, &counts) {
-            match revoked {
-                Some(key) if matches!(refusal, PolicyRefusal::Signers { .. }) => format!("key {key} is revoked"),
-                _ => refusal.to_string(),
-            }
-        } else {
-            continue;
-        };
-        warnings.push(format!(
-            "it refuses stream {stream}, which these pools still get: {why}; the stream ends; delete its MachineConfig in the \
-             same change"
-        ));
-    }
-    warnings
 }

@@ -5,8 +5,10 @@ use std::fmt::Write as _;
 use super::{
     Report,
     order::OrderDiff,
+    policy::{HEADLINE, PolicyDiff},
     pools::PoolDiff,
-    stream::{Line, StreamDiff, TrustDiff},
+    stream::{Line, StreamDiff},
+    trust::TrustDiff,
 };
 use crate::{
     diag::visible,
@@ -33,8 +35,14 @@ pub fn print(report: &Report) -> String {
     for trust in &report.trust {
         print_trust(trust, &mut out);
     }
+    if let Some(policy) = &report.policy {
+        print_policy(policy, &mut out);
+    }
     for pool in &report.pools {
         print_pool(pool, &mut out);
+    }
+    for warning in &report.warnings {
+        let _ = writeln!(out, "\n! {warning}");
     }
     for note in report.not_judged().iter().chain(&report.notes) {
         let _ = writeln!(out, "note: {note}");
@@ -116,6 +124,16 @@ fn print_trust(trust: &TrustDiff, out: &mut String) {
     }
     for warning in &trust.warnings {
         let _ = writeln!(out, "  ! {}", visible(warning));
+    }
+}
+
+fn print_policy(policy: &PolicyDiff, out: &mut String) {
+    let _ = writeln!(out, "\n{HEADLINE}");
+    let mut rows = vec![row(&["PATH OR UNIT", "FROM", "TO"])];
+    rows.extend(policy.changes.iter().map(|line| row(&[&visible(&line.of), &line.from.words(), &line.to.words()])));
+    out.push_str(&table(&rows, "  "));
+    for warning in &policy.warnings {
+        let _ = writeln!(out, "  ! {warning}");
     }
 }
 

@@ -26,7 +26,7 @@ pub const COMMENT: &str = "# Before all else of this directory, and server-side:
 const DIRECTORY: &str = "/etc/nodebpf";
 
 /// What is restarted.
-const APPLY: &str = "nodebpf-apply.service";
+pub const APPLY: &str = "nodebpf-apply.service";
 
 /// The singleton, with nothing but our entries.
 #[derive(Clone, Debug, PartialEq, Serialize)]

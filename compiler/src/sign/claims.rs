@@ -299,7 +299,7 @@ impl Look<'_> {
 }
 
 /// Whether nodes read a file of this path as a bundle.
-fn is_bundle(path: &str) -> bool {
+pub fn is_bundle(path: &str) -> bool {
     path.strip_prefix(lower::BUNDLE_DIRECTORY).is_some_and(|rest| rest.starts_with('/'))
 }
 

@@ -214,3 +214,40 @@ fn an_installation_in_a_tree_is_known() {
     chmod("usr/lib/nodebpf/trust.json", 0o600);
     succeed(dir, "verify --strict --trust trust.json I");
 }
+
+/// A pool that no installation is for: a name that is misspelled is seen by nobody else.
+#[test]
+fn streams_without_an_installation_for_their_pool_are_warned_of() {
+    let directory = project();
+    let dir = directory.path();
+    succeed(dir, "trust build policy.yaml -o trust.json");
+    fs::write(dir.join("loader"), support::executable(62, None, b"x")).unwrap();
+    let pools = fs::read_to_string(dir.join("bpf.yaml")).unwrap().replace("[worker, edge]", "[worker, edge, master]");
+    fs::write(dir.join("bpf.yaml"), pools).unwrap();
+    for (case, installed, stream, warned) in [
+        ("misspelled", Some("wroker"), "worker", true),
+        ("own", Some("worker"), "worker", false),
+        ("inherited", Some("worker"), "edge", false),
+        ("of its own only", Some("edge"), "edge", false),
+        ("not inherited by its parent", Some("edge"), "worker", true),
+        ("masters inherit nothing", Some("worker"), "master", true),
+        ("apart", None, "worker", false),
+    ] {
+        let out = format!("{}-{stream}", installed.unwrap_or("nothing"));
+        succeed(dir, &format!("compile bpf.yaml --key key.pem --pool {stream} -o {out}"));
+        if let Some(pool) = installed {
+            succeed(dir, &format!("install --pool {pool} --trust trust.json --loader loader --no-diag -o {out}"));
+        }
+        for (flag, exit) in [("", 0), (" --strict", i32::from(warned))] {
+            let args = format!("verify --trust trust.json{flag} {out}");
+            let output = support::nodebpf(dir, &args.split(' ').collect::<Vec<_>>());
+            let said = stderr(&output);
+            assert_eq!(output.status.code(), Some(exit), "case {case}: {said}");
+            let want = format!("pool `{stream}` has streams and no installation; there is one for");
+            assert_eq!(said.contains("NB0635") && said.contains(&want), warned, "case {case}: {said}");
+        }
+    }
+    // An image may bring it to any pool.
+    succeed(dir, "install --pool worker --trust trust.json --loader loader --no-diag --format tree -o wroker-worker");
+    succeed(dir, "verify --strict --trust trust.json wroker-worker");
+}
