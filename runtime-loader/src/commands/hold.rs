@@ -1,8 +1,8 @@
 //! `hold`, `release` and `detach`: an administrator of this node stops the work on streams, and lets it go on.
 //!
 //! The file that holds is written first, under the lock of runs; then one run about these streams makes it so. A run
-//! that is impossible leaves the file: what was asked for holds from the next run on. With `/var` full it holds until
-//! the next boot, and the exit code says that this is less than was asked for.
+//! that is impossible leaves the file: what was asked for holds from the next run on. Where `/var` keeps nothing that is
+//! believed it holds until the next boot, and the exit code says that this is less than was asked for.
 
 use std::env;
 
@@ -14,13 +14,13 @@ use nodeplan::{
 
 use super::apply::{now, this_node, told};
 use crate::{
-    apply,
-    held::{self, Holds},
+    apply::{self, CannotRun},
+    held::{self, Holds, Outcome},
     kernel::Kernel,
     lock,
     paths::Paths,
     read, report,
-    show::cat,
+    show::{cat, digits},
     stream::Scope,
 };
 
@@ -49,20 +49,14 @@ pub enum What {
 
 /// Does it.
 pub fn run(kernel: &Kernel, paths: &Paths, order: &Order) -> Exit {
-    let mut unkept = None;
+    let mut wrong = Vec::new();
     let outcome = this_node(paths).and_then(|node| {
-        if read::effective_uid() != 0 {
-            return Err(apply::cannot_run("this needs root: run it with sudo".to_owned()));
-        }
+        apply::require_root()?;
         let lock = lock::take(paths)?;
-        let written = match &order.what {
-            What::Hold { detach, reason } => held::hold(paths, &order.streams, *detach, (&who(), now(), reason)),
-            What::Release => held::release(paths, &order.streams).map(|()| None),
-        };
-        unkept = written.map_err(|error| apply::cannot_run(format!("{}: {error}", paths.held().display())))?;
+        let done = write(paths, order)?;
+        wrong = done.wrong;
         apply::require_kernel(kernel)?;
-        let scope = if order.streams.is_empty() { Scope::All } else { Scope::Only(order.streams.clone()) };
-        apply::apply_locked(kernel, paths, &node, &scope, &lock)
+        apply::apply_locked(kernel, paths, &node, &scope(order, &done.names)?, &lock)
     });
     let mut unknown = false;
     if let Ok((report, _)) = &outcome {
@@ -72,9 +66,8 @@ pub fn run(kernel: &Kernel, paths: &Paths, order: &Order) -> Exit {
         }
     }
     let (Ok(mut exit) | Err(mut exit)) = told(outcome);
-    if let Some(error) = unkept {
-        let (code, held) = (Code::MemoryNotKept.as_str(), paths.held());
-        report::log(3, &format!("{code} held until the next boot only: {}: {error}", held.display()));
+    for reason in wrong {
+        report::log(3, &cat(&[reason.code.as_str(), " ", &reason.message]));
         exit = exit.max(Exit::CannotRun);
     }
     exit.max(match order.what {
@@ -83,6 +76,37 @@ pub fn run(kernel: &Kernel, paths: &Paths, order: &Order) -> Exit {
         What::Hold { detach: true, .. } if unknown => Exit::CannotRun,
         What::Hold { .. } => Exit::Done,
     })
+}
+
+/// Writes what is asked for.
+fn write(paths: &Paths, order: &Order) -> Result<Outcome, CannotRun> {
+    match &order.what {
+        What::Hold { detach, reason } => {
+            if reason.len() > held::REASON_MAX_BYTES {
+                report::log(4, &cat(&["the reason is cut after ", &digits(held::REASON_MAX_BYTES as u64), " bytes"]));
+            }
+            Ok(held::hold(paths, &order.streams, *detach, (&who(), now(), reason)))
+        }
+        What::Release => held::release(paths, &order.streams)
+            .map(|()| Outcome::default())
+            .map_err(|error| apply::cannot_run(format!("{}: {error}", paths.held().display()))),
+    }
+}
+
+/// What the run is about: not those that are not held although it was asked for, which might change.
+fn scope(order: &Order, held: &[String]) -> Result<Scope, CannotRun> {
+    let holds = order.what != What::Release;
+    if holds && held.is_empty() {
+        return Err(apply::cannot_run("nothing could be held".to_owned()));
+    }
+    if order.streams.is_empty() {
+        return Ok(Scope::All);
+    }
+    let mut streams = order.streams.clone();
+    if holds {
+        streams = streams.into_iter().filter(|name| held.iter().any(|one| one == name.as_str())).collect();
+    }
+    Ok(Scope::Only(streams))
 }
 
 /// What an order comes to for a stream that is not there.
@@ -123,6 +147,24 @@ fn who() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_run_is_about_what_is_held() {
+        let name = |text: &str| StreamName::try_from(text).unwrap();
+        let hold = What::Hold { detach: true, reason: String::new() };
+        let both = || SortedSet::from([name("a"), name("b")]);
+        for (case, what, streams, held, want) in [
+            ("all of them", &hold, both(), &["a", "b"][..], Some(Scope::Only(both()))),
+            ("one", &hold, both(), &["b"], Some(Scope::Only([name("b")].into()))),
+            ("none", &hold, both(), &[], None),
+            ("everything", &hold, SortedSet::default(), &[".all"], Some(Scope::All)),
+            ("not everything", &hold, SortedSet::default(), &[], None),
+            ("released", &What::Release, both(), &[], Some(Scope::Only(both()))),
+        ] {
+            let held: Vec<String> = held.iter().map(|name| (*name).to_owned()).collect();
+            assert_eq!(scope(&Order { streams, what: what.clone() }, &held).ok(), want, "{case}");
+        }
+    }
 
     #[test]
     fn a_hold_on_what_is_not_there_is_said_to_hold() {
