@@ -177,7 +177,7 @@ fn plain(text: &str, max_bytes: usize) -> String {
 /// What an order came to.
 #[derive(Debug, Default)]
 pub struct Outcome {
-    /// Streams, or `.all`, whose files were written.
+    /// Streams, or `.all`, whose files were written or removed.
     pub names: Vec<String>,
     /// What is not as it was asked for.
     pub wrong: Vec<Reason>,
@@ -245,30 +245,42 @@ fn files(streams: &SortedSet<StreamName>) -> Vec<String> {
 }
 
 /// Releases streams, or everything if none is named.
-pub fn release(paths: &Paths, streams: &SortedSet<StreamName>) -> io::Result<()> {
-    release_in(&paths.held(), streams)?;
-    release_in(&paths.held_until_boot(), streams)
+pub fn release(paths: &Paths, streams: &SortedSet<StreamName>) -> Outcome {
+    let mut outcome = Outcome::default();
+    for dir in [paths.held(), paths.held_until_boot()] {
+        let mut wrong = |path: &Path, error: &io::Error| {
+            let (path, why) = match error.kind() {
+                io::ErrorKind::NotFound => return,
+                io::ErrorKind::NotADirectory => (dir.as_path(), "is no directory: remove this file".to_owned()),
+                _ => (path, error.to_string()),
+            };
+            let message = cat(&[&path.to_string_lossy(), ": ", &why]);
+            outcome.wrong.push(Reason { code: Code::StillHeld, message });
+        };
+        let names = if streams.is_empty() { read::names(&dir) } else { Ok(files(streams)) };
+        let names = names.unwrap_or_else(|error| {
+            wrong(&dir, &error);
+            Vec::new()
+        });
+        for name in names {
+            let path = dir.join(&name);
+            match remove(&path) {
+                Ok(()) => outcome.names.push(name),
+                Err(error) => wrong(&path, &error),
+            }
+        }
+    }
+    outcome
 }
 
-fn release_in(dir: &Path, streams: &SortedSet<StreamName>) -> io::Result<()> {
-    let mut remove = |path: &Path| match fs::remove_file(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+/// Removes what holds, whatever it is.
+fn remove(path: &Path) -> io::Result<()> {
+    // A read-only file system refuses before it looks whether something is there.
+    fs::symlink_metadata(path)?;
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::IsADirectory => fs::remove_dir(path),
         result => result,
-    };
-    if !streams.is_empty() {
-        return each(dir, streams, &mut remove);
     }
-    match read::names(dir) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        names => names?.iter().try_for_each(|name| remove(&dir.join(name))),
-    }
-}
-
-fn each(dir: &Path, streams: &SortedSet<StreamName>, work: &mut dyn FnMut(&Path) -> io::Result<()>) -> io::Result<()> {
-    if streams.is_empty() {
-        return work(&dir.join(ALL));
-    }
-    streams.iter().try_for_each(|stream| work(&dir.join(stream.as_str())))
 }
 
 #[cfg(test)]
@@ -310,6 +322,12 @@ mod tests {
         assert!(outcome.wrong.is_empty() && !outcome.names.is_empty(), "{outcome:?}");
     }
 
+    fn released(paths: &Paths, list: &[&str]) -> Vec<String> {
+        let outcome = release(paths, &names(list));
+        assert!(outcome.wrong.is_empty(), "{outcome:?}");
+        outcome.names
+    }
+
     fn mode(path: &Path, mode: u32) {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     }
@@ -331,9 +349,9 @@ mod tests {
         let held = Holds::read(paths).0;
         assert_eq!(held.of(&name("b")), Some(Hold { detach: true, words }));
         assert!(held.beyond(&name("b")).is_some());
-        release(paths, &names(&["a", "never-held"])).unwrap();
+        assert_eq!(released(paths, &["a", "never-held"]), ["a"]);
         assert!(Holds::read(paths).0.of(&name("a")).is_some(), "held with all others");
-        release(paths, &names(&[])).unwrap();
+        assert_eq!(released(paths, &[]), [".all"]);
         assert_eq!(Holds::read(paths).0, Holds::default());
     }
 
@@ -384,7 +402,7 @@ mod tests {
         // In both places: what is to go still is.
         hold_all(paths, &["a"], false, by);
         assert!(held("a").is_some_and(|hold| hold.detach));
-        release(paths, &names(&["a"])).unwrap();
+        assert_eq!(released(paths, &["a"]), ["a", "a"], "in both places");
         assert_eq!(held("a"), None);
     }
 
@@ -403,7 +421,7 @@ mod tests {
         let problems = Holds::read(paths).1;
         assert!(problems.len() == 1 && problems[0].code == Code::UnsafeFile, "{problems:?}");
         mode(&paths.held(), 0o755);
-        assert!(release(paths, &names(&[])).is_ok());
+        assert_eq!(released(paths, &[]), ["a", "a"]);
         // A file that cannot be read may say `detach`: a weaker hold does not replace it, a stronger one does.
         hold_all(paths, &["a"], true, by);
         mode(&paths.held().join("a"), 0o664);
@@ -419,6 +437,26 @@ mod tests {
         }
         let outcome = hold(paths, &names(&["b"]), true, by);
         assert!(outcome.names.is_empty() && outcome.wrong[0].message.contains("b: not held as asked: "), "{outcome:?}");
+    }
+
+    #[test]
+    fn whatever_lies_there_the_rest_is_released() {
+        let Root(_, paths) = &Root::new("stray");
+        let by = ("root", Timestamp::from_unix_seconds(0), "");
+        hold_all(paths, &["b", "d"], false, by);
+        fs::create_dir_all(paths.held().join("a")).unwrap();
+        fs::create_dir_all(paths.held().join("c/full")).unwrap();
+        fs::create_dir_all(paths.run()).unwrap();
+        fs::write(paths.held_until_boot(), b"").unwrap();
+        let outcome = release(paths, &names(&[]));
+        assert_eq!(outcome.names, ["a", "b", "d"]);
+        let held = |name: &str| paths.held().join(name).display().to_string();
+        let [full, file] = &outcome.wrong[..] else { panic!("{outcome:?}") };
+        assert!(full.code == Code::StillHeld && full.message.starts_with(&held("c: ")), "{full:?}");
+        let remove = format!("{}: is no directory: remove this file", paths.held_until_boot().display());
+        assert_eq!(file.message, remove);
+        let outcome = release(paths, &names(&["a"]));
+        assert!(outcome.wrong.len() == 1 && outcome.wrong[0].message == remove, "{outcome:?}");
     }
 
     #[test]

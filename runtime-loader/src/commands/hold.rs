@@ -49,47 +49,47 @@ pub enum What {
 
 /// Does it.
 pub fn run(kernel: &Kernel, paths: &Paths, order: &Order) -> Exit {
-    let mut wrong = Vec::new();
+    let mut done = Outcome::default();
     let outcome = this_node(paths).and_then(|node| {
         apply::require_root()?;
         let lock = lock::take(paths)?;
-        let done = write(paths, order)?;
-        wrong = done.wrong;
+        done = write(paths, order);
         apply::require_kernel(kernel)?;
         apply::apply_locked(kernel, paths, &node, &scope(order, &done.names)?, &lock)
     });
     let mut unknown = false;
     if let Ok((report, _)) = &outcome {
         for name in order.streams.iter().filter(|name| report.streams.iter().all(|one| one.stream != **name)) {
-            unknown = true;
-            report::log(4, &not_there(name, &order.what));
+            let held = done.names.iter().any(|one| one == name.as_str());
+            // A stream may be held before it comes. A misspelt name is no success where something is to happen now.
+            unknown |= match order.what {
+                What::Hold { detach, .. } => detach,
+                What::Release => !held,
+            };
+            report::log(4, &not_there(name, &order.what, held));
         }
     }
     let (Ok(mut exit) | Err(mut exit)) = told(outcome);
-    for reason in wrong {
+    for reason in &done.wrong {
         report::log(3, &cat(&[reason.code.as_str(), " ", &reason.message]));
         exit = exit.max(Exit::CannotRun);
     }
-    exit.max(match order.what {
-        What::Release => still_held(paths, &order.streams),
-        // A stream may be held before it comes. Who detaches one means what runs: a misspelt name is no success.
-        What::Hold { detach: true, .. } if unknown => Exit::CannotRun,
-        What::Hold { .. } => Exit::Done,
-    })
+    if unknown {
+        exit = exit.max(Exit::CannotRun);
+    }
+    if order.what == What::Release { exit.max(still_held(paths, &order.streams)) } else { exit }
 }
 
 /// Writes what is asked for.
-fn write(paths: &Paths, order: &Order) -> Result<Outcome, CannotRun> {
+fn write(paths: &Paths, order: &Order) -> Outcome {
     match &order.what {
         What::Hold { detach, reason } => {
             if reason.len() > held::REASON_MAX_BYTES {
                 report::log(4, &cat(&["the reason is cut after ", &digits(held::REASON_MAX_BYTES as u64), " bytes"]));
             }
-            Ok(held::hold(paths, &order.streams, *detach, (&who(), now(), reason)))
+            held::hold(paths, &order.streams, *detach, (&who(), now(), reason))
         }
-        What::Release => held::release(paths, &order.streams)
-            .map(|()| Outcome::default())
-            .map_err(|error| apply::cannot_run(format!("{}: {error}", paths.held().display()))),
+        What::Release => held::release(paths, &order.streams),
     }
 }
 
@@ -109,12 +109,14 @@ fn scope(order: &Order, held: &[String]) -> Result<Scope, CannotRun> {
     Ok(Scope::Only(streams))
 }
 
-/// What an order comes to for a stream that is not there.
-fn not_there(name: &StreamName, what: &What) -> String {
+/// What an order comes to for a stream that is not there. `held`: its file was written or removed.
+fn not_there(name: &StreamName, what: &What, held: bool) -> String {
     let comes = match what {
+        What::Hold { .. } if !held => ": nothing was done",
         What::Hold { detach: false, .. } => ": held for when it comes",
         What::Hold { detach: true, .. } => ": nothing was detached; held and detached for when it comes",
-        What::Release => "",
+        What::Release if held => ": its hold is released",
+        What::Release => ", and no hold on it",
     };
     cat(&["there is no stream `", name.as_str(), "` on this node", comes, "; `nodebpf-loader status` lists them"])
 }
@@ -169,17 +171,16 @@ mod tests {
     #[test]
     fn a_hold_on_what_is_not_there_is_said_to_hold() {
         let name = StreamName::try_from("nope").unwrap();
-        for (what, says) in [
-            (What::Hold { detach: false, reason: String::new() }, ": held for when it comes;"),
-            (
-                What::Hold { detach: true, reason: String::new() },
-                ": nothing was detached; held and detached for when it",
-            ),
-            (What::Release, "no stream `nope` on this node; `nodebpf-loader status`"),
+        let hold = |detach| What::Hold { detach, reason: String::new() };
+        for (what, held, says) in [
+            (hold(false), true, ": held for when it comes;"),
+            (hold(true), true, ": nothing was detached; held and detached for when it"),
+            (hold(true), false, ": nothing was done;"),
+            (What::Release, true, "no stream `nope` on this node: its hold is released; `nodebpf-loader status`"),
+            (What::Release, false, "no stream `nope` on this node, and no hold on it; `nodebpf-loader status`"),
         ] {
-            let said = not_there(&name, &what);
+            let said = not_there(&name, &what, held);
             assert!(said.contains(says), "{said}");
-            assert_eq!(said.contains("held"), what != What::Release, "{said}");
         }
     }
 }
