@@ -1,7 +1,8 @@
 //! `hold`, `release` and `detach`: an administrator of this node stops the work on streams, and lets it go on.
 //!
 //! The file that holds is written first, under the lock of runs; then one run about these streams makes it so. A run
-//! that is impossible leaves the file: what was asked for holds from the next run on. Where `/var` keeps nothing that is
+//! that is impossible leaves the file: what was asked for holds from the next run on. So it is without the lock, if
+//! another run does not end: then a run is asked for as well. Where `/var` keeps nothing that is
 //! believed it holds until the next boot, and the exit code says that this is less than was asked for.
 
 use std::env;
@@ -52,8 +53,9 @@ pub fn run(kernel: &Kernel, paths: &Paths, order: &Order) -> Exit {
     let mut done = Outcome::default();
     let outcome = this_node(paths).and_then(|node| {
         apply::require_root()?;
-        let lock = lock::take(paths)?;
-        done = write(paths, order);
+        let lock = lock::take(paths);
+        done = write(paths, order, lock.is_err());
+        let lock = lock?;
         apply::require_kernel(kernel)?;
         apply::apply_locked(kernel, paths, &node, &scope(order, &done.names)?, &lock)
     });
@@ -80,17 +82,23 @@ pub fn run(kernel: &Kernel, paths: &Paths, order: &Order) -> Exit {
     if order.what == What::Release { exit.max(still_held(paths, &order.streams)) } else { exit }
 }
 
-/// Writes what is asked for.
-fn write(paths: &Paths, order: &Order) -> Outcome {
-    match &order.what {
+/// Writes what is asked for. `later`: this command has not got the lock, so another run is to make it so.
+fn write(paths: &Paths, order: &Order, later: bool) -> Outcome {
+    let (done, what) = match &order.what {
         What::Hold { detach, reason } => {
             if reason.len() > held::REASON_MAX_BYTES {
                 report::log(4, &cat(&["the reason is cut after ", &digits(held::REASON_MAX_BYTES as u64), " bytes"]));
             }
-            held::hold(paths, &order.streams, *detach, (&who(), now(), reason))
+            (held::hold(paths, &order.streams, *detach, (&who(), now(), reason)), "held")
         }
-        What::Release => held::release(paths, &order.streams),
+        What::Release => (held::release(paths, &order.streams), "released"),
+    };
+    if later && !done.names.is_empty() {
+        // Not before it is written: that run must find it.
+        lock::ask_again(paths);
+        report::log(4, &cat(&[what, " from the next run on"]));
     }
+    done
 }
 
 /// What the run is about: not those that are not held although it was asked for, which might change.
@@ -148,7 +156,31 @@ fn who() -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
+
+    /// Whoever pulls the brake while another run hangs must not have to do it again.
+    #[test]
+    fn what_is_asked_for_without_the_lock_stands() {
+        let root = std::env::temp_dir().join(format!("nodebpf-later-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&root);
+        let paths = Paths::new(&root);
+        let name = StreamName::try_from("a").unwrap();
+        let _held = lock::take(&paths).unwrap();
+        let order = |what| Order { streams: [name.clone()].into(), what };
+        let detach = || order(What::Hold { detach: true, reason: String::new() });
+        let held = || Holds::read(&paths).0.of(&name).is_some_and(|hold| hold.detach);
+        write(&paths, &detach(), true);
+        assert!(held() && paths.dirty().exists());
+        fs::remove_file(paths.dirty()).unwrap();
+        write(&paths, &order(What::Release), true);
+        assert!(!held() && paths.dirty().exists());
+        fs::remove_file(paths.dirty()).unwrap();
+        write(&paths, &detach(), false);
+        assert!(held() && !paths.dirty().exists(), "the command runs itself");
+        fs::remove_dir_all(root).unwrap();
+    }
 
     #[test]
     fn a_run_is_about_what_is_held() {
