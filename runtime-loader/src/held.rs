@@ -110,11 +110,19 @@ impl Holds {
         Self { all: Some(hold), ..Self::default() }
     }
 
+    /// The hold on every stream.
+    pub fn every(&self) -> Option<Hold> {
+        let off = || self.off.then(|| Hold { detach: false, words: format!("by the kernel argument {OFF}") });
+        self.all.clone().or_else(off)
+    }
+
     /// The hold on a stream. Its own says more than the one on all; that something is to be detached counts from each.
     pub fn of(&self, stream: &StreamName) -> Option<Hold> {
-        let off = self.off.then(|| Hold { detach: false, words: format!("by the kernel argument {OFF}") });
-        let all = self.streams.get(stream).cloned().into_iter().chain(self.all.clone()).chain(off);
-        all.fold(None, |found, hold| Some(both(found, hold)))
+        let own = self.streams.get(stream).cloned();
+        match self.every() {
+            Some(every) => Some(both(own, every)),
+            None => own,
+        }
     }
 
     /// Streams with a hold of their own, whether or not they are there.
