@@ -30,6 +30,9 @@ const ALL: &str = ".all";
 const MAX_BYTES: usize = 1024;
 const WORDS_MAX_BYTES: usize = 512;
 
+/// Most files that are told to be unreadable. Each stream says so of its own as well.
+const PROBLEMS_MAX: usize = 16;
+
 /// Longest reason, in bytes.
 pub const REASON_MAX_BYTES: usize = 200;
 
@@ -72,7 +75,10 @@ impl Holds {
         let mut unread = |path: &Path, error: &ReadError| {
             let reason = error.reason(path);
             let words = cat(&["by what cannot be read: ", &reason.message]);
-            problems.push(reason);
+            // Whoever may write the directory could fill the report.
+            if problems.len() < PROBLEMS_MAX {
+                problems.push(reason);
+            }
             Hold { detach: false, words }
         };
         let names = match read::names(dir) {
@@ -382,6 +388,11 @@ mod tests {
         }
         let codes: Vec<Code> = problems.iter().map(|problem| problem.code).collect();
         assert_eq!(codes, [Code::Read, Code::UnsafeFile], "{problems:?}");
+        for number in 0..40 {
+            fs::create_dir(paths.held().join(format!("d{number}"))).unwrap();
+        }
+        let (held, problems) = Holds::read(paths);
+        assert!(problems.len() == PROBLEMS_MAX && held.named().len() == 43, "{problems:?}");
         fs::remove_dir_all(dir.join("var")).unwrap();
         fs::create_dir_all(dir.join("var/lib/nodebpf")).unwrap();
         fs::write(paths.held(), b"").unwrap();
