@@ -38,9 +38,12 @@ pub fn take_or_ask_again(paths: &Paths) -> Result<RunLock, CannotRun> {
 }
 
 fn asking_again(paths: &Paths, wait: Duration) -> Result<RunLock, CannotRun> {
-    take_within(paths, wait).inspect_err(|_| {
-        let _ = fs::File::create(paths.dirty());
-    })
+    take_within(paths, wait).inspect_err(|_| ask_again(paths))
+}
+
+/// Asks for a run.
+pub fn ask_again(paths: &Paths) {
+    let _ = fs::File::create(paths.dirty());
 }
 
 fn take_within(paths: &Paths, wait: Duration) -> Result<RunLock, CannotRun> {

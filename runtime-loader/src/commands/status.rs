@@ -8,7 +8,14 @@ use nodeplan::{
 };
 
 use super::print;
-use crate::{apply, held::Holds, kernel::Kernel, paths::Paths, prometheus, report, show::cat};
+use crate::{
+    apply,
+    held::{Hold, Holds},
+    kernel::Kernel,
+    paths::Paths,
+    prometheus, report,
+    show::cat,
+};
 
 /// Prints the last run's report with what is attached now and the counters: a table, or for tools.
 pub fn run(kernel: &Kernel, paths: &Paths, as_json: bool) -> Exit {
@@ -23,21 +30,20 @@ pub fn run(kernel: &Kernel, paths: &Paths, as_json: bool) -> Exit {
     }
 }
 
-/// Holds on streams that are not there yet: a line each.
+/// Holds on every stream, and on streams that are not there yet: a line each.
 fn waiting(holds: &Holds, report: &Report) -> String {
     let mut lines = String::new();
+    let mut line = |which: &str, hold: &Hold, when: &str| {
+        let detach = if hold.detach { " and detached" } else { "" };
+        lines.push_str(&cat(&[which, "held", detach, when, ", ", &hold.words, "\n"]));
+    };
+    if let Some(hold) = holds.every() {
+        line("every stream is ", &hold, "");
+    }
     for (name, hold) in holds.named() {
         let gone = |one: &StreamReport| one.state == StreamState::Removed && one.attachments.is_empty();
         if report.streams.iter().all(|one| one.stream != *name || gone(one)) {
-            let detach = if hold.detach { " and detached" } else { "" };
-            lines.push_str(&cat(&[
-                name.as_str(),
-                ": not on this node; held",
-                detach,
-                " for when it comes, ",
-                &hold.words,
-                "\n",
-            ]));
+            line(&cat(&[name.as_str(), ": not on this node; "]), hold, " for when it comes");
         }
     }
     lines
@@ -85,7 +91,7 @@ mod tests {
         let paths = Paths::new(&dir);
         let hold = |name: &str, detach| {
             let names: SortedSet<StreamName> = [StreamName::try_from(name).unwrap()].into();
-            held::hold(&paths, &names, detach, ("root", Timestamp::from_unix_seconds(0), "why")).unwrap();
+            held::hold(&paths, &names, detach, ("root", Timestamp::from_unix_seconds(0), "why"));
         };
         hold("here", false);
         hold("nope", false);
@@ -102,6 +108,22 @@ mod tests {
              off: not on this node; held and detached for when it comes, by root at 1970-01-01T00:00:00Z: why\n\
              went: not on this node; held for when it comes, by root at 1970-01-01T00:00:00Z: why\n"
         );
+        let none = Report { streams: Vec::new(), ..report };
+        held::release(&paths, &SortedSet::default());
+        for (line, all, says) in [
+            ("", None, ""),
+            ("nodebpf=off", None, "every stream is held, by the kernel argument nodebpf=off\n"),
+            ("", Some(false), "every stream is held, by root at 1970-01-01T00:00:00Z: why\n"),
+            ("nodebpf=off", Some(true), "every stream is held and detached, by root at 1970-01-01T00:00:00Z: why\n"),
+        ] {
+            fs::create_dir_all(dir.join("proc")).unwrap();
+            fs::write(dir.join("proc/cmdline"), line).unwrap();
+            if let Some(detach) = all {
+                let by = ("root", Timestamp::from_unix_seconds(0), "why");
+                held::hold(&paths, &SortedSet::default(), detach, by);
+            }
+            assert_eq!(waiting(&Holds::read(&paths).0, &none), says, "{line} {all:?}");
+        }
         fs::remove_dir_all(dir).unwrap();
     }
 }

@@ -2,6 +2,8 @@
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt as _,
+    process::Command,
     time::{Duration, Instant},
 };
 
@@ -25,6 +27,7 @@ pub(crate) const TESTS: &[Test] = &[
     Test { name: "asked-hold-freezes", needs: &[Feature::Freplace], run: freezes },
     Test { name: "asked-hold-beside-lost-pins", needs: &[Feature::Freplace], run: lost },
     Test { name: "asked-detach-stays", needs: &[Feature::Freplace], run: detaches },
+    Test { name: "asked-detach-where-var-keeps-nothing", needs: &[Feature::Freplace], run: unkept },
     Test { name: "asked-hold-all", needs: &[Feature::Freplace], run: all },
     Test { name: "asked-kernel-argument-off", needs: &[Feature::Freplace], run: argument },
     Test { name: "asked-early-leaves-the-rest", needs: &[Feature::Freplace], run: early },
@@ -138,12 +141,44 @@ fn detaches(_: &mut Ctx) -> Result<()> {
     ensure!(ids(&last()?, "drop")?.len() == 1, "{:?}", last()?);
     ensure!(loader("hold nobody") == Exit::Done, "a stream that comes later can be held");
     ensure!(loader("hold Nobody") == Exit::Usage, "that is no name");
+    ensure!(loader("release nobody") == Exit::Done, "a hold on what never came");
+    ensure!(loader("release nobody") == Exit::CannotRun, "no stream and no hold");
     // What went is in the report of the run that removed it, and nothing is left of it to be detached.
     Node::remove("drop")?;
     expect(&node.apply_expecting(Exit::Done)?, "drop", StreamState::Removed, None)?;
     ensure!(loader("detach drop") == Exit::CannotRun, "nothing was detached");
     ensure!(stream(&last()?, "drop").is_err(), "{:?}", last()?);
     Ok(())
+}
+
+/// Others may write the directory of holds, or nobody: the brake works all the same, and says until when.
+fn unkept(_: &mut Ctx) -> Result<()> {
+    let pair = Pair::new("near0", "far0")?;
+    let node = Node::new()?;
+    let empty = Snapshot::take_settled()?;
+    node.ship(&Stream::pass("drop", pair.near_name, 510))?;
+    node.apply_expecting(Exit::Done)?;
+    let held = format!("{ROOT}/var/lib/nodebpf/held");
+    fs::create_dir_all(&held)?;
+    fs::set_permissions(&held, fs::Permissions::from_mode(0o775))?;
+    ensure!(loader("detach drop") == Exit::Refused, "a file that nobody believes is a problem of the node");
+    expect(&last()?, "drop", StreamState::Held, Some(Code::Held))?;
+    empty.expect_again().context("a directory that others may write")?;
+    ensure!(loader("release --all") == Exit::Done && ids(&last()?, "drop")?.len() == 1, "{:?}", last()?);
+    fs::remove_dir(&held)?;
+    let var = Node::memory("");
+    let mount = |args: &[&str]| -> Result<()> {
+        let done = Command::new(args[0]).args(&args[1..]).arg(&var).status()?;
+        ensure!(done.success(), "{args:?}: {done}");
+        Ok(())
+    };
+    mount(&["mount", "-t", "tmpfs", "-o", "mode=755", "none"])?;
+    fs::create_dir(&held)?;
+    mount(&["mount", "-o", "remount,ro"])?;
+    ensure!(loader("detach drop") == Exit::CannotRun, "held until the next boot only");
+    empty.expect_again().context("a read-only /var")?;
+    ensure!(loader("release drop") == Exit::Done && ids(&last()?, "drop")?.len() == 1, "{:?}", last()?);
+    mount(&["umount"])
 }
 
 fn all(_: &mut Ctx) -> Result<()> {
