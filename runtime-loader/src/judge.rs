@@ -39,6 +39,10 @@ pub struct Judged {
 pub fn judge(paths: &Paths, node: &Node, running: SortedMap<StreamName, Vec<Version>>) -> Judged {
     let known = trust_chain::known(paths);
     let kept = memory::read(paths);
+    let mut running = running;
+    for version in running.values_mut().flatten() {
+        version.forbidden = known.trust.as_ref().ok().and_then(|trust| kept.forbids(trust.document(), version));
+    }
     let bundles = verify::bundles(paths, &known.trust, &kept, node);
     let complete = bundles.directory_read;
     let mut problems = bundles.strangers.clone();

@@ -15,6 +15,7 @@
 //! runs, so that a stream can change hands in two steps that are seen, and not in one that is not.
 
 use nodeplan::{
+    bundle,
     digest::Sha256Digest,
     json,
     memory::{MEMORY_MAX_BYTES, Memory, MemoryError},
@@ -22,12 +23,14 @@ use nodeplan::{
     plan::NodePlan,
     report::{Code, Reason, Report, StreamState},
     sorted::{SortedMap, SortedSet},
+    trust::TrustDocument,
 };
 
 use crate::{
     clock::Reading,
     paths::Paths,
     read::{self, ReadError},
+    state::Version,
     stream::{Goal, Stream},
 };
 
@@ -125,6 +128,14 @@ impl Kept {
     /// Why `plan` may not run here: what is remembered forbids it, or nobody knows whether it does.
     pub fn refuses(&self, plan: &NodePlan) -> Option<Reason> {
         self.unread().cloned().or_else(|| self.memory.refuses(plan))
+    }
+
+    /// Why a version that runs may do so no longer: the trust file, or what is remembered, has come to forbid it.
+    pub fn forbids(&self, trust: &TrustDocument, version: &Version) -> Option<Reason> {
+        let plan: Option<&NodePlan> = version.plan.as_ref().map(|plan| &***plan);
+        let checked = bundle::check_accepted(trust, version.committed?, plan);
+        let refusal = checked.err().map(|refusal| Reason { code: refusal.code(), message: refusal.to_string() });
+        refusal.or_else(|| self.memory.refuses(plan?).filter(|reason| reason.code == Code::BelowFloor))
     }
 
     /// Writes what the node remembers now, if that is something else. What is wrong if it cannot be written.
