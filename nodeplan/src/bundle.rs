@@ -269,11 +269,7 @@ impl<'a> Unverified<'a> {
 
 /// Whether `trust` has decided against a statement that was accepted under a former version of it: revoked, below the
 /// floor, for another audience. Without its plan only the first can be told. Who had signed it is not looked at.
-pub fn check_accepted(
-    trust: &TrustDocument,
-    statement: Sha256Digest,
-    plan: Option<&NodePlan>,
-) -> Result<(), Refusal> {
+pub fn check_accepted(trust: &TrustDocument, statement: Sha256Digest, plan: Option<&NodePlan>) -> Result<(), Refusal> {
     if trust.revoked_bundles.contains(&statement) {
         return Err(Refusal::Revoked(statement));
     }

@@ -5,7 +5,8 @@
 //! reported and left alone, and no bundle is accepted without it.
 //!
 //! **Floors**: the highest `rollbackFloor` of what was completely attached here. Learned only when the attachment is
-//! there to stay: in a run about all streams in which nothing failed, after which nobody takes files back. Never
+//! there to stay: in a run about all streams in which nothing failed, after which nobody takes files back. A run that a
+//! timer or path unit starts is none: it may come in the middle of an update. The boot and the update itself are. Never
 //! forgotten, not even with the stream: a replay would begin with a removal.
 //! **Accepted**: of each stream the statement that was last believed here, whatever became of it then. By it a bundle that
 //! the trust file has come to forbid is told from one that was brought although it is forbidden: docs/adr/0018. Forgotten
@@ -77,7 +78,7 @@ pub fn read(paths: &Paths) -> Kept {
     kept
 }
 
-/// Learns from a run, and what time it is. `undisturbed`: nothing of it failed. `all`: it saw all bundles there are.
+/// Learns from a run, and what time it is. `undisturbed`: nothing of it failed, and it was no unit's. `all`: it saw all bundles there are.
 pub fn learn(
     Kept { memory, accepted, .. }: &mut Kept,
     streams: &SortedMap<StreamName, Stream>,

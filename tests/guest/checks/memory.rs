@@ -4,6 +4,7 @@ use std::{fs, process::Command};
 
 use anyhow::{Context as _, Result, ensure};
 use nodeplan::{
+    memory::Memory,
     plan::PLAN_VERSION,
     report::{Code, Exit, Report, StreamState},
     trust::Trust,
@@ -13,7 +14,7 @@ use crate::{
     features::Feature,
     harness::{Ctx, Test},
     net::Pair,
-    node::{Node, Snapshot, Stream, chain, stream},
+    node::{Node, Snapshot, Stream, chain, spawn_apply_by, stream},
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -62,7 +63,13 @@ fn floors(_: &mut Ctx) -> Result<()> {
         })
     };
     ship(3)?;
+    // A timer in the middle of an update: what it attaches may be taken back yet.
+    let timer = spawn_apply_by("nodebpf-apply.timer")?.wait()?;
+    ensure!(timer.success() && chain(pair.near_name)?.len() == 1, "{timer}: not attached");
+    let floors = || -> Result<usize> { Ok(Memory::parse(&fs::read(Node::memory("memory.json"))?)?.floors.len()) };
+    ensure!(floors()? == 0, "a timer has taught a floor");
     node.apply_expecting(Exit::Done)?;
+    ensure!(floors()? == 1, "an update has taught no floor");
     Node::remove("drop")?;
     node.apply_expecting(Exit::Done)?;
     ensure!(!Snapshot::take()?.has_pins(), "pins are left");

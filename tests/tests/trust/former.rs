@@ -69,7 +69,9 @@ fn forbidding(decide: Decide, change: impl FnOnce(&mut NodePlan)) -> Node {
 type Happen = fn(&mut Node);
 
 /// What lies there instead of its bundle, and what that comes to: state, code, exit, what runs then.
-const BUNDLES: &[(&str, Happen, StreamState, Option<Code>, Exit, Option<u32>)] = &[
+type Case = (&'static str, Happen, StreamState, Option<Code>, Exit, Option<u32>);
+
+const BUNDLES: &[Case] = &[
     ("a new one", |node| ship_next(node), StreamState::Attached, None, Exit::Done, Some(3)),
     (
         "a new one, held",
