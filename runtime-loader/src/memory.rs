@@ -1,7 +1,8 @@
 //! Memory: what a node remembers of streams and of the time, over reboots.
 //!
 //! In: `/var/lib/nodebpf/memory.json`, `accepted.json`, and at the end of a run what became of the streams. Out: [`Kept`].
-//! A file whose bytes are damaged is reported and begun anew. A `memory.json` of a newer loader, or that cannot be read, is
+//! A file whose bytes are damaged, and a `memory.json` that is gone from beside the others, is reported and begun anew. So is
+//! an `accepted.json` that cannot be read. A `memory.json` of a newer loader, or that cannot be read, is
 //! reported and left alone, and no bundle is accepted without it.
 //!
 //! **Floors**: the highest `rollbackFloor` of what was completely attached here. Learned only when the attachment is
@@ -13,7 +14,8 @@
 //! as owners are. A file of its own, because nothing is refused for want of it: a former loader does not know it, and must
 //! go on without it.
 //! **Owners**: of every stream name. Forgotten when a run finds neither a bundle of the stream nor anything of it that
-//! runs, so that a stream can change hands in two steps that are seen, and not in one that is not.
+//! runs, so that a stream can change hands in two steps that are seen, and not in one that is not. What runs says whose it
+//! is by its record, also beside a memory that is lost.
 
 use nodeplan::{
     bundle,
@@ -61,6 +63,10 @@ pub fn read(paths: &Paths) -> Kept {
                 kept.problem = bad(if newer { Code::MemoryUnread } else { Code::MemoryDamaged }, error.to_string());
             }
         },
+        // Written by the run that wrote these.
+        Err(ReadError::Missing) if paths.pinned_trust().exists() || paths.accepted().exists() => {
+            kept.problem = bad(Code::MemoryDamaged, "is missing".to_owned());
+        }
         Err(ReadError::Missing) => {}
         Err(error) => kept.problem = bad(Code::MemoryUnread, error.to_string()),
     }
@@ -142,7 +148,9 @@ impl Kept {
     /// Writes what the node remembers now, if that is something else. What is wrong if it cannot be written.
     pub fn keep(&self, now: &Self, paths: &Paths) -> Option<Reason> {
         let memory = || {
-            let same = self.memory == now.memory && self.problem.is_none();
+            // Beside a pin it is written even if there is nothing to remember: its absence has to mean something.
+            let there = paths.memory().exists() || !paths.pinned_trust().exists();
+            let same = self.memory == now.memory && self.problem.is_none() && there;
             if same || self.unread().is_some() {
                 return None;
             }
