@@ -1,9 +1,9 @@
 //! Memory: what a node remembers of streams and of the time, over reboots.
 //!
 //! In: `/var/lib/nodebpf/memory.json`, `accepted.json`, and at the end of a run what became of the streams. Out: [`Kept`].
-//! A file whose bytes are damaged, and a `memory.json` that is gone from beside the others, is reported and begun anew. So is
-//! an `accepted.json` that cannot be read. A `memory.json` of a newer loader, or that cannot be read, is
-//! reported and left alone, and no bundle is accepted without it.
+//! A file whose bytes are damaged, and a `memory.json` that is gone from beside the others, is reported and begun anew. So
+//! is an `accepted.json` that cannot be read. A `memory.json` of a newer loader, or that cannot be read, is reported and
+//! left alone, and no bundle is accepted without it.
 //!
 //! **Floors**: the highest `rollbackFloor` of what was completely attached here. Learned only when the attachment is
 //! there to stay: in a run about all streams in which nothing failed, after which nobody takes files back. A run that a
@@ -84,7 +84,8 @@ pub fn read(paths: &Paths) -> Kept {
     kept
 }
 
-/// Learns from a run, and what time it is. `undisturbed`: nothing of it failed, and it was no unit's. `all`: it saw all bundles there are.
+/// Learns from a run, and what time it is. `undisturbed`: nothing of it failed, and it was no unit's. `all`: it saw all
+/// bundles there are.
 pub fn learn(
     Kept { memory, accepted, .. }: &mut Kept,
     streams: &SortedMap<StreamName, Stream>,
