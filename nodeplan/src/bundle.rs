@@ -235,7 +235,7 @@ impl<'a> Unverified<'a> {
         Ok(self.check(trust)?.keep())
     }
 
-    /// Checks signatures, then the statement, then digests, then rights, in this order.
+    /// Checks signatures, whether the statement is revoked, then the statement, digests and rights, in this order.
     pub fn check(self, trust: &TrustDocument) -> Result<Checked<'a>, Refusal> {
         let Self { statement, signatures, objects } = self;
         let message = to_sign(statement);
@@ -248,12 +248,13 @@ impl<'a> Unverified<'a> {
         }
         // Not checked: its key may not be listed any more. Who puts a false one here could as well take the bundle away.
         let revoked = signatures.iter().map(|(id, _)| id).find(|id| trust.revoked_keys.contains(id));
-        if signers.is_empty() {
-            return Err(revoked.map_or(Refusal::NoSigner(signatures.len()), |id| Refusal::RevokedKey(*id)));
-        }
         let statement_digest = Sha256Digest::of(statement);
+        // Also of a key that is not listed any more: who revokes a statement may drop its key with it.
         if trust.revoked_bundles.contains(&statement_digest) {
             return Err(Refusal::Revoked(statement_digest));
+        }
+        if signers.is_empty() {
+            return Err(revoked.map_or(Refusal::NoSigner(signatures.len()), |id| Refusal::RevokedKey(*id)));
         }
         let plan = Accepted::parse(statement.to_owned())?;
         check_objects(&plan, &objects)?;
@@ -261,10 +262,26 @@ impl<'a> Unverified<'a> {
             (PolicyRefusal::Signers { .. }, Some(id)) => Refusal::RevokedKey(*id),
             _ => Refusal::Policy(refusal),
         })?;
-        match trust.floors.get(&plan.stream) {
-            Some(&floor) if plan.revision < floor => Err(Refusal::BelowFloor { found: plan.revision, floor }),
-            _ => Ok(Checked { plan, statement_digest, signers, objects }),
-        }
+        check_floor(trust, &plan)?;
+        Ok(Checked { plan, statement_digest, signers, objects })
+    }
+}
+
+/// Whether `trust` has decided against a statement that was accepted under a former version of it: revoked, below the
+/// floor, for another audience. Without its plan only the first can be told. Who had signed it is not looked at.
+pub fn check_accepted(trust: &TrustDocument, statement: Sha256Digest, plan: Option<&NodePlan>) -> Result<(), Refusal> {
+    if trust.revoked_bundles.contains(&statement) {
+        return Err(Refusal::Revoked(statement));
+    }
+    let Some(plan) = plan else { return Ok(()) };
+    trust.check_audience(plan)?;
+    check_floor(trust, plan)
+}
+
+fn check_floor(trust: &TrustDocument, plan: &NodePlan) -> Result<(), Refusal> {
+    match trust.floors.get(&plan.stream) {
+        Some(&floor) if plan.revision < floor => Err(Refusal::BelowFloor { found: plan.revision, floor }),
+        _ => Ok(()),
     }
 }
 

@@ -181,6 +181,9 @@ fn floors_and_revocation_are_checked() {
     let mut trust = trust_in(&[&key], 1);
     trust.revoked_bundles.insert(Sha256Digest::of(&parts.statement));
     assert_eq!(open(&parts.encode(), &trust).unwrap_err().code(), Code::Revoked);
+    // Also if its key was dropped with it.
+    trust.owners.values_mut().for_each(|owner| owner.signers.keys = vec![TestKey::new(2).public()]);
+    assert_eq!(open(&parts.encode(), &trust).unwrap_err().code(), Code::Revoked);
 }
 
 #[test]

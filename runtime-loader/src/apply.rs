@@ -67,17 +67,23 @@ pub fn require_kernel(kernel: &Kernel) -> Result<(), CannotRun> {
 
 /// One run about all streams.
 pub fn apply(kernel: &Kernel, paths: &Paths, node: &Node) -> Result<(Report, Exit), CannotRun> {
-    apply_scope(kernel, paths, node, &Scope::All)
+    apply_scope(kernel, paths, node, &Scope::All, true)
 }
 
-/// One run about some streams.
-pub fn apply_scope(kernel: &Kernel, paths: &Paths, node: &Node, scope: &Scope) -> Result<(Report, Exit), CannotRun> {
+/// One run about some streams. `lasts`: nobody is about to take back the files that it finds.
+pub fn apply_scope(
+    kernel: &Kernel,
+    paths: &Paths,
+    node: &Node,
+    scope: &Scope,
+    lasts: bool,
+) -> Result<(Report, Exit), CannotRun> {
     // First of all: whatever comes of this run, what happens from here on asks for the next one, and what cannot run
     // must not be started by it for ever.
     let _ = fs::remove_file(paths.dirty());
     require_kernel(kernel)?;
-    let lock = lock::take_or_ask_again(paths)?;
-    apply_locked(kernel, paths, node, scope, &lock)
+    let _lock = lock::take_or_ask_again(paths)?;
+    run(kernel, paths, node, scope, None, lasts)
 }
 
 /// The same, for a command that has the lock.
@@ -88,14 +94,14 @@ pub fn apply_locked(
     scope: &Scope,
     _lock: &RunLock,
 ) -> Result<(Report, Exit), CannotRun> {
-    run(kernel, paths, node, scope, None)
+    run(kernel, paths, node, scope, None, true)
 }
 
 /// A run that loads and verifies all that is to be loaded, and attaches, pins and writes nothing.
 pub fn rehearse(kernel: &Kernel, paths: &Paths, node: &Node, dry: &DryRun) -> Result<(Report, Exit), CannotRun> {
     require_kernel(kernel)?;
     let _lock = lock::take(paths)?;
-    run(kernel, paths, node, &Scope::All, Some(dry))
+    run(kernel, paths, node, &Scope::All, Some(dry), false)
 }
 
 fn run(
@@ -104,6 +110,7 @@ fn run(
     node: &Node,
     scope: &Scope,
     dry: Option<&DryRun>,
+    lasts: bool,
 ) -> Result<(Report, Exit), CannotRun> {
     let running = state::running(kernel, paths).map_err(|error| cannot_run(error.to_string()))?;
     let Judged { known, kept, mut streams, mut problems, complete } = judge::judge(paths, node, running);
@@ -146,7 +153,7 @@ fn run(
         return Ok((report, exit));
     }
     let mut now = kept.clone();
-    memory::learn(&mut now, &streams, &report, exit == Exit::Done, complete && *scope == Scope::All);
+    memory::learn(&mut now, &streams, &report, lasts && exit == Exit::Done, complete && *scope == Scope::All);
     if let Some(problem) = kept.keep(&now, paths) {
         report::log(3, &format!("{} {}", problem.code.as_str(), problem.message));
         report.problems.push(problem);

@@ -58,7 +58,8 @@ impl DryRun {
             let info = info.map_err(|error| Reason { code: Code::Kernel, message: error.to_string() })?;
             programs.insert(name, Program { id: info.id, fd: Rc::new(fd) });
         }
-        Ok(Version { committed: None, dir: paths::staged_pins(stream, 0), programs, plan: Some(Rc::clone(plan)) })
+        let (dir, plan) = (paths::staged_pins(stream, 0), Some(Rc::clone(plan)));
+        Ok(Version { committed: None, dir, programs, plan, forbidden: None })
     }
 
     fn said(&self, stream: &StreamName, program: &ProgramName) -> Option<Result<String, String>> {

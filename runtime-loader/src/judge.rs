@@ -39,7 +39,17 @@ pub struct Judged {
 pub fn judge(paths: &Paths, node: &Node, running: SortedMap<StreamName, Vec<Version>>) -> Judged {
     let known = trust_chain::known(paths);
     let kept = memory::read(paths);
-    let bundles = verify::bundles(paths, &known.trust, &kept, node);
+    let (mut running, mut owned) = (running, kept.clone());
+    for (name, versions) in &running {
+        // Whose a stream is, is not forgotten with the file that says so.
+        for plan in versions.iter().filter_map(|version| version.plan.as_ref()) {
+            owned.memory.own(name, &plan.owner);
+        }
+    }
+    for version in running.values_mut().flatten() {
+        version.forbidden = known.trust.as_ref().ok().and_then(|trust| kept.forbids(trust.document(), version));
+    }
+    let bundles = verify::bundles(paths, &known.trust, &owned, node);
     let complete = bundles.directory_read;
     let mut problems = bundles.strangers.clone();
     let (holds, unread) = Holds::read(paths);

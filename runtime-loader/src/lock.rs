@@ -18,6 +18,7 @@ use nodeplan::report::{Code, Exit, Reason};
 use crate::{
     apply::{CannotRun, cannot_run},
     paths::Paths,
+    read,
 };
 
 /// How long a run waits for another one.
@@ -49,7 +50,7 @@ pub fn ask_again(paths: &Paths) {
 fn take_within(paths: &Paths, wait: Duration) -> Result<RunLock, CannotRun> {
     let path = paths.run().join("lock");
     let open = || -> io::Result<fs::File> {
-        fs::create_dir_all(paths.run())?;
+        read::make_dir(&paths.run())?;
         let file = fs::OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path)?;
         // Whoever can open it can hold it.
         file.set_permissions(fs::Permissions::from_mode(0o600))?;
@@ -74,6 +75,27 @@ fn take_within(paths: &Paths, wait: Duration) -> Result<RunLock, CannotRun> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Else nobody could read the report of a first run that somebody made with another umask.
+    #[test]
+    fn the_first_run_lets_nobody_write_beside_it() {
+        // A umask is the whole process's.
+        if let Some(root) = std::env::var_os("NODEBPF_TEST_UMASK") {
+            drop(take(&Paths::new(root.as_ref())).unwrap());
+            return;
+        }
+        let root = std::env::temp_dir().join(format!("nodebpf-umask-{}", std::process::id()));
+        let paths = Paths::new(&root);
+        let made = std::process::Command::new("sh")
+            .args(["-c", "umask 002 && exec \"$0\" the_first_run_lets_nobody_write_beside_it"])
+            .arg(std::env::current_exe().unwrap())
+            .env("NODEBPF_TEST_UMASK", &root)
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{made:?}");
+        assert_eq!(fs::metadata(paths.run()).unwrap().permissions().mode() & 0o022, 0);
+        fs::remove_dir_all(&root).unwrap();
+    }
 
     #[test]
     fn a_request_that_finds_the_lock_taken_stands() {

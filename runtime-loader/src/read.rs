@@ -158,10 +158,16 @@ pub fn effective_uid() -> u32 {
     }
 }
 
+/// Makes a directory of our own and those above it. What others may write would be refused when it is read, so the umask
+/// has no say in that.
+pub fn make_dir(dir: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o755).create(dir)
+}
+
 /// Writes a file of our own so that readers see the old one or the new one, also after the power was cut.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let dir = path.parent().unwrap_or(Path::new("/"));
-    DirBuilder::new().recursive(true).mode(0o755).create(dir)?;
+    make_dir(dir)?;
     let temporary = path.with_extension("new");
     let write = || {
         let flags = libc::O_NOFOLLOW;

@@ -459,7 +459,7 @@ mod tests {
             let plan = NodePlan::parse(text.as_bytes()).unwrap();
             let program = Program { id: 7, fd: Rc::new(File::open("/dev/null").unwrap().into()) };
             let programs = SortedMap::from([("p".try_into().unwrap(), program)]);
-            let version = Version { committed: None, dir: "/pins".into(), programs, plan: None };
+            let version = Version { committed: None, dir: "/pins".into(), programs, plan: None, forbidden: None };
             let rows = snapshot.attachments(&Kernel::new(), &plan, Path::new("/pins"), &version);
             let mut rows: Vec<_> = rows
                 .iter()

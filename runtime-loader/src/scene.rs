@@ -45,12 +45,12 @@ pub fn refuse(interfaces: &Interfaces, reserved: &[IfGlob], streams: &mut Stream
             stream.fail(reason);
         } else if interfaces.without_primary(plan) && !stream.before.is_empty() {
             // Routes come and go while a network is set up again; programs do not.
-            stream.goal = Goal::Keep;
             if fresh {
                 let message = "no default route says which interface is `primary`; what runs is left alone".to_owned();
                 stream.state = StreamState::Pending;
                 stream.reason = Some(Reason { code: Code::InterfaceAbsent, message });
             }
+            stream.stay();
         }
     }
 }

@@ -17,6 +17,8 @@ use nodeplan::{
     digest::Sha256Digest,
     limits,
     name::{MapName, ProgramName, StreamName},
+    plan::Ending,
+    report::Reason,
     statement::Accepted,
 };
 
@@ -48,6 +50,15 @@ pub struct Version {
     pub programs: SortedMap<ProgramName, Program>,
     /// Its plan, if the record is there and belongs to it.
     pub plan: Option<Rc<Accepted>>,
+    /// Why it may not run any more, if the security team has decided so since.
+    pub forbidden: Option<Reason>,
+}
+
+impl Version {
+    /// Whether it is to go for that: not if its plan says `onRemoval: keep`.
+    pub fn goes(&self) -> bool {
+        self.forbidden.is_some() && self.plan.as_ref().is_none_or(|plan| plan.on_removal == Ending::Detach)
+    }
 }
 
 /// Everything of ours in the kernel, by stream. Normally one version each; of several the one with a plan comes first,
@@ -72,7 +83,7 @@ pub fn running(kernel: &Kernel, paths: &Paths) -> Call<SortedMap<StreamName, Vec
                 programs => programs?,
             };
             let known = |one: &Version| (one.plan.is_none(), one.committed.is_none());
-            let version = Version { committed, dir, programs, plan };
+            let version = Version { committed, dir, programs, plan, forbidden: None };
             let behind = versions.iter().position(|other| known(other) > known(&version));
             versions.insert(behind.unwrap_or(versions.len()), version);
         }
@@ -112,7 +123,7 @@ pub fn stage(kernel: &Kernel, dir: PathBuf, loaded: Vec<Loaded>, plan: &Rc<Accep
             programs.insert(name, Program { id, fd: Rc::new(program) });
         }
     }
-    Ok(Version { committed: None, dir, programs, plan: Some(Rc::clone(plan)) })
+    Ok(Version { committed: None, dir, programs, plan: Some(Rc::clone(plan)), forbidden: None })
 }
 
 /// Where the next version of a stream is staged: beside all that is pinned of it.

@@ -17,6 +17,7 @@ use nodeplan::{
 
 use crate::{
     held::{Hold, Holds},
+    show::cat,
     state::Version,
     verify::{Bundles, Verdict},
 };
@@ -128,12 +129,36 @@ impl Stream {
         programs.iter().any(|id| own.contains(id))
     }
 
-    /// The version that ran before and can run again: its plan is known.
+    /// The version that ran before and can run again: its plan is known, and nobody has forbidden it.
     fn fallback(&self) -> Option<Target> {
-        self.before.iter().find_map(|version| {
+        self.before.iter().filter(|version| !version.goes()).find_map(|version| {
             let (statement, plan) = (version.committed?, version.plan.clone()?);
             Some(Target { statement, plan, version: version.clone() })
         })
+    }
+
+    /// What runs stays as it is; but what of it is forbidden goes, as if its own bundle were there to say so.
+    pub fn stay(&mut self) {
+        self.goal = Goal::Keep;
+        if let Some(version) = self.before.iter().find(|version| version.goes()) {
+            // No bundle could be read: nothing but this happens to the stream.
+            if self.state == Event::DirectoryGone.state() {
+                (self.state, self.reason, self.accepted) = (Event::Withdrawn.state(), None, version.committed);
+            }
+            self.goal = self.fallback().map_or(Goal::End, |other| Goal::Run(Box::new(other)));
+        }
+        self.say_forbidden();
+    }
+
+    /// Says why what ran goes, or would.
+    fn say_forbidden(&mut self) {
+        let Some(why) = self.before.iter().find_map(|version| version.forbidden.as_ref()) else { return };
+        let ran = "what ran is forbidden: ";
+        match &mut self.reason {
+            Some(reason) if reason.message.contains(&why.message) => {}
+            Some(reason) => reason.message.push_str(&cat(&["; ", ran, why.code.as_str(), " ", &why.message])),
+            None => self.reason = Some(Reason { code: why.code, message: cat(&[ran, &why.message]) }),
+        }
     }
 
     /// The stream did not get where it should: back to what ran before, by an equivalent action. A second failure is
@@ -167,13 +192,16 @@ impl Stream {
             Goal::Load(_) | Goal::Keep | Goal::End => None,
         };
         let (swapped, ends) = (self.swapped.get(), matches!(self.goal, Goal::End));
+        let (loads, goes) = (matches!(self.goal, Goal::Load(_)), self.before.iter().any(Version::goes));
         // What was forbidden, or detached by hand, comes back nowhere.
-        let stopped = ends && matches!(self.state, StreamState::Refused | StreamState::Held);
+        let stopped = ends && (goes || matches!(self.state, StreamState::Refused | StreamState::Held));
         self.state = Event::of_failure(reason.code).state();
         self.goal = match (&self.goal, self.fallback().filter(|_| !stopped)) {
             (Goal::Load(_), _) => Goal::Keep,
             (Goal::End, _) if !swapped => Goal::Keep,
             (_, Some(before)) if Some(before.statement) != ran => Goal::Run(Box::new(before)),
+            // There is nothing to go back to, and half of the new version is none.
+            (Goal::Run(_), None) if goes => Goal::End,
             (Goal::Run(_) | Goal::End, None) if swapped && (ends || self.before.len() > 1) => {
                 // What ran cannot come back without its plan: better the new version than neither.
                 self.state = Event::UndoFails.state();
@@ -196,6 +224,10 @@ impl Stream {
             (_, _) => Goal::Keep,
         };
         self.reason = Some(reason);
+        if loads {
+            self.stay();
+        }
+        self.say_forbidden();
     }
 
     /// Others come before it where it wants to run: to what ran before, if that is another version, else off. Until the
@@ -254,6 +286,7 @@ pub fn decide(
             Some(hold) if !forbidden => stream = held(stream, &hold),
             _ => {}
         }
+        settle(&mut stream);
         streams.insert(name, stream);
     }
     for (name, before) in running {
@@ -262,9 +295,17 @@ pub fn decide(
         if let Some(hold) = holds.of(&name) {
             stream = held(stream, &hold);
         }
+        settle(&mut stream);
         streams.insert(name, stream);
     }
     streams
+}
+
+/// What is decided about bundles reaches what runs, too.
+fn settle(stream: &mut Stream) {
+    if matches!(stream.goal, Goal::Keep) {
+        stream.stay();
+    }
 }
 
 /// What an event of the table makes of a stream. `run` is the goal of the one row that replaces.

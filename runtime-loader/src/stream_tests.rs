@@ -24,6 +24,7 @@ fn version(committed: Option<&str>, id: u32, plan: Option<Rc<Accepted>>) -> Vers
         dir: PathBuf::from(format!("/pins/{id}")),
         programs: SortedMap::from([("p".try_into().unwrap(), Program { id, fd })]),
         plan,
+        forbidden: None,
     }
 }
 
@@ -43,6 +44,41 @@ fn goal(stream: &Stream) -> &'static str {
         Goal::Keep => "keep",
         Goal::End => "end",
     }
+}
+
+/// What ran is forbidden, and its successor fails: where nothing took its place, where something did, and when that fails,
+/// too.
+#[test]
+fn what_is_forbidden_is_nothing_to_go_back_to() {
+    let forbidden = || {
+        let mut old = version(Some("a"), 1, Some(plan(1, "detach", "detach")));
+        old.forbidden = Some(Reason { code: Code::Revoked, message: "it is revoked".to_owned() });
+        old
+    };
+    for swapped in [false, true] {
+        let mut stream = Stream::new(run_of(version(None, 2, None)), StreamState::Attached, None, vec![forbidden()]);
+        stream.swapped.set(swapped);
+        stream.fail(reason(Code::HeldByLink));
+        assert_eq!((stream.state, goal(&stream)), (StreamState::Failed, "end"), "swapped: {swapped}");
+        assert_eq!(stream.program_ids(), SortedSet::from([1, 2]), "both versions have to go");
+        assert!(stream.reason.as_ref().unwrap().message.contains("; what ran is forbidden: NB1107 it is revoked"));
+        stream.fail(reason(Code::Kernel));
+        assert_eq!((stream.state, goal(&stream)), (StreamState::Degraded, "keep"), "swapped: {swapped}");
+    }
+    let mut stream = Stream::new(run_of(version(None, 2, None)), StreamState::Attached, None, vec![forbidden()]);
+    stream.lose(reason(Code::TooManyPrograms));
+    assert_eq!(goal(&stream), "end", "without room");
+    // A crash left two versions: the one that may run stays, and does not go for the other one.
+    let good = version(Some("b"), 3, Some(plan(2, "detach", "detach")));
+    let mut stream = with_bundle(Verdict::Refused(reason(Code::BundleDamaged)), vec![forbidden(), good]);
+    stream.stay();
+    let Goal::Run(target) = &stream.goal else { panic!("{}", goal(&stream)) };
+    assert_eq!((stream.state, target.plan.revision.get()), (StreamState::Refused, 2));
+    // Without a record only its statement is known: that is enough.
+    let bare = Version { plan: None, ..forbidden() };
+    let mut stream = with_bundle(Verdict::Refused(reason(Code::BundleDamaged)), vec![bare]);
+    stream.stay();
+    assert_eq!(goal(&stream), "end");
 }
 
 /// The rows of the event table that do not need a signed bundle; those that do are in the guest tests.

@@ -237,7 +237,13 @@ pub(crate) const LOADER: &str = "--loader";
 
 /// Starts a run of the loader in a process of its own.
 pub(crate) fn spawn_apply() -> Result<Child> {
+    spawn_apply_by("")
+}
+
+/// The same for a run that a unit has triggered.
+pub(crate) fn spawn_apply_by(unit: &str) -> Result<Child> {
     let mut command = Command::new("/proc/self/exe");
+    command.env("TRIGGER_UNIT", unit);
     command.args([LOADER, "--root", ROOT, "apply"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.spawn().context("starting a loader")
 }

@@ -78,7 +78,8 @@ impl TrustDocument {
             .find(|reserved| selector.overlap(&Selector::name((*reserved).clone())) == Overlap::Perhaps)
     }
 
-    fn check_audience(&self, plan: &NodePlan) -> Result<(), PolicyRefusal> {
+    /// Whether one of the plan's audiences is one of this document's nodes'.
+    pub(crate) fn check_audience(&self, plan: &NodePlan) -> Result<(), PolicyRefusal> {
         let meets = plan.audience.iter().any(|audience| self.audiences.contains(audience));
         if meets || (plan.audience.is_empty() && self.audiences.is_empty()) {
             return Ok(());

@@ -42,6 +42,12 @@ impl Starter {
         }
     }
 
+    /// Whether the files that a run finds are there to stay if it succeeds. A unit may run in the middle of an update by
+    /// the Machine Config Operator, which has files still to write and may yet take all of them back.
+    fn lasts(self) -> bool {
+        self != Self::Unit
+    }
+
     /// The exit code of a run, or of one that was impossible.
     fn exit(self, outcome: Result<Exit, Exit>) -> Exit {
         match (self, outcome) {
@@ -54,7 +60,8 @@ impl Starter {
 
 /// Runs once.
 pub fn run(kernel: &Kernel, paths: &Paths, starter: Starter, scope: &Scope) -> Exit {
-    starter.exit(told(this_node(paths).and_then(|node| apply::apply_scope(kernel, paths, &node, scope))))
+    starter
+        .exit(told(this_node(paths).and_then(|node| apply::apply_scope(kernel, paths, &node, scope, starter.lasts()))))
 }
 
 /// Says what a run came to.
@@ -124,5 +131,6 @@ mod tests {
         ] {
             assert_eq!(starter.exit(outcome), want, "case: {starter:?} {outcome:?}");
         }
+        assert!(Starter::Boot.lasts() && Starter::Person.lasts() && !Starter::Unit.lasts());
     }
 }

@@ -283,6 +283,28 @@ fn a_lost_or_damaged_memory_is_reported_and_begun_anew() {
     }
 }
 
+/// Beside what the same runs wrote a memory is there from the first run on, so that one that is gone is told.
+#[test]
+fn a_memory_that_is_gone_is_reported() {
+    let mut node = Node::trusting();
+    let file = node.path("var/lib/nodebpf/memory.json");
+    for _ in 0..2 {
+        assert_eq!(node.run().problems(), []);
+        assert!(file.exists());
+    }
+    for beside in ["trust.json", "accepted.json"] {
+        node.ship(&node::plan("netops-a", "netops", 1));
+        node.run();
+        for other in ["trust.json", "accepted.json", "memory.json"] {
+            if other != beside {
+                fs::remove_file(node.path("var/lib/nodebpf").join(other)).unwrap();
+            }
+        }
+        assert_eq!(node.run().problems(), [Code::MemoryDamaged], "beside {beside}");
+        assert_eq!(node.run().problems(), [], "beside {beside}");
+    }
+}
+
 /// Nothing is refused for want of it; what is forbidden now only counts as new.
 #[test]
 fn statements_that_are_lost_are_reported_and_learned_anew() {

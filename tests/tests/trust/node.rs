@@ -316,6 +316,7 @@ impl Node {
             dir: PathBuf::from(statement.to_string()),
             programs: SortedMap::new(),
             plan: Some(Rc::clone(&plan)),
+            forbidden: None,
         };
         stream.goal = Goal::Run(Box::new(Target { statement, plan, version }));
     }

@@ -466,6 +466,28 @@ fn takeover_by_another_owner_needs_a_step_that_is_seen() {
     assert!(matches!(node.run().of("netops-a"), Some((StreamState::Refused, _))), "and does not go back unseen");
 }
 
+/// The file that says whose streams are is gone or damaged: what runs still says it.
+#[test]
+fn takeover_beside_a_lost_memory() {
+    for bytes in [None, Some(&b"{"[..])] {
+        let mut node = running();
+        match bytes {
+            Some(bytes) => node.put("var/lib/nodebpf/memory.json", bytes),
+            None => fs::remove_file(node.path("var/lib/nodebpf/memory.json")).unwrap(),
+        }
+        node.trust(2, |trust| {
+            node::owner(trust, "netops").streams = vec![];
+            node::owner(trust, "security").streams = vec!["netops-*".to_owned().try_into().unwrap()];
+        });
+        node.ship(&plan("netops-a", "security", 7));
+        for (run, problems) in [("first", vec![Code::MemoryDamaged]), ("second", vec![])] {
+            let ran = node.run();
+            assert_eq!(ran.of("netops-a"), refused(Code::Takeover), "{bytes:?}, {run} run");
+            assert_eq!((node.runs("netops-a"), ran.problems()), (Some(1), problems), "{bytes:?}, {run} run");
+        }
+    }
+}
+
 /// A directory that cannot be read is no removal: owners are not forgotten by it.
 #[test]
 fn takeover_by_a_directory_that_is_gone_for_a_moment() {
