@@ -36,7 +36,8 @@ fn drop_key(rules: &mut TrustDocument) {
 
 fn hold(node: &Node, detach: bool) {
     let names: SortedSet<_> = ["netops-a".try_into().unwrap()].into();
-    held::hold(&node.paths(), &names, detach, ("root", Timestamp::from_unix_seconds(0), "")).unwrap();
+    let outcome = held::hold(&node.paths(), &names, detach, ("root", Timestamp::from_unix_seconds(0), ""));
+    assert!(outcome.wrong.is_empty(), "{:?}", outcome.wrong);
 }
 
 /// Revision 3, which every decision allows.
