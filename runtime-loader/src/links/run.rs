@@ -6,6 +6,7 @@
 use std::{
     os::fd::{AsFd, OwnedFd},
     path::{Path, PathBuf},
+    rc::Rc,
 };
 
 use nodeplan::{
@@ -41,6 +42,14 @@ type Blamed<T> = Result<T, (StreamName, Reason)>;
 
 fn blame(stream: &StreamName, error: &CallError) -> (StreamName, Reason) {
     (stream.clone(), Reason { code: Code::Kernel, message: error.to_string() })
+}
+
+/// A link that a program took over, and the program that it led to before.
+struct Taken {
+    place: String,
+    link: OwnedFd,
+    new: Rc<OwnedFd>,
+    old: OwnedFd,
 }
 
 /// A pinned link.
@@ -117,23 +126,46 @@ pub fn advance(kernel: &Kernel, interfaces: &Interfaces, streams: &Streams) -> B
     let mut ours = Ours::find(kernel, interfaces, streams)?;
     for (name, stream) in streams {
         let Goal::Run(target) = &stream.goal else { continue };
-        let mut made = Vec::new();
+        let (mut made, mut taken) = (Vec::new(), Vec::new());
         for wanted in wanted(&target.plan, interfaces) {
-            let mut step = Step { kernel, name, stream, target, wanted: &wanted, made: &mut made, ours: &mut ours };
+            let mut step = Step {
+                kernel,
+                name,
+                stream,
+                target,
+                wanted: &wanted,
+                made: &mut made,
+                taken: &mut taken,
+                ours: &mut ours,
+            };
             let found = wanted.cgroup();
             // A cgroup that has left or was made anew meanwhile: by what is there now.
             let result = step.run().or_else(|reason| if wanted.cgroup() == found { Err(reason) } else { step.run() });
             if let Err(reason) = result {
                 // Links without a pin go. One that stays belongs to a version that is not committed, or to the one
                 // that runs and wants it.
+                give_back(kernel, stream, &taken);
                 for pin in &made {
                     let _ = kernel.unpin(pin);
                 }
                 return Err((name.clone(), reason));
             }
         }
+        if !taken.is_empty() {
+            stream.swapped.set(true);
+        }
     }
     Ok(())
+}
+
+/// Lets links lead to the programs that they led to before: the former version may have no record to come back by.
+fn give_back(kernel: &Kernel, stream: &Stream, taken: &[Taken]) {
+    for Taken { place, link, new, old } in taken {
+        let back = || kernel.link_update(place, link.as_fd(), old.as_fd(), new.as_fd());
+        if back().or_else(|_| back()).is_err() {
+            stream.swapped.set(true);
+        }
+    }
 }
 
 /// Looks at what [`advance`] would attach to, and attaches nothing. Finds places that are not there and orders that
@@ -143,7 +175,8 @@ pub fn rehearse(kernel: &Kernel, interfaces: &Interfaces, streams: &Streams) -> 
     for (name, stream) in streams {
         let Goal::Run(target) = &stream.goal else { continue };
         for wanted in wanted(&target.plan, interfaces) {
-            let step = Step { kernel, name, stream, target, wanted: &wanted, made: &mut Vec::new(), ours: &mut ours };
+            let (made, taken) = (&mut Vec::new(), &mut Vec::new());
+            let step = Step { kernel, name, stream, target, wanted: &wanted, made, taken, ours: &mut ours };
             step.probe().map_err(|reason| (name.clone(), reason))?;
         }
     }
@@ -193,6 +226,8 @@ struct Step<'s, 'w> {
     wanted: &'s Wanted<'w>,
     /// Pins made for this stream.
     made: &'s mut Vec<PathBuf>,
+    /// Links taken over for this stream.
+    taken: &'s mut Vec<Taken>,
     ours: &'s mut Ours,
 }
 
@@ -207,14 +242,18 @@ impl Step<'_, '_> {
         let pin = dir.join(&self.wanted.pin);
         match open(self.kernel, &target.version.dir, self.wanted).map_err(|error| self.reason(&error))? {
             Some(own) if own.info.alive && own.info.prog_id == program.id => return Ok(()),
-            Some(own) if own.info.alive => return self.update(&own, program),
+            Some(own) if own.info.alive => return self.update(&own, program).map(drop),
             Some(_) => self.kernel.unpin(&pin).map_err(|error| self.reason(&error))?,
             None => {}
         }
         if let Some(former) = self.former()? {
             self.pin(&former.fd, &dir, pin)?;
-            self.update(&former, program)?;
+            let old = self.update(&former, program)?;
             self.takes_its_place(former.info.id);
+            if let Some(old) = old {
+                let place = self.wanted.attachment.place();
+                self.taken.push(Taken { place, link: former.fd, new: Rc::clone(&program.fd), old });
+            }
             return Ok(());
         }
         let Some(link) = self.create(program)? else { return Ok(()) };
@@ -273,15 +312,17 @@ impl Step<'_, '_> {
         Ok(())
     }
 
-    fn update(&self, found: &Found, program: &Program) -> Result<(), Reason> {
+    /// Lets a link lead to a program. The one that it led to before, if that is another.
+    fn update(&self, found: &Found, program: &Program) -> Result<Option<OwnedFd>, Reason> {
         if found.info.prog_id == program.id {
-            return Ok(());
+            return Ok(None);
         }
-        let old = self.kernel.prog_by_id(found.info.prog_id);
-        let new = program.fd.as_fd();
         let place = self.wanted.attachment.place();
-        old.and_then(|old| self.kernel.link_update(&place, found.fd.as_fd(), new, old.as_fd()))
-            .map_err(|error| self.reason(&error))
+        let update = |old: OwnedFd| {
+            self.kernel.link_update(&place, found.fd.as_fd(), program.fd.as_fd(), old.as_fd()).map(|()| old)
+        };
+        let old = self.kernel.prog_by_id(found.info.prog_id).and_then(update);
+        old.map(Some).map_err(|error| self.reason(&error))
     }
 
     fn reason(&self, error: &CallError) -> Reason {
