@@ -25,6 +25,7 @@ use crate::{
     object::KernelBtf,
     paths::{self, Paths},
     read, report, scene,
+    select::Interfaces,
     state::{self, Version},
     stream::{Goal, Scope, Stream},
     verify::{self, Node},
@@ -182,11 +183,12 @@ fn change(
     reserved: &[IfGlob],
     streams: &mut SortedMap<StreamName, Stream>,
 ) {
-    let mut left = converge::converge(kernel, kernel_btf, reserved, streams);
+    let mut seen = Interfaces::default();
+    let mut left = converge::converge(kernel, kernel_btf, reserved, streams, &mut seen);
     // Ends: each time a stream fails, and one that failed twice stays as it is.
     while !settle(kernel, paths, streams, left.is_empty()) {
         // Pins that could not be committed: back to what ran before.
-        left.extend(converge::converge(kernel, kernel_btf, reserved, streams));
+        left.extend(converge::converge(kernel, kernel_btf, reserved, streams, &mut seen));
     }
     // The new versions are committed: nothing goes back to the former ones any more.
     for stream in streams.values_mut() {

@@ -78,6 +78,14 @@ impl Interfaces {
         Ok(found)
     }
 
+    /// Takes over what an earlier look of the same run knew and this one does not. What a run has begun with it goes on
+    /// with: half of it is done by then, and nothing but the whole is as it should be.
+    pub fn remember(&mut self, former: &Self) {
+        if self.primary.is_empty() {
+            self.primary.clone_from(&former.primary);
+        }
+    }
+
     /// Whether a selector means this interface.
     pub fn means(&self, selector: &Selector, one: &Interface) -> bool {
         let target = match &selector.target {

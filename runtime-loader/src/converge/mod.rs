@@ -121,8 +121,14 @@ fn idle(stream: &Stream) -> bool {
 }
 
 /// Runs rounds until nothing is left to do. Returns what could not be cleaned up: stale directories of dispatchers
-/// that no packet sees.
-pub fn converge(kernel: &Kernel, kernel_btf: &KernelBtf, reserved: &[IfGlob], streams: &mut Streams) -> Vec<CallError> {
+/// that no packet sees. `seen`: what the last round of this run saw, to begin with nothing.
+pub fn converge(
+    kernel: &Kernel,
+    kernel_btf: &KernelBtf,
+    reserved: &[IfGlob],
+    streams: &mut Streams,
+    seen: &mut Interfaces,
+) -> Vec<CallError> {
     let (mut trash, mut left) = (Vec::new(), Vec::new());
     let mut races = 0;
     regain(streams);
@@ -140,11 +146,11 @@ pub fn converge(kernel: &Kernel, kernel_btf: &KernelBtf, reserved: &[IfGlob], st
                 continue;
             }
         };
-        let mut seen = Interfaces::default();
-        let outcome = scene::take(kernel, streams).and_then(|interfaces| {
+        let outcome = scene::take(kernel, streams).and_then(|mut interfaces| {
+            interfaces.remember(seen);
             scene::refuse(&interfaces, reserved, streams);
-            seen = interfaces;
-            round(kernel, kernel_btf, &seen, streams, &mut trash, &mut left)
+            *seen = interfaces;
+            round(kernel, kernel_btf, seen, streams, &mut trash, &mut left)
         });
         if !matches!(outcome, Ok(Round::Done | Round::Lose(..))) {
             regain(streams);
@@ -166,14 +172,14 @@ pub fn converge(kernel: &Kernel, kernel_btf: &KernelBtf, reserved: &[IfGlob], st
                 thread::sleep(Duration::from_millis(1 << races));
                 races += 1;
             }
-            Ok(Round::Blame(..)) | Err(_) if races < MAX_RACES && scene::changed(kernel, &seen) => races += 1,
+            Ok(Round::Blame(..)) | Err(_) if races < MAX_RACES && scene::changed(kernel, seen) => races += 1,
             Ok(Round::Raced(interface, ran)) => {
                 let message = format!("`{interface}` was changed by others {races} times in a row");
                 let reason = Reason { code: Code::LostRace, message };
                 let there = seen.all.iter().find(|one| one.name == interface);
                 // Selectors say where a stream is to run, programs where it does: a default route may have moved.
                 let is_there = |stream: &Stream| {
-                    there.is_none_or(|one| scene::concerns(stream, &seen, one)) || stream.runs_any(&ran)
+                    there.is_none_or(|one| scene::concerns(stream, seen, one)) || stream.runs_any(&ran)
                 };
                 if !fail_some(streams, &reason, &is_there) {
                     fail_some(streams, &reason, &|_| true);
