@@ -26,7 +26,7 @@ use crate::{
     kernel::{Call, CallError, Kernel, LinkInfo, Position},
     program::missing,
     select::Interfaces,
-    state::{self, Program, Version},
+    state::{self, Program},
     stream::{Goal, Stream, Target},
 };
 
@@ -95,15 +95,21 @@ impl Ours {
                 },
                 Goal::Load(_) | Goal::End => continue,
             };
+            // Once for each version, and not once for each link of each: there may be a thousand interfaces.
+            let mut before = Vec::new();
+            for version in &stream.before {
+                let ran = version.plan.as_ref().map(|plan| running(plan, interfaces));
+                before.push((version, ran.unwrap_or_default()));
+            }
             for wanted in running(plan, interfaces) {
                 let Some(rank) = rank(name, &wanted) else { continue };
                 // One whose priority changes has none until it is clear whether it stays where it is.
-                let same = |version: &&Version| {
-                    let plan = version.plan.as_ref().map(|plan| running(plan, interfaces)).unwrap_or_default();
-                    let at = plan.iter().find(|one| one.pin == wanted.pin);
+                let same = |ran: &[Wanted<'_>]| {
+                    let at = ran.iter().find(|one| one.pin == wanted.pin);
                     at.is_some_and(|at| at.attachment.priority() == wanted.attachment.priority())
                 };
-                for version in target.into_iter().chain(stream.before.iter().filter(same)) {
+                let before = before.iter().filter(|(_, ran)| same(ran)).map(|(version, _)| *version);
+                for version in target.into_iter().chain(before) {
                     let found = alive(kernel, &version.dir, &wanted).map_err(|error| blame(name, &error))?;
                     if let Some(info) = found {
                         ours.0.push((info.id, rank, wanted.pin));

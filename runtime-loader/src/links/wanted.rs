@@ -1,5 +1,7 @@
 //! Wanted: which links a plan wants on this node. Pure.
 
+use std::{mem, ptr};
+
 use nodeplan::{
     digest::{Sha256Digest, to_hex},
     hook::{Attachment, CgroupAttachment, Direction, TcAttachment, TracepointAttachment},
@@ -98,9 +100,13 @@ pub fn add<'a>(
     interfaces: &'a [Interface],
     on: &On<'_>,
 ) {
+    // Interfaces differ: the same place can only come by another attachment of the program to the same kind of hook.
+    let kind = mem::discriminant(attachment);
+    let alike = |one: &Wanted<'_>| ptr::eq(one.program, program) && mem::discriminant(one.attachment) == kind;
+    let others: Vec<usize> = (0..list.len()).filter(|&at| alike(&list[at])).collect();
     let mut add = |place| {
         let pin = pin(attachment, &place, program);
-        if list.iter().all(|other| other.pin != pin) {
+        if others.iter().all(|&at| list[at].pin != pin) {
             list.push(Wanted { pin, program, place, attachment });
         }
     };
