@@ -15,7 +15,7 @@ use crate::{
     converge::{self, Streams},
     kernel::{Call, Interface, Kernel},
     select::Interfaces,
-    state::Version,
+    state::{self, Version},
     stream::{Goal, Stream},
 };
 
@@ -74,9 +74,14 @@ pub fn has_xdp(stream: &Stream) -> bool {
     versions(stream).into_iter().any(xdp)
 }
 
-/// Whether a stream attaches XDP programs to this interface or may have to take some off there.
+/// Whether a stream attaches XDP programs to this interface or may have to take some off there: its selectors mean it, or a
+/// second pin says that they did.
 pub fn concerns(stream: &Stream, interfaces: &Interfaces, interface: &Interface) -> bool {
     let there = |version: &Version| {
+        let pin = |program| state::link_pin(&version.dir, interface.ifindex, program);
+        if version.programs.keys().any(|program| pin(program).exists()) {
+            return true;
+        }
         version.plan.as_ref().is_none_or(|plan| !converge::attachments_on(plan, interfaces, interface).is_empty())
     };
     versions(stream).into_iter().any(there)
