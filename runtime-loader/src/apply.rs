@@ -125,7 +125,7 @@ fn run(
     let reserved = trust.as_ref().map_or(&[][..], |trust| &trust.document().reserved_interfaces);
     // Before anything is loaded; and again in each round.
     let interfaces = scene::take(kernel, &streams).map_err(|error| cannot_run(error.to_string()))?;
-    scene::refuse(&interfaces, reserved, &mut streams);
+    scene::refuse(kernel, &interfaces, reserved, &mut streams);
     let kernel_btf = KernelBtf::default();
     let here = Architecture::from_machine(&node.machine);
     let mut loader = Load::new(kernel, &kernel_btf, paths, here, dry);

@@ -33,7 +33,7 @@ pub fn take(kernel: &Kernel, streams: &Streams) -> Call<Interfaces> {
 
 /// Refuses or puts off what only the node can tell: see [`Interfaces::refuse`]. A stream that goes back to what ran
 /// before has had its verdict.
-pub fn refuse(interfaces: &Interfaces, reserved: &[IfGlob], streams: &mut Streams) {
+pub fn refuse(kernel: &Kernel, interfaces: &Interfaces, reserved: &[IfGlob], streams: &mut Streams) {
     for stream in streams.values_mut() {
         let plan: &NodePlan = match &stream.goal {
             Goal::Run(target) => &target.plan,
@@ -43,16 +43,33 @@ pub fn refuse(interfaces: &Interfaces, reserved: &[IfGlob], streams: &mut Stream
         let fresh = stream.reason.is_none();
         if let Some(reason) = interfaces.refuse(plan, reserved).filter(|_| fresh) {
             stream.fail(reason);
-        } else if interfaces.without_primary(plan) && !stream.before.is_empty() {
-            // Routes come and go while a network is set up again; programs do not.
+        } else if let Some(why) = unsure(kernel, interfaces, plan, &stream.before) {
             stream.goal = Goal::Keep;
             if fresh {
-                let message = "no default route says which interface is `primary`; what runs is left alone".to_owned();
+                let message = format!("{why}; what runs is left alone");
                 stream.state = StreamState::Pending;
                 stream.reason = Some(Reason { code: Code::InterfaceAbsent, message });
             }
         }
     }
+}
+
+/// Why it cannot be told where a plan wants something that runs already. Routes come and go while a network is set up again,
+/// and cards fail; programs stay.
+fn unsure(kernel: &Kernel, interfaces: &Interfaces, plan: &NodePlan, before: &[Version]) -> Option<String> {
+    if interfaces.without_primary(plan) && !before.is_empty() {
+        return Some("no default route says which interface is `primary`".to_owned());
+    }
+    for (ifindex, error) in interfaces.untold(plan) {
+        let (first, last) = (format!("{ifindex}_"), format!(",{ifindex}_"));
+        let here = |pin: &String| pin.starts_with(&first) || pin.contains(&last);
+        let runs =
+            |version: &Version| kernel.names(&version.dir.join("links")).map_or(true, |pins| pins.iter().any(here));
+        if before.iter().any(runs) {
+            return Some(format!("an interface does not tell its driver: {error}"));
+        }
+    }
+    None
 }
 
 /// Whether an interface of `seen` has left or got another name since: what failed may have failed by that.

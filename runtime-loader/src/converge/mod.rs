@@ -77,7 +77,7 @@ pub fn attachments_on<'p>(
 }
 
 /// The attachment by which a program runs on an interface. Selectors may have moved on, and the program has not: then
-/// the one that asks for `primary` while no default route says which that is, or the first.
+/// the one that asks for what cannot be told now, or the first.
 pub fn attachment_on<'p>(
     plan: &'p NodePlan,
     program: &ProgramName,
@@ -89,7 +89,7 @@ pub fn attachment_on<'p>(
         let fits = match () {
             () if name != program => 0,
             () if interfaces.selects(&xdp.interfaces, interface) => 3,
-            () if interfaces.lacks_primary(&xdp.interfaces) => 2,
+            () if interfaces.unsure(&xdp.interfaces) => 2,
             () => 1,
         };
         if fits > best {
@@ -148,7 +148,7 @@ pub fn converge(
         };
         let outcome = scene::take(kernel, streams).and_then(|mut interfaces| {
             interfaces.remember(seen);
-            scene::refuse(&interfaces, reserved, streams);
+            scene::refuse(kernel, &interfaces, reserved, streams);
             *seen = interfaces;
             round(kernel, kernel_btf, seen, streams, &mut trash, &mut left)
         });

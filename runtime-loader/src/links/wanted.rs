@@ -69,12 +69,13 @@ pub fn wanted<'a>(plan: &'a NodePlan, interfaces: &'a Interfaces) -> Vec<Wanted<
     list
 }
 
-/// Links by which a plan may run. Without default route, where `primary` was is not known: it may be anywhere, by what asks
-/// for it if no other attachment of the program means that very place.
+/// Links by which a plan may run. Without default route, where `primary` was is not known, nor what `driver` means where
+/// an interface does not tell its own: it may be anywhere, by what asks for it if no other attachment of the program means
+/// that very place.
 pub fn running<'a>(plan: &'a NodePlan, interfaces: &'a Interfaces) -> Vec<Wanted<'a>> {
     let mut list = wanted(plan, interfaces);
-    if interfaces.without_primary(plan) {
-        add_all(&mut list, plan, &interfaces.all, &|selectors, _| interfaces.lacks_primary(selectors));
+    if plan.attachments().iter().any(|one| interfaces.unsure(one.interfaces())) {
+        add_all(&mut list, plan, &interfaces.all, &|selectors, _| interfaces.unsure(selectors));
         // While a network is set up again, what else is selected may not be there either.
         add_all(&mut list, plan, &interfaces.all, &|_, _| true);
     }
