@@ -4,9 +4,9 @@
 //!
 //! `mac` is the address that the hardware came with: members of a bond all show the bond's. Only where no interface
 //! came with it does the address of the moment count.
-//! `primary` starts at the best default route (IPv4 first) and goes down: a VLAN to the interface below it, a bond to
-//! its members, an internal port of Open vSwitch (`br-ex`) to the ports of the switch with its address, which is how
-//! ovs-configuration makes it. So the answer is the same before and after `br-ex` exists.
+//! `primary` starts at the best default route (IPv4 first), at every next hop of it, and goes down: a VLAN to the
+//! interface below it, a bond to its members, an internal port of Open vSwitch (`br-ex`) to the ports of the switch with
+//! its address, which is how ovs-configuration makes it. So the answer is the same before and after `br-ex` exists.
 
 use std::{mem, rc::Rc};
 
@@ -79,8 +79,10 @@ impl Interfaces {
             }
             found.all = now;
         }
-        if routes && let Some(best) = kernel.default_routes()?.first() {
-            found.primary = below(&found.all, best.ifindex);
+        if routes {
+            for best in kernel.best_routes()? {
+                found.primary.extend(below(&found.all, best.ifindex));
+            }
         }
         Ok(found)
     }

@@ -21,38 +21,53 @@ pub struct DefaultRoute {
     pub ifindex: u32,
 }
 
-/// Of a `struct rtmsg` with attributes what it is as a default route: of the main table, unicast, to anywhere.
-fn parse_route(body: &[u8]) -> Option<DefaultRoute> {
+/// Of a `struct rtmsg` with attributes what it is as a default route: of the main table, unicast, to anywhere. One for each
+/// of its next hops.
+fn parse_route(body: &[u8]) -> Option<Vec<DefaultRoute>> {
     const MAIN: u8 = 254;
     const UNICAST: u8 = 1;
     let &[family, destination_bits, _, _, table, _, _, kind, ..] = body else { return None };
     if destination_bits != 0 || table != MAIN || kind != UNICAST {
         return None;
     }
-    let mut route = DefaultRoute { ipv6: i32::from(family) == libc::AF_INET6, metric: 0, ifindex: 0 };
+    let (mut metric, mut hops) = (0, Vec::new());
     for (kind, value) in attributes(body.get(12..)?) {
         match kind {
-            4 => route.ifindex = u32_at(value, 0)?, // RTA_OIF
-            6 => route.metric = u32_at(value, 0)?,  // RTA_PRIORITY
-            // RTA_MULTIPATH: the first `struct rtnexthop` is as good as any.
-            9 if route.ifindex == 0 => route.ifindex = u32_at(value, 4)?,
+            4 => hops.push(u32_at(value, 0)?), // RTA_OIF
+            6 => metric = u32_at(value, 0)?,   // RTA_PRIORITY
+            // RTA_MULTIPATH: a `struct rtnexthop` begins as an attribute does, with its length in two bytes and two more
+            // (flags and weight), and goes on with an index.
+            9 => {
+                for (_, hop) in attributes(value) {
+                    hops.push(u32_at(hop, 0)?);
+                }
+            }
             _ => {}
         }
     }
-    (route.ifindex != 0).then_some(route)
+    let ipv6 = i32::from(family) == libc::AF_INET6;
+    Some(hops.into_iter().map(|ifindex| DefaultRoute { ipv6, metric, ifindex }).collect())
+}
+
+/// Keeps those that are as good as the best one.
+fn keep_best(routes: &mut Vec<DefaultRoute>) {
+    routes.sort_unstable();
+    if let Some(&best) = routes.first() {
+        routes.retain(|one| (one.ipv6, one.metric) == (best.ipv6, best.metric));
+    }
 }
 
 impl Kernel {
-    /// Default routes of the main table, the best one first.
-    pub fn default_routes(&self) -> Call<Vec<DefaultRoute>> {
+    /// Default routes of the main table, one for each next hop, the best ones: of one family and metric.
+    pub fn best_routes(&self) -> Call<Vec<DefaultRoute>> {
         self.enter("RTM_GETROUTE")?;
         let request = Message::new(RTM_GETROUTE, NLM_F_DUMP, 0).finish();
         let mut routes = dump("RTM_GETROUTE", &request, |kind, body, found| {
             if kind == RTM_NEWROUTE {
-                found.extend(parse_route(body));
+                found.extend(parse_route(body).unwrap_or_default());
             }
         })?;
-        routes.sort_unstable();
+        keep_best(&mut routes);
         Ok(routes)
     }
 }
@@ -79,17 +94,19 @@ mod tests {
         let plain: &[(u16, &[u8])] = &[(6, &metric), (4, &out)];
         // Two `struct rtnexthop`: length, flags, hops, index.
         let hops = [&[8, 0, 0, 0][..], &out, &[8, 0, 0, 0], &9u32.to_ne_bytes()].concat();
-        let found = |ipv6, metric| Some(DefaultRoute { ipv6, metric, ifindex: 3 });
+        let of = |ipv6, metric, ifindex| DefaultRoute { ipv6, metric, ifindex };
+        let found = |ipv6, metric| Some(vec![of(ipv6, metric, 3)]);
         let (v4, v6) = (libc::AF_INET, libc::AF_INET6);
         for (case, bytes, want) in [
             ("a metric", route(v4, 0, 254, 1, plain), found(false, 100)),
             ("no metric", route(v4, 0, 254, 1, &plain[1..]), found(false, 0)),
             ("IPv6", route(v6, 0, 254, 1, plain), found(true, 100)),
-            ("several ways", route(v4, 0, 254, 1, &[(9, &hops)]), found(false, 0)),
+            ("two ways", route(v4, 0, 254, 1, &[(9, &hops)]), Some(vec![of(false, 0, 3), of(false, 0, 9)])),
+            ("a way cut short", route(v4, 0, 254, 1, &[(9, &hops[..14])]), found(false, 0)),
             ("to a network", route(v4, 24, 254, 1, plain), None),
             ("another table", route(v4, 0, 100, 1, plain), None),
             ("unreachable", route(v4, 0, 254, 7, plain), None),
-            ("no interface", route(v4, 0, 254, 1, &plain[..1]), None),
+            ("no interface", route(v4, 0, 254, 1, &plain[..1]), Some(vec![])),
             ("an index too short", route(v4, 0, 254, 1, &[(4, &out[..2])]), None),
         ] {
             assert_eq!(parse_route(&bytes), want, "case: {case}");
@@ -101,10 +118,14 @@ mod tests {
     }
 
     #[test]
-    fn the_best_route_comes_first() {
+    fn the_best_routes_are_kept() {
         let of = |ipv6, metric, ifindex| DefaultRoute { ipv6, metric, ifindex };
-        let mut routes = [of(true, 1, 1), of(false, 200, 2), of(false, 100, 9), of(false, 100, 3)];
-        routes.sort_unstable();
-        assert_eq!(routes, [of(false, 100, 3), of(false, 100, 9), of(false, 200, 2), of(true, 1, 1)]);
+        let mut routes = vec![of(true, 1, 1), of(false, 200, 2), of(false, 100, 9), of(false, 100, 3)];
+        keep_best(&mut routes);
+        assert_eq!(routes, [of(false, 100, 3), of(false, 100, 9)]);
+        let mut routes = vec![of(true, 2, 1), of(true, 1, 7)];
+        keep_best(&mut routes);
+        assert_eq!(routes, [of(true, 1, 7)]);
+        keep_best(&mut Vec::new());
     }
 }
