@@ -5,7 +5,8 @@
 //! One round, under libxdp's lock: observe all interfaces, decide (pure), stage every dispatcher that must change,
 //! and only when all are staged swap them in, one after the other. A failure before the first swap changes nothing.
 //! After it, the stream that failed gets its former version as its goal, and the next round makes the equivalent
-//! undo. A lost race starts the round again, at most [`MAX_RACES`] times; so does what fails while interfaces leave.
+//! undo. A lost race starts the round again, at most [`MAX_RACES`] times; so does what fails while interfaces leave,
+//! as often again.
 //!
 //! A stream without room beside others loses it for as long as they get where they want: when one of them fails, all
 //! that lost are asked again. So nobody goes for somebody who does not come.
@@ -34,19 +35,19 @@ use self::{
 use crate::{
     kernel::{Call, CallError, DirLock, Interface, Kernel},
     links,
-    object::KernelBtf,
+    object::{KernelBtf, ObjectError},
     scene,
     select::Interfaces,
     stream::{Goal, Stream},
     xdp::{
         self,
         chain::Step,
-        dispatcher::{Dispatcher, Staged},
+        dispatcher::{self, Dispatcher, Staged},
         stale::{self, Ours},
     },
 };
 
-/// Lost races before giving up; libxdp gives up after ten as well.
+/// Lost races before giving up, and failures while interfaces leave; libxdp gives up after ten as well.
 const MAX_RACES: usize = 10;
 
 /// Streams by name.
@@ -130,7 +131,7 @@ pub fn converge(
     seen: &mut Interfaces,
 ) -> Vec<CallError> {
     let (mut trash, mut left) = (Vec::new(), Vec::new());
-    let mut races = 0;
+    let (mut races, mut changes) = (0, 0);
     regain(streams);
     // Ends: every round but a lost race makes a stream fail or lose its room. One that failed twice is idle; one that lost
     // twice wants none, until the next failure.
@@ -172,7 +173,7 @@ pub fn converge(
                 thread::sleep(Duration::from_millis(1 << races));
                 races += 1;
             }
-            Ok(Round::Blame(..)) | Err(_) if races < MAX_RACES && scene::changed(kernel, seen) => races += 1,
+            Ok(Round::Blame(..)) | Err(_) if changes < MAX_RACES && scene::changed(kernel, seen) => changes += 1,
             Ok(Round::Raced(interface, ran)) => {
                 let message = format!("`{interface}` was changed by others {races} times in a row");
                 let reason = Reason { code: Code::LostRace, message };
@@ -276,7 +277,13 @@ fn round(
             Ok(one) => staged.push((*place, one)),
             Err(error) => {
                 discard(kernel, staged, trash);
-                return Ok(blame(place, streams, object_reason(&error, &place.interface.name)));
+                let name = &place.interface.name;
+                return Ok(match &error {
+                    ObjectError::Call(error) if dispatcher::is_gone(error) => {
+                        Round::Raced(name.clone(), observed.programs())
+                    }
+                    _ => blame(place, streams, object_reason(&error, name)),
+                });
             }
         }
     }
