@@ -17,7 +17,7 @@ use crate::{
     converge,
     dry::DryRun,
     judge::{self, Judged},
-    kernel::{BPFFS, CallError, Kernel},
+    kernel::{BPFFS, CallError, Kernel, allow_open_files},
     links,
     load::Load,
     lock::{self, RunLock},
@@ -56,9 +56,10 @@ pub fn require_root() -> Result<(), CannotRun> {
     if read::effective_uid() == 0 { Ok(()) } else { Err(cannot_run("this needs root: run it with sudo".to_owned())) }
 }
 
-/// Checks what every command that touches the kernel needs.
+/// Checks what every command that touches the kernel needs, and takes what it may.
 pub fn require_kernel(kernel: &Kernel) -> Result<(), CannotRun> {
     require_root()?;
+    allow_open_files();
     match kernel.is_bpffs(Path::new(BPFFS)) {
         Ok(true) => Ok(()),
         Ok(false) => Err(cannot_run(format!("{BPFFS} is not a BPF file system: mount -t bpf bpf {BPFFS}"))),

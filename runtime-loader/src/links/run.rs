@@ -44,12 +44,13 @@ fn blame(stream: &StreamName, error: &CallError) -> (StreamName, Reason) {
     (stream.clone(), Reason { code: Code::Kernel, message: error.to_string() })
 }
 
-/// A link that a program took over, and the program that it led to before.
+/// A link that a program took over, and the id of the one that it led to before. Without descriptors: there may be as many
+/// as interfaces.
 struct Taken {
     place: String,
-    link: OwnedFd,
+    pin: PathBuf,
     new: Rc<OwnedFd>,
-    old: OwnedFd,
+    old: u32,
 }
 
 /// A pinned link.
@@ -166,8 +167,11 @@ pub fn advance(kernel: &Kernel, interfaces: &Interfaces, streams: &Streams) -> B
 
 /// Lets links lead to the programs that they led to before: the former version may have no record to come back by.
 fn give_back(kernel: &Kernel, stream: &Stream, taken: &[Taken]) {
-    for Taken { place, link, new, old } in taken {
-        let back = || kernel.link_update(place, link.as_fd(), old.as_fd(), new.as_fd());
+    for Taken { place, pin, new, old } in taken {
+        let back = || {
+            let (link, old) = (kernel.open_pin(pin)?, kernel.prog_by_id(*old)?);
+            kernel.link_update(place, link.as_fd(), old.as_fd(), new.as_fd())
+        };
         if back().or_else(|_| back()).is_err() {
             stream.swapped.set(true);
         }
@@ -248,17 +252,17 @@ impl Step<'_, '_> {
         let pin = dir.join(&self.wanted.pin);
         match open(self.kernel, &target.version.dir, self.wanted).map_err(|error| self.reason(&error))? {
             Some(own) if own.info.alive && own.info.prog_id == program.id => return Ok(()),
-            Some(own) if own.info.alive => return self.update(&own, program).map(drop),
+            Some(own) if own.info.alive => return self.update(&own, program),
             Some(_) => self.kernel.unpin(&pin).map_err(|error| self.reason(&error))?,
             None => {}
         }
         if let Some(former) = self.former()? {
-            self.pin(&former.fd, &dir, pin)?;
-            let old = self.update(&former, program)?;
+            self.pin(&former.fd, &dir, pin.clone())?;
+            self.update(&former, program)?;
             self.takes_its_place(former.info.id);
-            if let Some(old) = old {
+            if former.info.prog_id != program.id {
                 let place = self.wanted.attachment.place();
-                self.taken.push(Taken { place, link: former.fd, new: Rc::clone(&program.fd), old });
+                self.taken.push(Taken { place, pin, new: Rc::clone(&program.fd), old: former.info.prog_id });
             }
             return Ok(());
         }
@@ -318,17 +322,15 @@ impl Step<'_, '_> {
         Ok(())
     }
 
-    /// Lets a link lead to a program. The one that it led to before, if that is another.
-    fn update(&self, found: &Found, program: &Program) -> Result<Option<OwnedFd>, Reason> {
+    fn update(&self, found: &Found, program: &Program) -> Result<(), Reason> {
         if found.info.prog_id == program.id {
-            return Ok(None);
+            return Ok(());
         }
+        let old = self.kernel.prog_by_id(found.info.prog_id);
+        let new = program.fd.as_fd();
         let place = self.wanted.attachment.place();
-        let update = |old: OwnedFd| {
-            self.kernel.link_update(&place, found.fd.as_fd(), program.fd.as_fd(), old.as_fd()).map(|()| old)
-        };
-        let old = self.kernel.prog_by_id(found.info.prog_id).and_then(update);
-        old.map(Some).map_err(|error| self.reason(&error))
+        old.and_then(|old| self.kernel.link_update(&place, found.fd.as_fd(), new, old.as_fd()))
+            .map_err(|error| self.reason(&error))
     }
 
     fn reason(&self, error: &CallError) -> Reason {
