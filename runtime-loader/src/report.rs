@@ -135,9 +135,8 @@ impl Snapshot {
             let message = format!("no interface matches {}", interfaces.join(", "));
             return Some(Reason { code: Code::InterfaceAbsent, message });
         }
-        if let Some((_, error)) = self.interfaces.untold(plan).first() {
-            let message = format!("an interface does not tell its driver, and counts as one without: {error}");
-            return Some(Reason { code: Code::InterfaceAbsent, message });
+        if let Some((_, why)) = self.interfaces.untold(plan).first() {
+            return Some(Reason { code: Code::InterfaceAbsent, message: why.clone() });
         }
         for attachment in plan.attachments() {
             if let Attachment::Cgroup(at) = attachment

@@ -60,13 +60,13 @@ fn unsure(kernel: &Kernel, interfaces: &Interfaces, plan: &NodePlan, before: &[V
     if interfaces.without_primary(plan) && !before.is_empty() {
         return Some("no default route says which interface is `primary`".to_owned());
     }
-    for (ifindex, error) in interfaces.untold(plan) {
-        let (first, last) = (format!("{ifindex}_"), format!(",{ifindex}_"));
-        let here = |pin: &String| pin.starts_with(&first) || pin.contains(&last);
-        let runs =
-            |version: &Version| kernel.names(&version.dir.join("links")).map_or(true, |pins| pins.iter().any(here));
-        if before.iter().any(runs) {
-            return Some(format!("an interface does not tell its driver: {error}"));
+    for (ifindex, why) in interfaces.untold(plan) {
+        for version in before {
+            // What cannot be looked at may be there.
+            let Ok(pins) = kernel.names(&version.dir.join("links")) else { return Some(why.clone()) };
+            if pins.iter().any(|pin| state::is_on(pin, *ifindex)) {
+                return Some(why.clone());
+            }
         }
     }
     None

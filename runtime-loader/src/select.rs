@@ -8,7 +8,7 @@
 //! interface below it, a bond to its members, an internal port of Open vSwitch (`br-ex`) to the ports of the switch with
 //! its address, which is how ovs-configuration makes it. So the answer is the same before and after `br-ex` exists.
 
-use std::{mem, rc::Rc};
+use std::rc::Rc;
 
 use nodeplan::{
     name::IfGlob,
@@ -33,7 +33,7 @@ pub struct Interfaces {
     /// Drivers by place in `all`; empty if nobody asks.
     drivers: Vec<String>,
     /// Interfaces that do not tell theirs, and why.
-    untold: Vec<(u32, CallError)>,
+    untold: Vec<(u32, String)>,
 }
 
 /// Looks that renaming may spoil, before giving up.
@@ -66,8 +66,10 @@ impl Interfaces {
             (found.drivers, found.untold) = (Vec::new(), Vec::new());
             for one in &found.all {
                 // A card that is broken is no reason to do nothing on all others.
-                let driver = kernel.driver(&one.name).map_err(|error| found.untold.push((one.ifindex, error)));
-                found.drivers.push(driver.unwrap_or_default());
+                found.drivers.push(kernel.driver(&one.name).unwrap_or_else(|error| {
+                    found.untold.push((one.ifindex, format!("an interface does not tell its driver: {error}")));
+                    String::new()
+                }));
             }
             // Drivers are asked for by name: under another one it looks as if an interface had none, or another's.
             let now = kernel.interfaces()?;
@@ -93,15 +95,12 @@ impl Interfaces {
         if self.primary.is_empty() {
             self.primary.clone_from(&former.primary);
         }
-        if former.drivers.is_empty() {
-            return;
-        }
-        for (ifindex, error) in mem::take(&mut self.untold) {
-            let place = |all: &[Interface]| all.iter().position(|one| one.ifindex == ifindex);
-            if former.untold.iter().any(|(other, _)| *other == ifindex) {
-                self.untold.push((ifindex, error));
-            } else if let (Some(now), Some(then)) = (place(&self.all), place(&former.all)) {
-                self.drivers[now].clone_from(&former.drivers[then]);
+        for (one, driver) in self.all.iter().zip(&mut self.drivers) {
+            for (was, told) in former.all.iter().zip(&former.drivers) {
+                if was.ifindex == one.ifindex && driver.is_empty() && !told.is_empty() {
+                    driver.clone_from(told);
+                    self.untold.retain(|(other, _)| *other != one.ifindex);
+                }
             }
         }
     }
@@ -149,8 +148,8 @@ impl Interfaces {
         self.primary.is_empty() && selectors(plan).iter().any(|selector| selector.target == Target::Primary)
     }
 
-    /// Interfaces that do not tell their driver, if a plan asks for one, and why.
-    pub fn untold(&self, plan: &NodePlan) -> &[(u32, CallError)] {
+    /// Interfaces that do not tell their driver, and why, for people; none if a plan does not ask.
+    pub fn untold(&self, plan: &NodePlan) -> &[(u32, String)] {
         let asks = selectors(plan).iter().any(|selector| matches!(selector.target, Target::Driver(_)));
         if asks { &self.untold } else { &[] }
     }
@@ -291,10 +290,7 @@ mod tests {
             all: node(&[("lo", "", 0, 0, 0), ("ens3", "", 0, 0, 3), ("ens4", "", 0, 0, 4)]),
             primary,
             drivers: drivers.map(str::to_owned).to_vec(),
-            untold: untold
-                .iter()
-                .map(|one| (*one, CallError { call: "ETHTOOL_GDRVINFO", what: String::new(), errno: libc::EIO }))
-                .collect(),
+            untold: untold.iter().map(|one| (*one, String::new())).collect(),
         };
         let former = of(["", "ice", ""], &[3], vec![2]);
         let mut now = of(["", "", ""], &[2, 3], vec![]);

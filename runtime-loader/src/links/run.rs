@@ -97,20 +97,23 @@ impl Ours {
                 Goal::Load(_) | Goal::End => continue,
             };
             // Once for each version, and not once for each link of each: there may be a thousand interfaces.
-            let mut before = Vec::new();
+            let mut ran = Vec::new();
+            if let Some(target) = target {
+                ran.push((target, running(plan, interfaces)));
+            }
             for version in &stream.before {
-                let ran = version.plan.as_ref().map(|plan| running(plan, interfaces));
-                before.push((version, ran.unwrap_or_default()));
+                if let Some(plan) = &version.plan {
+                    ran.push((version, running(plan, interfaces)));
+                }
             }
             for wanted in running(plan, interfaces) {
                 let Some(rank) = rank(name, &wanted) else { continue };
-                // One whose priority changes has none until it is clear whether it stays where it is.
-                let same = |ran: &[Wanted<'_>]| {
-                    let at = ran.iter().find(|one| one.pin == wanted.pin);
-                    at.is_some_and(|at| at.attachment.priority() == wanted.attachment.priority())
-                };
-                let before = before.iter().filter(|(_, ran)| same(ran)).map(|(version, _)| *version);
-                for version in target.into_iter().chain(before) {
+                for (version, ran) in &ran {
+                    // One whose priority changes has none until it is clear whether it stays where it is.
+                    let Some(at) = ran.iter().find(|one| one.pin == wanted.pin) else { continue };
+                    if at.attachment.priority() != wanted.attachment.priority() {
+                        continue;
+                    }
                     let found = alive(kernel, &version.dir, &wanted).map_err(|error| blame(name, &error))?;
                     if let Some(info) = found {
                         ours.0.push((info.id, rank, wanted.pin));
