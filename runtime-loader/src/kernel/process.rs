@@ -1,5 +1,5 @@
 //! Namespaces and limits of this process, links in /proc, and another program in its place.
-#![expect(unsafe_code, reason = "setns(2), unshare(2), setrlimit(2), readlink(2), execve(2)")]
+#![expect(unsafe_code, reason = "setns(2), unshare(2), prlimit(2), readlink(2), execve(2)")]
 
 use std::{
     ffi::{OsStr, OsString},
@@ -35,11 +35,11 @@ impl Kernel {
 /// before the first swap; by default 1,024 may be open and 524,288 if one asks. What is refused is seen when they run out.
 pub fn allow_open_files() {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: the kernel writes one `struct rlimit`, and reads one.
+    // SAFETY: the kernel writes one `struct rlimit`, and reads one. Not setrlimit(3): musl's brings along code for threads.
     unsafe {
-        if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) == 0 {
+        if libc::prlimit(0, libc::RLIMIT_NOFILE, ptr::null(), &raw mut limit) == 0 {
             limit.rlim_cur = limit.rlim_max;
-            libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
+            libc::prlimit(0, libc::RLIMIT_NOFILE, &raw const limit, ptr::null_mut());
         }
     }
 }

@@ -175,7 +175,7 @@ fn give_back(kernel: &Kernel, stream: &Stream, taken: &[Taken]) {
             let (link, old) = (kernel.open_pin(pin)?, kernel.prog_by_id(*old)?);
             kernel.link_update(place, link.as_fd(), old.as_fd(), new.as_fd())
         };
-        if back().or_else(|_| back()).is_err() {
+        if back().is_err() {
             stream.swapped.set(true);
         }
     }

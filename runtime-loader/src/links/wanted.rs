@@ -1,6 +1,6 @@
 //! Wanted: which links a plan wants on this node. Pure.
 
-use std::{mem, ptr};
+use std::ptr;
 
 use nodeplan::{
     digest::{Sha256Digest, to_hex},
@@ -101,13 +101,12 @@ pub fn add<'a>(
     interfaces: &'a [Interface],
     on: &On<'_>,
 ) {
-    // Interfaces differ: the same place can only come by another attachment of the program to the same kind of hook.
-    let kind = mem::discriminant(attachment);
-    let alike = |one: &Wanted<'_>| ptr::eq(one.program, program) && mem::discriminant(one.attachment) == kind;
-    let others: Vec<usize> = (0..list.len()).filter(|&at| alike(&list[at])).collect();
+    let first = list.len();
     let mut add = |place| {
         let pin = pin(attachment, &place, program);
-        if others.iter().all(|&at| list[at].pin != pin) {
+        // Interfaces differ: the same place can only come by what was there before, and of the same program. There may be a
+        // thousand of them.
+        if list[..first].iter().all(|one| !ptr::eq(one.program, program) || one.pin != pin) {
             list.push(Wanted { pin, program, place, attachment });
         }
     };

@@ -224,6 +224,7 @@ fn links_without_record(ctx: &mut Ctx) -> Result<()> {
         node.apply_expecting(Exit::Done)?;
         fs::remove_file(format!("{RUN}/lost.json"))?;
         ship(&node, "lost", 2, OBJECT, &[("tc_hook", on(&["peer0", "up0"]), "")], "")?;
+        soon("one program", || Ok(tcx("peer0", INGRESS)?.len() == 1))?;
         tcx("peer0", INGRESS)
     };
     let ran = prepare()?;
