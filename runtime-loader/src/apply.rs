@@ -17,7 +17,7 @@ use crate::{
     converge,
     dry::DryRun,
     judge::{self, Judged},
-    kernel::{BPFFS, CallError, Kernel},
+    kernel::{BPFFS, CallError, Kernel, allow_open_files},
     links,
     load::Load,
     lock::{self, RunLock},
@@ -25,6 +25,7 @@ use crate::{
     object::KernelBtf,
     paths::{self, Paths},
     read, report, scene,
+    select::Interfaces,
     state::{self, Version},
     stream::{Goal, Scope, Stream},
     verify::{self, Node},
@@ -55,9 +56,10 @@ pub fn require_root() -> Result<(), CannotRun> {
     if read::effective_uid() == 0 { Ok(()) } else { Err(cannot_run("this needs root: run it with sudo".to_owned())) }
 }
 
-/// Checks what every command that touches the kernel needs.
+/// Checks what every command that touches the kernel needs, and takes what it may.
 pub fn require_kernel(kernel: &Kernel) -> Result<(), CannotRun> {
     require_root()?;
+    allow_open_files();
     match kernel.is_bpffs(Path::new(BPFFS)) {
         Ok(true) => Ok(()),
         Ok(false) => Err(cannot_run(format!("{BPFFS} is not a BPF file system: mount -t bpf bpf {BPFFS}"))),
@@ -131,7 +133,7 @@ fn run(
     let reserved = trust.as_ref().map_or(&[][..], |trust| &trust.document().reserved_interfaces);
     // Before anything is loaded; and again in each round.
     let interfaces = scene::take(kernel, &streams).map_err(|error| cannot_run(error.to_string()))?;
-    scene::refuse(&interfaces, reserved, &mut streams);
+    scene::refuse(kernel, &interfaces, reserved, &mut streams);
     let kernel_btf = KernelBtf::default();
     let here = Architecture::from_machine(&node.machine);
     let mut loader = Load::new(kernel, &kernel_btf, paths, here, dry);
@@ -189,11 +191,12 @@ fn change(
     reserved: &[IfGlob],
     streams: &mut SortedMap<StreamName, Stream>,
 ) {
-    let mut left = converge::converge(kernel, kernel_btf, reserved, streams);
+    let mut seen = Interfaces::default();
+    let mut left = converge::converge(kernel, kernel_btf, reserved, streams, &mut seen);
     // Ends: each time a stream fails, and one that failed twice stays as it is.
     while !settle(kernel, paths, streams, left.is_empty()) {
         // Pins that could not be committed: back to what ran before.
-        left.extend(converge::converge(kernel, kernel_btf, reserved, streams));
+        left.extend(converge::converge(kernel, kernel_btf, reserved, streams, &mut seen));
     }
     // The new versions are committed: nothing goes back to the former ones any more.
     for stream in streams.values_mut() {

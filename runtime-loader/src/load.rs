@@ -118,7 +118,7 @@ impl<'a> Load<'a> {
         let mut kinds = program::kinds(programs, btf)?;
         if kinds.iter().any(|(_, kind)| kind.prog_type == Kind::EXTENSION) && self.template.is_none() {
             let loaded = Dispatcher::template(kernel, btf)
-                .map_err(|error| Reason { code: code_of(&error), message: format!("dispatcher: {error}") })?;
+                .map_err(|error| Reason { code: error.code(), message: format!("dispatcher: {error}") })?;
             self.template = Some(loaded);
         }
         let template = self.template.as_ref();
@@ -180,14 +180,6 @@ fn within(kernel: &Kernel, loaded: &[Loaded], max: u64) -> Result<(), Reason> {
     Ok(())
 }
 
-fn code_of(error: &ObjectError) -> Code {
-    match error {
-        ObjectError::Elf(_) => Code::Object,
-        ObjectError::Call(_) => Code::Kernel,
-        ObjectError::Program { .. } => Code::Verifier,
-    }
-}
-
 /// Tells a kernel that cannot replace functions at all from one that refuses this program.
 fn load_reason(
     kernel: &Kernel,
@@ -197,8 +189,9 @@ fn load_reason(
     stream: &StreamName,
     error: &ObjectError,
 ) -> Reason {
-    let ObjectError::Program { program, error: refused } = error else {
-        return Reason { code: code_of(error), message: error.to_string() };
+    let code = error.code();
+    let (ObjectError::Program { program, error: refused }, Code::Verifier) = (error, code) else {
+        return Reason { code, message: error.to_string() };
     };
     if let Some(Err(ObjectError::Program { error: probe, .. })) =
         template.map(|template| template.probe_extension(kernel, kernel_btf))
@@ -215,5 +208,5 @@ fn load_reason(
         Ok(()) => format!("program `{program}`: {line} ({}; whole log in {})", refused.error, log.display()),
         Err(_) => format!("program `{program}`: {line} ({})", refused.error),
     };
-    Reason { code: Code::Verifier, message }
+    Reason { code, message }
 }

@@ -135,6 +135,9 @@ impl Snapshot {
             let message = format!("no interface matches {}", interfaces.join(", "));
             return Some(Reason { code: Code::InterfaceAbsent, message });
         }
+        if let Some((_, why)) = self.interfaces.untold(plan).first() {
+            return Some(Reason { code: Code::InterfaceAbsent, message: why.clone() });
+        }
         for attachment in plan.attachments() {
             if let Attachment::Cgroup(at) = attachment
                 && !links::cgroup_dir(at.path.as_str()).exists()

@@ -15,7 +15,7 @@ use crate::{
     converge::{self, Streams},
     kernel::{Call, Interface, Kernel},
     select::Interfaces,
-    state::Version,
+    state::{self, Version},
     stream::{Goal, Stream},
 };
 
@@ -33,7 +33,7 @@ pub fn take(kernel: &Kernel, streams: &Streams) -> Call<Interfaces> {
 
 /// Refuses or puts off what only the node can tell: see [`Interfaces::refuse`]. A stream that goes back to what ran
 /// before has had its verdict.
-pub fn refuse(interfaces: &Interfaces, reserved: &[IfGlob], streams: &mut Streams) {
+pub fn refuse(kernel: &Kernel, interfaces: &Interfaces, reserved: &[IfGlob], streams: &mut Streams) {
     for stream in streams.values_mut() {
         let plan: &NodePlan = match &stream.goal {
             Goal::Run(target) => &target.plan,
@@ -43,16 +43,33 @@ pub fn refuse(interfaces: &Interfaces, reserved: &[IfGlob], streams: &mut Stream
         let fresh = stream.reason.is_none();
         if let Some(reason) = interfaces.refuse(plan, reserved).filter(|_| fresh) {
             stream.fail(reason);
-        } else if interfaces.without_primary(plan) && !stream.before.is_empty() {
-            // Routes come and go while a network is set up again; programs do not.
+        } else if let Some(why) = unsure(kernel, interfaces, plan, &stream.before) {
             if fresh {
-                let message = "no default route says which interface is `primary`; what runs is left alone".to_owned();
+                let message = format!("{why}; what runs is left alone");
                 stream.state = StreamState::Pending;
                 stream.reason = Some(Reason { code: Code::InterfaceAbsent, message });
             }
             stream.stay();
         }
     }
+}
+
+/// Why it cannot be told where a plan wants something that runs already. Routes come and go while a network is set up again,
+/// and cards fail; programs stay.
+fn unsure(kernel: &Kernel, interfaces: &Interfaces, plan: &NodePlan, before: &[Version]) -> Option<String> {
+    if interfaces.without_primary(plan) && !before.is_empty() {
+        return Some("no default route says which interface is `primary`".to_owned());
+    }
+    for (ifindex, why) in interfaces.untold(plan) {
+        for version in before {
+            // What cannot be looked at may be there.
+            let Ok(pins) = kernel.names(&version.dir.join("links")) else { return Some(why.clone()) };
+            if pins.iter().any(|pin| state::is_on(pin, *ifindex)) {
+                return Some(why.clone());
+            }
+        }
+    }
+    None
 }
 
 /// Whether an interface of `seen` has left or got another name since: what failed may have failed by that.
@@ -74,9 +91,14 @@ pub fn has_xdp(stream: &Stream) -> bool {
     versions(stream).into_iter().any(xdp)
 }
 
-/// Whether a stream attaches XDP programs to this interface or may have to take some off there.
+/// Whether a stream attaches XDP programs to this interface or may have to take some off there: its selectors mean it, or a
+/// second pin says that they did.
 pub fn concerns(stream: &Stream, interfaces: &Interfaces, interface: &Interface) -> bool {
     let there = |version: &Version| {
+        let pin = |program| state::link_pin(&version.dir, interface.ifindex, program);
+        if version.programs.keys().any(|program| pin(program).exists()) {
+            return true;
+        }
         version.plan.as_ref().is_none_or(|plan| !converge::attachments_on(plan, interfaces, interface).is_empty())
     };
     versions(stream).into_iter().any(there)

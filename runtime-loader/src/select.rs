@@ -4,9 +4,9 @@
 //!
 //! `mac` is the address that the hardware came with: members of a bond all show the bond's. Only where no interface
 //! came with it does the address of the moment count.
-//! `primary` starts at the best default route (IPv4 first) and goes down: a VLAN to the interface below it, a bond to
-//! its members, an internal port of Open vSwitch (`br-ex`) to the ports of the switch with its address, which is how
-//! ovs-configuration makes it. So the answer is the same before and after `br-ex` exists.
+//! `primary` starts at the best default route (IPv4 first), at every next hop of it, and goes down: a VLAN to the
+//! interface below it, a bond to its members, an internal port of Open vSwitch (`br-ex`) to the ports of the switch with
+//! its address, which is how ovs-configuration makes it. So the answer is the same before and after `br-ex` exists.
 
 use std::rc::Rc;
 
@@ -32,6 +32,8 @@ pub struct Interfaces {
     primary: Vec<u32>,
     /// Drivers by place in `all`; empty if nobody asks.
     drivers: Vec<String>,
+    /// Interfaces that do not tell theirs, and why.
+    untold: Vec<(u32, String)>,
 }
 
 /// Looks that renaming may spoil, before giving up.
@@ -61,7 +63,14 @@ impl Interfaces {
             if !drivers {
                 break;
             }
-            found.drivers = found.all.iter().map(|one| kernel.driver(&one.name)).collect::<Call<_>>()?;
+            (found.drivers, found.untold) = (Vec::new(), Vec::new());
+            for one in &found.all {
+                // A card that is broken is no reason to do nothing on all others.
+                found.drivers.push(kernel.driver(&one.name).unwrap_or_else(|error| {
+                    found.untold.push((one.ifindex, format!("an interface does not tell its driver: {error}")));
+                    String::new()
+                }));
+            }
             // Drivers are asked for by name: under another one it looks as if an interface had none, or another's.
             let now = kernel.interfaces()?;
             let renamed =
@@ -72,10 +81,28 @@ impl Interfaces {
             }
             found.all = now;
         }
-        if routes && let Some(best) = kernel.default_routes()?.first() {
-            found.primary = below(&found.all, best.ifindex);
+        if routes {
+            for best in kernel.best_routes()? {
+                found.primary.extend(below(&found.all, best.ifindex));
+            }
         }
         Ok(found)
+    }
+
+    /// Takes over what an earlier look of the same run knew and this one does not. What a run has begun with it goes on
+    /// with: half of it is done by then, and nothing but the whole is as it should be.
+    pub fn remember(&mut self, former: &Self) {
+        if self.primary.is_empty() {
+            self.primary.clone_from(&former.primary);
+        }
+        for (one, driver) in self.all.iter().zip(&mut self.drivers) {
+            for (was, told) in former.all.iter().zip(&former.drivers) {
+                if was.ifindex == one.ifindex && driver.is_empty() && !told.is_empty() {
+                    driver.clone_from(told);
+                    self.untold.retain(|(other, _)| *other != one.ifindex);
+                }
+            }
+        }
     }
 
     /// Whether a selector means this interface.
@@ -118,12 +145,23 @@ impl Interfaces {
 
     /// Whether a plan asks for the uplink and no default route says which one that is.
     pub fn without_primary(&self, plan: &NodePlan) -> bool {
-        plan.attachments().iter().any(|one| self.lacks_primary(one.interfaces()))
+        self.primary.is_empty() && selectors(plan).iter().any(|selector| selector.target == Target::Primary)
     }
 
-    /// The same of these selectors.
-    pub fn lacks_primary(&self, selectors: &[Selector]) -> bool {
-        self.primary.is_empty() && selectors.iter().any(|selector| selector.target == Target::Primary)
+    /// Interfaces that do not tell their driver, and why, for people; none if a plan does not ask.
+    pub fn untold(&self, plan: &NodePlan) -> &[(u32, String)] {
+        let asks = selectors(plan).iter().any(|selector| matches!(selector.target, Target::Driver(_)));
+        if asks { &self.untold } else { &[] }
+    }
+
+    /// Whether these selectors may have meant more than they mean now: the uplink without a default route, or an interface
+    /// that does not tell its driver.
+    pub fn unsure(&self, selectors: &[Selector]) -> bool {
+        selectors.iter().any(|selector| match selector.target {
+            Target::Primary => self.primary.is_empty(),
+            Target::Driver(_) => !self.untold.is_empty(),
+            Target::Name(_) | Target::Mac(_) | Target::MembersOf(_) => false,
+        })
     }
 
     /// What only the node can tell of a plan: a reserved interface that a selector means, or one that a program would
@@ -245,13 +283,34 @@ mod tests {
         assert_eq!(below(&circle, 1).len(), 1);
     }
 
+    /// A driver that an interface does not tell any more is the one that it told in this run; one that it never told is none.
+    #[test]
+    fn what_was_seen_is_remembered() {
+        let of = |drivers: [&str; 3], untold: &[u32], primary: Vec<u32>| Interfaces {
+            all: node(&[("lo", "", 0, 0, 0), ("ens3", "", 0, 0, 3), ("ens4", "", 0, 0, 4)]),
+            primary,
+            drivers: drivers.map(str::to_owned).to_vec(),
+            untold: untold.iter().map(|one| (*one, String::new())).collect(),
+        };
+        let former = of(["", "ice", ""], &[3], vec![2]);
+        let mut now = of(["", "", ""], &[2, 3], vec![]);
+        now.remember(&Interfaces::default());
+        assert_eq!((now.primary.len(), now.untold.len()), (0, 2), "the first look has nothing to remember");
+        now.remember(&former);
+        assert_eq!((&now.primary, &now.drivers, now.untold.len()), (&vec![2], &former.drivers, 1));
+        assert_eq!(now.untold[0].0, 3);
+        let mut moved = of(["", "ice", ""], &[], vec![3]);
+        moved.remember(&former);
+        assert_eq!(moved.primary, [3], "a route that moved has moved");
+    }
+
     #[test]
     fn selectors() {
         let mut all =
             node(&[("lo", "", 0, 0, 0), ("ens3", "", 0, 4, 7), ("ens4", "", 0, 4, 7), ("bond0", "bond", 0, 0, 7)]);
         all[1].permanent_mac = Some([2, 0, 0, 0, 0, 1]);
         let drivers = ["", "mlx5_core", "ice", ""].map(str::to_owned).to_vec();
-        let interfaces = Interfaces { all, primary: vec![2, 3], drivers };
+        let interfaces = Interfaces { all, primary: vec![2, 3], drivers, untold: Vec::new() };
         for (text, want) in [
             (r#"{"name":"ens*"}"#, vec![2, 3]),
             (r#"{"name":"ens*","exclude":["ens4"]}"#, vec![2]),

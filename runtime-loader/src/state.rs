@@ -215,6 +215,13 @@ pub fn is_second_pin(name: &str) -> bool {
     name.starts_with(|first: char| first.is_ascii_digit())
 }
 
+/// Whether a pin of this name is one of a link on this interface: `3_p` or `tc,ingress,3_p`.
+pub fn is_on(name: &str, ifindex: u32) -> bool {
+    let place = name.split_once('_').map_or("", |(place, _)| place);
+    let index = place.rsplit_once(',').map_or(place, |(_, index)| index);
+    index.parse() == Ok(ifindex)
+}
+
 /// Writes the statement of a stream that runs.
 fn write_record(path: &Path, plan: &Accepted) -> Result<(), CallError> {
     read::write_atomically(path, plan.bytes()).map_err(|error| file_error("write", path, &error))
@@ -268,6 +275,20 @@ fn cpus_in(text: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pins_name_interfaces() {
+        for (name, want) in [
+            ("3_p", true),
+            ("tc,ingress,3_p_q", true),
+            ("tc,egress,33_p", false),
+            ("kprobe,f3_3_p", false),
+            ("cgroup,connect4,:3_p", false),
+            ("", false),
+        ] {
+            assert_eq!(is_on(name, 3), want, "case: {name}");
+        }
+    }
 
     #[test]
     fn possible_cpus_are_counted_from_zero() {

@@ -83,7 +83,7 @@ pub struct Stream {
     pub accepted: Option<Sha256Digest>,
     /// What ran before.
     pub before: Vec<Version>,
-    /// Whether its new version stands on an interface in the place of what ran there, or what ran there is gone.
+    /// Whether its new version stands somewhere in the place of what ran there, or what ran there is gone.
     pub swapped: Cell<bool>,
     /// What it was before it lost its room to others: they may fail yet.
     regains: Option<Box<Stream>>,

@@ -5,7 +5,8 @@
 //! One round, under libxdp's lock: observe all interfaces, decide (pure), stage every dispatcher that must change,
 //! and only when all are staged swap them in, one after the other. A failure before the first swap changes nothing.
 //! After it, the stream that failed gets its former version as its goal, and the next round makes the equivalent
-//! undo. A lost race starts the round again, at most [`MAX_RACES`] times; so does what fails while interfaces leave.
+//! undo. A lost race starts the round again, at most [`MAX_RACES`] times; so does what fails while interfaces leave,
+//! as often again.
 //!
 //! A stream without room beside others loses it for as long as they get where they want: when one of them fails, all
 //! that lost are asked again. So nobody goes for somebody who does not come.
@@ -34,19 +35,19 @@ use self::{
 use crate::{
     kernel::{Call, CallError, DirLock, Interface, Kernel},
     links,
-    object::KernelBtf,
+    object::{KernelBtf, ObjectError},
     scene,
     select::Interfaces,
     stream::{Goal, Stream},
     xdp::{
         self,
         chain::Step,
-        dispatcher::{Dispatcher, Staged},
+        dispatcher::{self, Dispatcher, Staged},
         stale::{self, Ours},
     },
 };
 
-/// Lost races before giving up; libxdp gives up after ten as well.
+/// Lost races before giving up, and failures while interfaces leave; libxdp gives up after ten as well.
 const MAX_RACES: usize = 10;
 
 /// Streams by name.
@@ -77,7 +78,7 @@ pub fn attachments_on<'p>(
 }
 
 /// The attachment by which a program runs on an interface. Selectors may have moved on, and the program has not: then
-/// the one that asks for `primary` while no default route says which that is, or the first.
+/// the one that asks for what cannot be told now, or the first.
 pub fn attachment_on<'p>(
     plan: &'p NodePlan,
     program: &ProgramName,
@@ -89,7 +90,7 @@ pub fn attachment_on<'p>(
         let fits = match () {
             () if name != program => 0,
             () if interfaces.selects(&xdp.interfaces, interface) => 3,
-            () if interfaces.lacks_primary(&xdp.interfaces) => 2,
+            () if interfaces.unsure(&xdp.interfaces) => 2,
             () => 1,
         };
         if fits > best {
@@ -121,10 +122,16 @@ fn idle(stream: &Stream) -> bool {
 }
 
 /// Runs rounds until nothing is left to do. Returns what could not be cleaned up: stale directories of dispatchers
-/// that no packet sees.
-pub fn converge(kernel: &Kernel, kernel_btf: &KernelBtf, reserved: &[IfGlob], streams: &mut Streams) -> Vec<CallError> {
+/// that no packet sees. `seen`: what the last round of this run saw, to begin with nothing.
+pub fn converge(
+    kernel: &Kernel,
+    kernel_btf: &KernelBtf,
+    reserved: &[IfGlob],
+    streams: &mut Streams,
+    seen: &mut Interfaces,
+) -> Vec<CallError> {
     let (mut trash, mut left) = (Vec::new(), Vec::new());
-    let mut races = 0;
+    let (mut races, mut changes) = (0, 0);
     regain(streams);
     // Ends: every round but a lost race makes a stream fail or lose its room. One that failed twice is idle; one that lost
     // twice wants none, until the next failure.
@@ -140,11 +147,11 @@ pub fn converge(kernel: &Kernel, kernel_btf: &KernelBtf, reserved: &[IfGlob], st
                 continue;
             }
         };
-        let mut seen = Interfaces::default();
-        let outcome = scene::take(kernel, streams).and_then(|interfaces| {
-            scene::refuse(&interfaces, reserved, streams);
-            seen = interfaces;
-            round(kernel, kernel_btf, &seen, streams, &mut trash, &mut left)
+        let outcome = scene::take(kernel, streams).and_then(|mut interfaces| {
+            interfaces.remember(seen);
+            scene::refuse(kernel, &interfaces, reserved, streams);
+            *seen = interfaces;
+            round(kernel, kernel_btf, seen, streams, &mut trash, &mut left)
         });
         if !matches!(outcome, Ok(Round::Done | Round::Lose(..))) {
             regain(streams);
@@ -166,14 +173,14 @@ pub fn converge(kernel: &Kernel, kernel_btf: &KernelBtf, reserved: &[IfGlob], st
                 thread::sleep(Duration::from_millis(1 << races));
                 races += 1;
             }
-            Ok(Round::Blame(..)) | Err(_) if races < MAX_RACES && scene::changed(kernel, &seen) => races += 1,
+            Ok(Round::Blame(..)) | Err(_) if changes < MAX_RACES && scene::changed(kernel, seen) => changes += 1,
             Ok(Round::Raced(interface, ran)) => {
                 let message = format!("`{interface}` was changed by others {races} times in a row");
                 let reason = Reason { code: Code::LostRace, message };
                 let there = seen.all.iter().find(|one| one.name == interface);
                 // Selectors say where a stream is to run, programs where it does: a default route may have moved.
                 let is_there = |stream: &Stream| {
-                    there.is_none_or(|one| scene::concerns(stream, &seen, one)) || stream.runs_any(&ran)
+                    there.is_none_or(|one| scene::concerns(stream, seen, one)) || stream.runs_any(&ran)
                 };
                 if !fail_some(streams, &reason, &is_there) {
                     fail_some(streams, &reason, &|_| true);
@@ -270,7 +277,13 @@ fn round(
             Ok(one) => staged.push((*place, one)),
             Err(error) => {
                 discard(kernel, staged, trash);
-                return Ok(blame(place, streams, object_reason(&error, &place.interface.name)));
+                let name = &place.interface.name;
+                return Ok(match &error {
+                    ObjectError::Call(error) if dispatcher::is_gone(error) => {
+                        Round::Raced(name.clone(), observed.programs())
+                    }
+                    _ => blame(place, streams, object_reason(&error, name)),
+                });
             }
         }
     }

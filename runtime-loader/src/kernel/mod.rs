@@ -26,7 +26,7 @@ pub use filters::Filter;
 pub use interfaces::{Interface, SwapError, XdpAttached, XdpState};
 pub use links::{LinkInfo, List, Neighbour, PerfEvent, Position};
 pub use objects::{LinkDetail, Listed};
-pub use process::{exec, read_link};
+pub use process::{allow_open_files, exec, read_link};
 pub use routes::DefaultRoute;
 
 /// Handle to the running kernel.

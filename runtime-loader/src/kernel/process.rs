@@ -1,5 +1,5 @@
-//! Namespaces of this process, links in /proc, and another program in its place.
-#![expect(unsafe_code, reason = "setns(2), unshare(2), readlink(2), execve(2)")]
+//! Namespaces and limits of this process, links in /proc, and another program in its place.
+#![expect(unsafe_code, reason = "setns(2), unshare(2), prlimit(2), readlink(2), execve(2)")]
 
 use std::{
     ffi::{OsStr, OsString},
@@ -31,6 +31,19 @@ impl Kernel {
     }
 }
 
+/// Lets this process open as many files as it may. A dispatcher takes three or four, and those of all interfaces are staged
+/// before the first swap; by default 1,024 may be open and 524,288 if one asks. What is refused is seen when they run out.
+pub fn allow_open_files() {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the kernel writes one `struct rlimit`, and reads one. Not setrlimit(3): musl's brings along code for threads.
+    unsafe {
+        if libc::prlimit(0, libc::RLIMIT_NOFILE, ptr::null(), &raw mut limit) == 0 {
+            limit.rlim_cur = limit.rlim_max;
+            libc::prlimit(0, libc::RLIMIT_NOFILE, &raw const limit, ptr::null_mut());
+        }
+    }
+}
+
 /// Where a symbolic link leads, into a buffer of the caller: there are tens of thousands of them, and memory is never
 /// freed. `path` gets a closing NUL for the call. Empty if it cannot be read.
 pub fn read_link<'b>(path: &mut Vec<u8>, buffer: &'b mut [u8; 64]) -> &'b [u8] {
@@ -51,4 +64,26 @@ pub fn exec(program: &Path, args: &[OsString]) -> CallError {
     // SAFETY: the words end with NUL and outlive the call, their list ends with a null pointer.
     unsafe { libc::execv(argv[0], argv.as_ptr()) };
     CallError::last("execve", program.display().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_files_as_may_be_open() {
+        let limit = || {
+            let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+            // SAFETY: the kernel writes one `struct rlimit`.
+            assert_eq!(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) }, 0);
+            limit
+        };
+        // By one only: other tests run beside this one.
+        let less = libc::rlimit { rlim_cur: limit().rlim_max - 1, ..limit() };
+        // SAFETY: the kernel reads one `struct rlimit`.
+        assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const less) }, 0);
+        assert_ne!(limit().rlim_cur, limit().rlim_max);
+        allow_open_files();
+        assert_eq!(limit().rlim_cur, limit().rlim_max);
+    }
 }

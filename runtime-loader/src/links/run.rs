@@ -6,6 +6,7 @@
 use std::{
     os::fd::{AsFd, OwnedFd},
     path::{Path, PathBuf},
+    rc::Rc,
 };
 
 use nodeplan::{
@@ -25,7 +26,7 @@ use crate::{
     kernel::{Call, CallError, Kernel, LinkInfo, Position},
     program::missing,
     select::Interfaces,
-    state::{self, Program, Version},
+    state::{self, Program},
     stream::{Goal, Stream, Target},
 };
 
@@ -41,6 +42,15 @@ type Blamed<T> = Result<T, (StreamName, Reason)>;
 
 fn blame(stream: &StreamName, error: &CallError) -> (StreamName, Reason) {
     (stream.clone(), Reason { code: Code::Kernel, message: error.to_string() })
+}
+
+/// A link that a program took over, and the id of the one that it led to before. Without descriptors: there may be as many
+/// as interfaces.
+struct Taken {
+    place: String,
+    pin: PathBuf,
+    new: Rc<OwnedFd>,
+    old: u32,
 }
 
 /// A pinned link.
@@ -86,15 +96,24 @@ impl Ours {
                 },
                 Goal::Load(_) | Goal::End => continue,
             };
+            // Once for each version, and not once for each link of each: there may be a thousand interfaces.
+            let mut ran = Vec::new();
+            if let Some(target) = target {
+                ran.push((target, running(plan, interfaces)));
+            }
+            for version in &stream.before {
+                if let Some(plan) = &version.plan {
+                    ran.push((version, running(plan, interfaces)));
+                }
+            }
             for wanted in running(plan, interfaces) {
                 let Some(rank) = rank(name, &wanted) else { continue };
-                // One whose priority changes has none until it is clear whether it stays where it is.
-                let same = |version: &&Version| {
-                    let plan = version.plan.as_ref().map(|plan| running(plan, interfaces)).unwrap_or_default();
-                    let at = plan.iter().find(|one| one.pin == wanted.pin);
-                    at.is_some_and(|at| at.attachment.priority() == wanted.attachment.priority())
-                };
-                for version in target.into_iter().chain(stream.before.iter().filter(same)) {
+                for (version, ran) in &ran {
+                    // One whose priority changes has none until it is clear whether it stays where it is.
+                    let Some(at) = ran.iter().find(|one| one.pin == wanted.pin) else { continue };
+                    if at.attachment.priority() != wanted.attachment.priority() {
+                        continue;
+                    }
                     let found = alive(kernel, &version.dir, &wanted).map_err(|error| blame(name, &error))?;
                     if let Some(info) = found {
                         ours.0.push((info.id, rank, wanted.pin));
@@ -117,23 +136,49 @@ pub fn advance(kernel: &Kernel, interfaces: &Interfaces, streams: &Streams) -> B
     let mut ours = Ours::find(kernel, interfaces, streams)?;
     for (name, stream) in streams {
         let Goal::Run(target) = &stream.goal else { continue };
-        let mut made = Vec::new();
+        let (mut made, mut taken) = (Vec::new(), Vec::new());
         for wanted in wanted(&target.plan, interfaces) {
-            let mut step = Step { kernel, name, stream, target, wanted: &wanted, made: &mut made, ours: &mut ours };
+            let mut step = Step {
+                kernel,
+                name,
+                stream,
+                target,
+                wanted: &wanted,
+                made: &mut made,
+                taken: &mut taken,
+                ours: &mut ours,
+            };
             let found = wanted.cgroup();
             // A cgroup that has left or was made anew meanwhile: by what is there now.
             let result = step.run().or_else(|reason| if wanted.cgroup() == found { Err(reason) } else { step.run() });
             if let Err(reason) = result {
                 // Links without a pin go. One that stays belongs to a version that is not committed, or to the one
                 // that runs and wants it.
+                give_back(kernel, stream, &taken);
                 for pin in &made {
                     let _ = kernel.unpin(pin);
                 }
                 return Err((name.clone(), reason));
             }
         }
+        if !taken.is_empty() {
+            stream.swapped.set(true);
+        }
     }
     Ok(())
+}
+
+/// Lets links lead to the programs that they led to before: the former version may have no record to come back by.
+fn give_back(kernel: &Kernel, stream: &Stream, taken: &[Taken]) {
+    for Taken { place, pin, new, old } in taken {
+        let back = || {
+            let (link, old) = (kernel.open_pin(pin)?, kernel.prog_by_id(*old)?);
+            kernel.link_update(place, link.as_fd(), old.as_fd(), new.as_fd())
+        };
+        if back().is_err() {
+            stream.swapped.set(true);
+        }
+    }
 }
 
 /// Looks at what [`advance`] would attach to, and attaches nothing. Finds places that are not there and orders that
@@ -143,7 +188,8 @@ pub fn rehearse(kernel: &Kernel, interfaces: &Interfaces, streams: &Streams) -> 
     for (name, stream) in streams {
         let Goal::Run(target) = &stream.goal else { continue };
         for wanted in wanted(&target.plan, interfaces) {
-            let step = Step { kernel, name, stream, target, wanted: &wanted, made: &mut Vec::new(), ours: &mut ours };
+            let (made, taken) = (&mut Vec::new(), &mut Vec::new());
+            let step = Step { kernel, name, stream, target, wanted: &wanted, made, taken, ours: &mut ours };
             step.probe().map_err(|reason| (name.clone(), reason))?;
         }
     }
@@ -193,6 +239,8 @@ struct Step<'s, 'w> {
     wanted: &'s Wanted<'w>,
     /// Pins made for this stream.
     made: &'s mut Vec<PathBuf>,
+    /// Links taken over for this stream.
+    taken: &'s mut Vec<Taken>,
     ours: &'s mut Ours,
 }
 
@@ -212,9 +260,13 @@ impl Step<'_, '_> {
             None => {}
         }
         if let Some(former) = self.former()? {
-            self.pin(&former.fd, &dir, pin)?;
+            self.pin(&former.fd, &dir, pin.clone())?;
             self.update(&former, program)?;
             self.takes_its_place(former.info.id);
+            if former.info.prog_id != program.id {
+                let place = self.wanted.attachment.place();
+                self.taken.push(Taken { place, pin, new: Rc::clone(&program.fd), old: former.info.prog_id });
+            }
             return Ok(());
         }
         let Some(link) = self.create(program)? else { return Ok(()) };

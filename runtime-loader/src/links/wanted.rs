@@ -1,5 +1,7 @@
 //! Wanted: which links a plan wants on this node. Pure.
 
+use std::ptr;
+
 use nodeplan::{
     digest::{Sha256Digest, to_hex},
     hook::{Attachment, CgroupAttachment, Direction, TcAttachment, TracepointAttachment},
@@ -67,12 +69,13 @@ pub fn wanted<'a>(plan: &'a NodePlan, interfaces: &'a Interfaces) -> Vec<Wanted<
     list
 }
 
-/// Links by which a plan may run. Without default route, where `primary` was is not known: it may be anywhere, by what asks
-/// for it if no other attachment of the program means that very place.
+/// Links by which a plan may run. Without default route, where `primary` was is not known, nor what `driver` means where
+/// an interface does not tell its own: it may be anywhere, by what asks for it if no other attachment of the program means
+/// that very place.
 pub fn running<'a>(plan: &'a NodePlan, interfaces: &'a Interfaces) -> Vec<Wanted<'a>> {
     let mut list = wanted(plan, interfaces);
-    if interfaces.without_primary(plan) {
-        add_all(&mut list, plan, &interfaces.all, &|selectors, _| interfaces.lacks_primary(selectors));
+    if plan.attachments().iter().any(|one| interfaces.unsure(one.interfaces())) {
+        add_all(&mut list, plan, &interfaces.all, &|selectors, _| interfaces.unsure(selectors));
         // While a network is set up again, what else is selected may not be there either.
         add_all(&mut list, plan, &interfaces.all, &|_, _| true);
     }
@@ -98,9 +101,12 @@ pub fn add<'a>(
     interfaces: &'a [Interface],
     on: &On<'_>,
 ) {
+    let first = list.len();
     let mut add = |place| {
         let pin = pin(attachment, &place, program);
-        if list.iter().all(|other| other.pin != pin) {
+        // Interfaces differ: the same place can only come by what was there before, and of the same program. There may be a
+        // thousand of them.
+        if list[..first].iter().all(|one| !ptr::eq(one.program, program) || one.pin != pin) {
             list.push(Wanted { pin, program, place, attachment });
         }
     };

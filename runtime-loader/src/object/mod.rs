@@ -36,6 +36,7 @@ use nodeplan::{
     map_memory,
     name::{MapName, ProgramName},
     plan::Map as PlanMap,
+    report::Code,
 };
 
 use self::{
@@ -84,6 +85,19 @@ pub enum ObjectError {
         /// What the kernel said.
         error: LoadError,
     },
+}
+
+impl ObjectError {
+    /// Its code. A program that is refused for want of something is none that the verifier refused.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Elf(_) => Code::Object,
+            Self::Program { error, .. } if !matches!(error.error.errno, libc::EMFILE | libc::ENFILE | libc::ENOMEM) => {
+                Code::Verifier
+            }
+            Self::Call(_) | Self::Program { .. } => Code::Kernel,
+        }
+    }
 }
 
 impl fmt::Display for ObjectError {

@@ -64,6 +64,11 @@ impl Expected {
     }
 }
 
+/// Whether a call failed because what was observed is not in the kernel any more: others do not wait for the lock.
+pub fn is_gone(error: &CallError) -> bool {
+    (error.call, error.errno) == ("BPF_PROG_GET_FD_BY_ID", libc::ENOENT)
+}
+
 impl Dispatcher {
     /// Loads a dispatcher for exactly `config.slots.len()` programs: the verifier removes the code of the others.
     /// `former` is the dispatcher that it is to replace: the name of its map says so.
@@ -219,7 +224,8 @@ impl Committed {
 
 /// Takes the attached dispatcher off an interface, if it is still the one that was observed.
 pub fn detach(kernel: &Kernel, ifindex: u32, observed: &Observed) -> Result<Committed, SwapError> {
-    let expected = Expected::of(kernel, ifindex, observed).map_err(SwapError::Call)?;
+    let expected = Expected::of(kernel, ifindex, observed)
+        .map_err(|error| if is_gone(&error) { SwapError::Raced } else { SwapError::Call(error) })?;
     if let Some((mode, _)) = observed.dispatcher() {
         kernel.xdp_swap(ifindex, mode, None, expected.fd.as_ref().map(AsFd::as_fd))?;
     }

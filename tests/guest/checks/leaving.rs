@@ -19,6 +19,7 @@ pub(crate) const TESTS: &[Test] = &[
     Test { name: "a-tc-interface-leaves-during-a-run", needs: &[Feature::Tcx], run: tc },
     Test { name: "a-cgroup-leaves-during-a-run", needs: &[], run: cgroup },
     Test { name: "the-default-route-leaves-during-a-run", needs: &[Feature::Freplace], run: route },
+    Test { name: "a-route-and-an-interface-leave-during-an-update", needs: &[Feature::Tcx], run: route_and_interface },
 ];
 
 /// The run is disturbed before each so many calls. Prime, so that it is not always the same call of a program; with 3 it
@@ -208,5 +209,52 @@ fn route(ctx: &mut Ctx) -> Result<()> {
     ready(&node, 9)?;
     let report = node.apply_expecting(Exit::Done)?;
     ensure!(stream(&report, "drop")?.attachments.iter().filter(|place| place.attached).count() == 1, "{report:?}");
+    Ok(())
+}
+
+/// The default route leaves, by which an update has begun, and an interface of another stream, which costs the run a
+/// second round: what runs on the uplink is one version, and the one that the report names.
+fn route_and_interface(ctx: &mut Ctx) -> Result<()> {
+    const ROUTE: &str = "default via 192.0.2.1 dev near0";
+    fn both_leave() {
+        interface_leaves();
+        let _ = ip(&format!("route del {ROUTE}"));
+    }
+    let _pair = Pair::new("near0", "far0")?;
+    ip("address add 192.0.2.9/24 dev near0")?;
+    let node = node()?;
+    let on = |selectors: &str| {
+        format!(
+            r#"{{"tc":{{"interfaces":[{selectors}],"direction":"ingress","priority":510,"verdicts":["next","drop"]}}}}"#
+        )
+    };
+    let uplink = r#"{"primary":true}"#;
+    let (mut n, mut new) = (0, 0);
+    loop {
+        both_leave();
+        again()?;
+        ip(&format!("route add {ROUTE}"))?;
+        ship(&node, "drop", 1, OBJECT, &[("tc_hook", on(uplink), "")], "")?;
+        let _ = fs::remove_file(Node::bundle("later"));
+        node.apply_expecting(Exit::Done)?;
+        ship(&node, "drop", 2, OBJECT, &[("tc_hook", on(uplink), "")], "")?;
+        ship(&node, "later", 1, OBJECT, &[("tc_hook", tc_on(GOES, "ingress", 20, ""), "")], "")?;
+        let kernel = Kernel::disturbed_at(n, both_leave);
+        let report = node.apply_with(&kernel)?.0;
+        if kernel.calls() <= n {
+            break;
+        }
+        let one = stream(&report, "drop")?;
+        let said: Vec<_> = one.attachments.iter().filter(|at| at.attached).map(|at| at.program_id).collect();
+        let runs: Vec<_> = tcx("near0", INGRESS)?.iter().map(|(program, _)| Some(*program)).collect();
+        ensure!(runs.len() == 1 && said == runs, "call {n}: {runs:?} run: {one:?}");
+        new += usize::from(one.revision.map(nodeplan::plan::Revision::get) == Some(2));
+        node.apply_expecting(Exit::Done)?;
+        let still: Vec<_> = tcx("near0", INGRESS)?.iter().map(|(program, _)| Some(*program)).collect();
+        ensure!(still == runs, "call {n}: {still:?} run, not {runs:?}");
+        n += 1;
+    }
+    ctx.say(&format!("up to call {n}; {new} times the update was made all the same"));
+    ensure!(new > 0 && new < n, "{new} of {n} times");
     Ok(())
 }

@@ -19,6 +19,8 @@ pub(crate) const TESTS: &[Test] = &[
     Test { name: "moves-of-an-xdp-interface", needs: &[Feature::Freplace], run: xdp },
     Test { name: "moves-of-a-tc-interface", needs: &[Feature::Tcx], run: tc },
     Test { name: "moves-while-drivers-are-asked", needs: &[Feature::Freplace], run: asked },
+    Test { name: "an-interface-that-does-not-tell-its-driver", needs: &[Feature::Tcx], run: untold },
+    Test { name: "a-fault-while-a-renamed-interface-is-left", needs: &[Feature::Freplace], run: renamed },
 ];
 
 /// How a hook is asked for and looked at.
@@ -167,4 +169,98 @@ fn asked(ctx: &mut Ctx) -> Result<()> {
     Node::remove("drop")?;
     node.apply_expecting(Exit::Done)?;
     ip("link del up0")
+}
+
+/// A card that does not answer when its driver is asked for: the stream that asks by `driver` is updated or left alone as a
+/// whole, and the other one is updated.
+fn untold(ctx: &mut Ctx) -> Result<()> {
+    let node = node()?;
+    ip("link add up0 type veth peer name peer0")?;
+    let on = |selector: &str, priority: u16| {
+        format!(
+            r#"{{"tc":{{"interfaces":[{selector}],"direction":"ingress","priority":{priority},"verdicts":["next"]}}}}"#
+        )
+    };
+    let both = |revision| -> Result<()> {
+        ship(&node, "asks", revision, OBJECT, &[("tc_hook", on(r#"{"driver":"veth"}"#, 20), "")], "")?;
+        ship(&node, "other", revision, OBJECT, &[("tc_hook", on(r#"{"name":"up0"}"#, 510), "")], "").map(drop)
+    };
+    let (mut kept, mut updated) = (0, 0);
+    for n in 0.. {
+        for name in ["asks", "other"] {
+            let _ = fs::remove_file(Node::bundle(name));
+        }
+        node.apply_expecting(Exit::Done)?;
+        both(1)?;
+        node.apply_expecting(Exit::Done)?;
+        both(2)?;
+        let kernel = Kernel::failing_at(n);
+        let ended = node.apply_with(&kernel);
+        if kernel.calls() <= n {
+            break;
+        }
+        let report = match ended {
+            Ok((report, _)) => report,
+            Err(error) => {
+                ensure!(!format!("{error:#}").contains("ETHTOOL"), "call {n}: {error:#}");
+                continue;
+            }
+        };
+        let one = stream(&report, "asks")?;
+        if one.reason.as_ref().is_none_or(|reason| !reason.message.contains("does not tell its driver")) {
+            continue;
+        }
+        ensure!(one.state == StreamState::Pending, "call {n}: {one:?}");
+        let there: Vec<_> = one.attachments.iter().filter(|at| at.attached).collect();
+        ensure!(there.len() == 2 && there.len() == one.attachments.len(), "call {n}: {one:?}");
+        match one.revision.map(nodeplan::plan::Revision::get) {
+            Some(1) => kept += 1,
+            _ => updated += 1,
+        }
+        let other = stream(&report, "other")?;
+        let new = other.state == StreamState::Attached && other.revision.map(nodeplan::plan::Revision::get) == Some(2);
+        ensure!(new, "call {n}: {other:?}");
+    }
+    ctx.say(&format!("kept {kept} times, updated {updated} times"));
+    ensure!(kept > 0 && updated > 0, "kept {kept} times, updated {updated} times");
+    Ok(())
+}
+
+/// A call fails while a stream is removed that runs on an interface which its selectors do not mean any more: what the run
+/// calls done is off.
+fn renamed(ctx: &mut Ctx) -> Result<()> {
+    let node = node()?;
+    ip("link add up0 type veth peer name peer0")?;
+    let attach = r#"{"xdp":{"interfaces":[{"name":"up0"}],"mode":"skb","priority":510,"proceedOn":["pass"]}}"#;
+    let (mut n, mut done, mut failed) = (0, 0, 0);
+    loop {
+        if !ctx.mine(n) {
+            n += 1;
+            continue;
+        }
+        ship(&node, "drop", 1, "xdp_pass.bpf.o", &[("xdp_pass_a", attach.to_owned(), "")], "")?;
+        node.apply_expecting(Exit::Done)?;
+        ip("link set up0 name other0")?;
+        Node::remove("drop")?;
+        let kernel = Kernel::failing_at(n);
+        let ended = node.apply_with(&kernel);
+        let runs = || -> Result<usize> { Ok(chain("other0")?.len()) };
+        match &ended {
+            Ok((report, Exit::Done)) => {
+                ensure!(runs()? == 0, "call {n}: it still runs: {report:?}");
+                done += 1;
+            }
+            _ => failed += 1,
+        }
+        node.apply_expecting(Exit::Done)?;
+        ensure!(runs()? == 0, "after call {n} it still runs");
+        ip("link set other0 name up0")?;
+        if kernel.calls() <= n {
+            break;
+        }
+        n += 1;
+    }
+    ctx.say(&format!("of {n} calls {failed} made the removal fail, {done} did not"));
+    ensure!(done > 0 && failed > 0, "{done} times done, {failed} times failed");
+    Ok(())
 }

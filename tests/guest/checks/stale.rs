@@ -28,7 +28,7 @@ use crate::{
     features::Feature,
     harness::{Ctx, Test},
     net::{Pair, ip},
-    node::{Node, Stream},
+    node::{Node, Stream, chain},
     sys,
 };
 
@@ -39,6 +39,7 @@ pub(crate) const TESTS: &[Test] = &[
     Test { name: "knows-as-ours-what-libxdp-holds", needs: &[Feature::Freplace], run: known },
     Test { name: "sweeps-theirs-that-a-killed-run-replaced", needs: &[Feature::Freplace], run: replaced },
     Test { name: "leaves-dispatchers-of-other-networks", needs: &[Feature::Freplace], run: leaves },
+    Test { name: "a-dispatcher-without-pins-goes-meanwhile", needs: &[Feature::Freplace], run: gone_meanwhile },
 ];
 
 fn directories() -> Result<Vec<String>> {
@@ -143,6 +144,52 @@ fn leaves(_: &mut Ctx) -> Result<()> {
     node.apply_expecting(Exit::Done)?;
     ensure!(directories()?.len() == 2, "{:?}", directories()?);
     ensure!(pair.far.run(|| members(pair.far_name))? == theirs && theirs.len() == 1, "theirs: {theirs:?}");
+    Ok(())
+}
+
+/// Others take a dispatcher off whose pins are gone, between the look at it and the swap: a lost race, and tried again.
+fn gone_meanwhile(ctx: &mut Ctx) -> Result<()> {
+    fn taken_off() {
+        let _ = ip("link set up0 xdpgeneric off");
+    }
+    let node = Node::new()?;
+    ip("link add up0 type veth peer name peer0")?;
+    let ship = |revision| {
+        let stream = Stream::pass("drop", "up0", 500 + u16::try_from(revision)?);
+        node.ship(&Stream { revision, mode: "skb", ..stream }).map(drop)
+    };
+    // An undisturbed update first, for the number of its calls: the first half of them load.
+    let mut n = usize::MAX;
+    loop {
+        if n < usize::MAX && !ctx.mine(n) {
+            n += 1;
+            continue;
+        }
+        ship(1)?;
+        node.apply_expecting(Exit::Done)?;
+        fs::remove_dir_all("/sys/fs/bpf/xdp")?;
+        // The second pins keep the dispatcher as well.
+        for version in fs::read_dir("/sys/fs/bpf/nodebpf/drop")? {
+            fs::remove_dir_all(version?.path().join("links"))?;
+        }
+        ship(2)?;
+        let kernel = Kernel::disturbed_at(n, taken_off);
+        let (report, exit) = node.apply_with(&kernel)?;
+        if n == usize::MAX {
+            n = kernel.calls() / 2;
+            continue;
+        }
+        if kernel.calls() <= n {
+            break;
+        }
+        ensure!(exit == Exit::Done, "call {n}: {exit:?}: {report:?}");
+        node.apply_expecting(Exit::Done)?;
+        ensure!(chain("up0")?.len() == 1, "call {n}: {:?}", chain("up0")?);
+        Node::remove("drop")?;
+        node.apply_expecting(Exit::Done)?;
+        n += 1;
+    }
+    ctx.say(&format!("taken off before each of {n} calls"));
     Ok(())
 }
 

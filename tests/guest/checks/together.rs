@@ -1,17 +1,19 @@
 //! Several streams on one node: what befalls one does not befall the others, and not what ran before.
 
-use std::{collections::BTreeSet, fs};
+use std::{collections::BTreeSet, fs, os::fd::AsFd as _};
 
 use anyhow::{Context as _, Result, ensure};
 use nodebpf_loader::kernel::Kernel;
 use nodeplan::report::{Code, Exit, Report, StreamState};
 
-use super::hook_streams::{OBJECT, attached, node, ship};
+use super::hook_streams::{INGRESS, OBJECT, attached, node, ship, soon, tc_on, tcx};
 use crate::{
-    features::Feature,
+    bpf::{self, AttachType, Kind},
+    features::{Feature, smallest},
     harness::{Ctx, Test},
     net::{Pair, ip},
     node::{Node, Snapshot, Stream, chain, run, said, stream},
+    sys,
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -24,6 +26,7 @@ pub(crate) const TESTS: &[Test] = &[
         needs: &[Feature::Freplace],
         run: left_without_record,
     },
+    Test { name: "together-an-undo-of-links-without-record", needs: &[Feature::Tcx], run: links_without_record },
     Test { name: "together-no-old-program-stays", needs: &[Feature::Freplace], run: old_goes },
     Test { name: "together-a-stream-without-xdp-waits-for-nobody", needs: &[], run: no_xdp },
     Test { name: "together-an-impostor-of-a-dispatcher", needs: &[], run: impostor },
@@ -201,6 +204,69 @@ fn undo_without_record(ctx: &mut Ctx) -> Result<()> {
     }
     ctx.say(&format!("{failed} of {n} calls failed in turn; {mixed} times the stream was degraded"));
     ensure!(failed > 20 && mixed > 0, "{failed} calls, {mixed} times degraded");
+    Node::remove("lost")?;
+    node.apply_expecting(Exit::Done)?;
+    ip("link del up0")
+}
+
+/// The same with links that the new version has taken over: of a stream that failed the former program runs, or it is
+/// degraded. First a list that is full, then a fault in every call.
+fn links_without_record(ctx: &mut Ctx) -> Result<()> {
+    const ROOM: usize = 64; // `BPF_MPROG_MAX`, linux `include/linux/bpf_mprog.h`
+    let node = node()?;
+    ip("link add up0 type veth peer name peer0")?;
+    let prepare = || -> Result<_> {
+        let _ = fs::remove_file(Node::bundle("lost"));
+        node.apply_expecting(Exit::Done)?;
+        let on =
+            |names: &[&str]| names.iter().map(|name| tc_on(name, "ingress", 510, "")).collect::<Vec<_>>().join(",");
+        ship(&node, "lost", 1, OBJECT, &[("tc_hook", on(&["peer0"]), "")], "")?;
+        node.apply_expecting(Exit::Done)?;
+        fs::remove_file(format!("{RUN}/lost.json"))?;
+        ship(&node, "lost", 2, OBJECT, &[("tc_hook", on(&["peer0", "up0"]), "")], "")?;
+        soon("one program", || Ok(tcx("peer0", INGRESS)?.len() == 1))?;
+        tcx("peer0", INGRESS)
+    };
+    let ran = prepare()?;
+    let up0 = sys::interface_index("up0")?;
+    let full: Vec<_> = (0..ROOM)
+        .map_while(|_| {
+            // A program has one link to a place.
+            let next = smallest(Kind::SchedCls, "next", bpf::TCX_NEXT).ok()?;
+            bpf::link_interface(next.as_fd(), up0, AttachType::TcxIngress).ok()
+        })
+        .collect();
+    let report = node.apply_expecting(Exit::Failed)?;
+    ensure!(stream(&report, "lost")?.state == StreamState::Failed, "{report:?}");
+    ensure!(tcx("peer0", INGRESS)? == ran, "{:?}, not {ran:?}, beside {}", tcx("peer0", INGRESS)?, full.len());
+    drop(full);
+    let (mut n, mut failed, mut degraded) = (0, 0, 0);
+    loop {
+        let ran = prepare()?;
+        let kernel = Kernel::failing_at(n);
+        let ended = node.apply_with(&kernel);
+        let runs = tcx("peer0", INGRESS)?;
+        if kernel.calls() <= n {
+            ended?;
+            break;
+        }
+        if let Ok((report, _)) = &ended {
+            match stream(report, "lost")?.state {
+                StreamState::Failed => {
+                    ensure!(runs == ran, "call {n}: {runs:?}, not {ran:?}: {report:?}");
+                    failed += 1;
+                }
+                StreamState::Degraded => degraded += 1,
+                _ => {}
+            }
+        }
+        node.apply_expecting(Exit::Done).with_context(|| format!("after call {n}"))?;
+        soon("one program on each", || Ok(tcx("peer0", INGRESS)?.len() == 1 && tcx("up0", INGRESS)?.len() == 1))
+            .with_context(|| format!("after call {n}: {ended:?}"))?;
+        n += 1;
+    }
+    ctx.say(&format!("of {n} calls {failed} made the stream fail and {degraded} left it degraded"));
+    ensure!(failed > 5 && degraded > 0, "{failed} times failed, {degraded} times degraded");
     Node::remove("lost")?;
     node.apply_expecting(Exit::Done)?;
     ip("link del up0")
