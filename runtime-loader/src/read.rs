@@ -161,7 +161,22 @@ pub fn effective_uid() -> u32 {
 /// Makes a directory of our own and those above it. What others may write would be refused when it is read, so the umask
 /// has no say in that.
 pub fn make_dir(dir: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o755).create(dir)
+    make_dirs(dir, 0o755)
+}
+
+/// Makes a directory and those above it that are missing. The one of the standard library compares paths part by part.
+pub fn make_dirs(dir: &Path, mode: u32) -> io::Result<()> {
+    let make = || match DirBuilder::new().mode(mode).create(dir) {
+        Err(_) if dir.is_dir() => Ok(()),
+        result => result,
+    };
+    match (make(), dir.parent()) {
+        (Err(error), Some(above)) if error.kind() == io::ErrorKind::NotFound => {
+            make_dirs(above, mode)?;
+            make()
+        }
+        (result, _) => result,
+    }
 }
 
 /// Writes a file of our own so that readers see the old one or the new one, also after the power was cut.

@@ -55,6 +55,13 @@ pub fn cat(parts: &[&str]) -> String {
     out
 }
 
+/// Whether a text has this part, one that is not empty: without the searcher of the standard library, which is fast in
+/// long texts.
+#[inline(never)]
+pub fn has(text: &str, part: &str) -> bool {
+    text.as_bytes().windows(part.len().max(1)).any(|found| found == part.as_bytes())
+}
+
 /// A number in digits.
 #[inline(never)]
 pub fn digits(number: u64) -> String {

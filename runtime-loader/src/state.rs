@@ -55,6 +55,11 @@ pub struct Version {
 }
 
 impl Version {
+    /// Whether it is this one: no two have one place. Byte for byte, because [`paths`] makes them all.
+    pub fn is(&self, other: &Self) -> bool {
+        self.dir.as_os_str() == other.dir.as_os_str()
+    }
+
     /// Whether it is to go for that: not if its plan says `onRemoval: keep`.
     pub fn goes(&self) -> bool {
         self.forbidden.is_some() && self.plan.as_ref().is_none_or(|plan| plan.on_removal == Ending::Detach)
@@ -131,7 +136,7 @@ pub fn staged_dir(stream: &StreamName, before: &[Version]) -> PathBuf {
     let mut number = 0;
     loop {
         let dir = paths::staged_pins(stream, number);
-        if before.iter().all(|version| version.dir != dir) {
+        if before.iter().all(|version| version.dir.as_os_str() != dir.as_os_str()) {
             return dir;
         }
         number += 1;

@@ -17,7 +17,7 @@ use nodeplan::{
 
 use crate::{
     held::{Hold, Holds},
-    show::cat,
+    show::{cat, has},
     state::Version,
     verify::{Bundles, Verdict},
 };
@@ -155,7 +155,7 @@ impl Stream {
         let Some(why) = self.before.iter().find_map(|version| version.forbidden.as_ref()) else { return };
         let ran = "what ran is forbidden: ";
         match &mut self.reason {
-            Some(reason) if reason.message.contains(&why.message) => {}
+            Some(reason) if has(&reason.message, &why.message) => {}
             Some(reason) => reason.message.push_str(&cat(&["; ", ran, why.code.as_str(), " ", &why.message])),
             None => self.reason = Some(Reason { code: why.code, message: cat(&[ran, &why.message]) }),
         }
@@ -166,7 +166,7 @@ impl Stream {
     pub fn fail(&mut self, mut reason: Reason) {
         self.regains = None;
         if let Goal::Run(target) = &self.goal
-            && !self.before.iter().any(|version| version.dir == target.version.dir)
+            && !self.before.iter().any(|version| version.is(&target.version))
         {
             // Its programs may be attached somewhere already: they have to go.
             self.before.push(target.version.clone());
@@ -216,8 +216,8 @@ impl Stream {
             }
             (Goal::Run(target), None) => {
                 // Of what ran before nobody knows the plan: it stays as it is, and only what came goes.
-                let dir = target.version.dir.clone();
-                self.before.retain(|version| version.dir == dir);
+                let new = target.version.clone();
+                self.before.retain(|version| version.is(&new));
                 Goal::End
             }
             // The version that ran already: what is attached of it stays so.
@@ -235,7 +235,7 @@ impl Stream {
     pub fn lose(&mut self, reason: Reason) {
         let Goal::Run(target) = &self.goal else { return };
         let mut before = self.before.clone();
-        if !before.iter().any(|version| version.dir == target.version.dir) {
+        if !before.iter().any(|version| version.is(&target.version)) {
             before.push(target.version.clone());
         }
         let goal = match self.fallback().filter(|former| former.statement != target.statement) {

@@ -46,7 +46,7 @@ pub fn refusal(log: &str) -> String {
         out.push_str(source.trim());
         out.push('`');
     }
-    if let Some((_, hint)) = HINTS.iter().find(|(words, _)| out.contains(words)) {
+    if let Some((_, hint)) = HINTS.iter().find(|(words, _)| crate::show::has(&out, words)) {
         out.push_str("; ");
         out.push_str(hint);
     }

@@ -3,12 +3,9 @@
 
 use std::{
     ffi::CString,
-    fs::{self, DirBuilder, File},
+    fs::{self, File},
     io,
-    os::{
-        fd::AsRawFd,
-        unix::{ffi::OsStrExt, fs::DirBuilderExt},
-    },
+    os::{fd::AsRawFd, unix::ffi::OsStrExt},
     path::Path,
     thread,
     time::{Duration, Instant},
@@ -66,7 +63,7 @@ impl Kernel {
     /// Makes a directory with mode 0700, and its parents; one that is there is fine.
     pub fn make_dir(&self, path: &Path) -> Call<()> {
         self.enter("mkdir")?;
-        call("mkdir", path, DirBuilder::new().recursive(true).mode(0o700).create(path))
+        call("mkdir", path, read::make_dirs(path, 0o700))
     }
 
     /// Renames a directory or pin.

@@ -68,7 +68,7 @@ impl Interface {
     /// Whether it stands on another one: as its bond, bridge or switch, or as a VLAN, macvlan or the like. What a veth
     /// names as `lower` is its peer, which may be in another network.
     pub fn stands_on(&self, lower: &Self) -> bool {
-        self.ifindex == lower.master || (self.lower == lower.ifindex && self.kind.contains("vlan"))
+        self.ifindex == lower.master || (self.lower == lower.ifindex && crate::show::has(&self.kind, "vlan"))
     }
 
     /// Whether an XDP program runs there.

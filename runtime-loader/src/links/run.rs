@@ -217,11 +217,11 @@ pub fn retire(kernel: &Kernel, interfaces: &Interfaces, streams: &Streams) -> Bl
 /// sees, and go with their version.
 pub fn detach_former(kernel: &Kernel, stream: &Stream) -> Call<()> {
     let runs = match &stream.goal {
-        Goal::Run(target) => Some(&target.version.dir),
+        Goal::Run(target) => Some(&target.version),
         Goal::End => None,
         Goal::Load(_) | Goal::Keep => return Ok(()),
     };
-    let mut former = stream.before.iter().filter(|version| Some(&version.dir) != runs);
+    let mut former = stream.before.iter().filter(|version| !runs.is_some_and(|runs| version.is(runs)));
     former.try_for_each(|version| unpin(kernel, &version.dir.join("links"), &|name| !state::is_second_pin(name)))
 }
 
@@ -308,7 +308,7 @@ impl Step<'_, '_> {
         if !self.wanted.attachment.hook().updates_atomically() {
             return Ok(None);
         }
-        for version in self.stream.before.iter().filter(|version| version.dir != self.target.version.dir) {
+        for version in self.stream.before.iter().filter(|version| !version.is(&self.target.version)) {
             let found = open(self.kernel, &version.dir, self.wanted).map_err(|error| self.reason(&error))?;
             let Some(found) = found.filter(|found| found.info.alive) else { continue };
             if self.stands_well(found.info.id)? {
