@@ -29,7 +29,7 @@ use super::{
 };
 use crate::{
     diag::{Code, Diagnostic, Diagnostics, one_of, shown},
-    lower::{install::udev_path, unit::LOADER_PATH},
+    lower::{self, install::udev_path, unit::LOADER_PATH},
     mco::render,
     sign::{
         carrier::{self, Carried, Unreadable},
@@ -173,7 +173,7 @@ impl Gate<'_> {
             walked.files.iter().map(|path| (path, false)).chain(walked.links.iter().map(|path| (path, true)))
         {
             let Some((root, place)) = image::place(path).filter(|(_, place)| image::is_ours(place)) else { continue };
-            if is_link || !image::is_bundle(&place) {
+            if is_link || !lower::is_bundle(&place) {
                 done.insert(path.clone());
             }
             trees.entry(root).or_default().push(walk::entry(path, place, is_link)?);
@@ -198,7 +198,7 @@ impl Gate<'_> {
     /// A file named on the command line: then it must have something of ours.
     fn named(&mut self, path: &Path, diags: &mut Diagnostics) -> anyhow::Result<()> {
         if let Some((_, place)) = image::place(path).filter(|(_, place)| image::is_ours(place)) {
-            let is_bundle = image::is_bundle(&place);
+            let is_bundle = lower::is_bundle(&place);
             self.tree(&shown_path(path), &[walk::entry(path, place, false)?], false, diags);
             if !is_bundle {
                 return Ok(());
@@ -251,7 +251,7 @@ impl Gate<'_> {
             }
         }
         if found == 0 && named {
-            let why = format!("has no file below {} and nothing of the installation", crate::lower::BUNDLE_DIRECTORY);
+            let why = format!("has no file below {} and nothing of the installation", lower::BUNDLE_DIRECTORY);
             return self.refuse(&name, LoaderCode::BundleDamaged, &format!("`{name}` {why}"), diags);
         }
         self.skipped += usize::from(found == 0);
@@ -322,7 +322,7 @@ impl Gate<'_> {
             return;
         }
         let has = |pool: &str| installed.iter().any(|role| render::selects(pool, role));
-        for pool in roles(claims::is_bundle).into_iter().filter(|pool| !has(pool)) {
+        for pool in roles(lower::is_bundle).into_iter().filter(|pool| !has(pool)) {
             let having = one_of(installed.iter().copied());
             diags.push(
                 Diagnostic::warning(

@@ -16,7 +16,7 @@ use super::others::{IGNITION, IMAGE, Others};
 use crate::{
     describe::Types,
     diag::visible,
-    lower::{BUNDLE_DIRECTORY, install::TRUST_PATH, tree::ROOT},
+    lower::{self, install::TRUST_PATH, tree::ROOT},
     mco::{
         config::Config,
         document::documents,
@@ -169,7 +169,7 @@ impl Side {
             let items = rest.pointer_mut(place).and_then(Value::as_array_mut).map(std::mem::take);
             for item in items.unwrap_or_default() {
                 let name = item.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-                if !name.starts_with(BUNDLE_DIRECTORY) && name != TRUST_PATH {
+                if !lower::is_bundle(&name) && name != TRUST_PATH {
                     self.others.add_part(IGNITION, &name, render::serialised(item));
                 }
             }

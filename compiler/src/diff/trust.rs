@@ -8,6 +8,7 @@
 use std::cmp::Ordering;
 
 use nodeplan::{
+    bundle::check_accepted,
     key::KeyId,
     sorted::SortedSet,
     trust::{PolicyRefusal, Trust, TrustDocument},
@@ -164,13 +165,9 @@ fn refused(trust: &TrustDocument, node: &Node, mut say: impl FnMut(&str, &str)) 
     for (stream, version) in &node.streams {
         let counts: SortedSet<KeyId> =
             version.signers.iter().copied().filter(|key| trust.signing_key(*key).is_some()).collect();
-        let digest = version.accepted.digest();
-        let floor = trust.floors.get(&version.accepted.stream);
         let revoked = version.signers.iter().find(|key| trust.revoked_keys.contains(key));
-        let why = if trust.revoked_bundles.contains(&digest) {
-            format!("statement {digest} is revoked")
-        } else if let Some(floor) = floor.filter(|floor| version.accepted.revision < **floor) {
-            format!("revision {} is below the floor {floor}", version.accepted.revision)
+        let why = if let Err(refusal) = check_accepted(trust, version.accepted.digest(), Some(&version.accepted)) {
+            refusal.to_string()
         } else if let Err(refusal) = trust.authorize(&version.accepted, &counts) {
             match revoked {
                 Some(key) if matches!(refusal, PolicyRefusal::Signers { .. }) => format!("key {key} is revoked"),

@@ -8,7 +8,7 @@
 use super::{pools::PoolDiff, side::Side};
 use crate::{
     diag::{one_of, visible},
-    lower::{BUNDLE_DIRECTORY, disruption::APPLY, unit::LOADER_PATH},
+    lower::{self, disruption::APPLY, unit::LOADER_PATH},
     mco::{
         policy::Action,
         render::{self, Rendered},
@@ -49,8 +49,7 @@ pub(super) fn warnings(new: &Side, changed: &mut [PoolDiff]) -> Vec<String> {
 }
 
 fn has_streams(node: &Rendered) -> bool {
-    let is_bundle = |path: &String| path.strip_prefix(BUNDLE_DIRECTORY).is_some_and(|rest| rest.starts_with('/'));
-    node.files.keys().any(is_bundle)
+    node.files.keys().any(|path| lower::is_bundle(path))
 }
 
 /// Either half of it; that the other one is missing, others say.

@@ -33,6 +33,11 @@ use machineconfig::{About, MachineConfig};
 /// Where the loader looks for bundles.
 pub const BUNDLE_DIRECTORY: &str = "/etc/nodebpf/bundles";
 
+/// Whether the loader would look at a file of this path as at a bundle.
+pub fn is_bundle(path: &str) -> bool {
+    path.strip_prefix(BUNDLE_DIRECTORY).is_some_and(|rest| rest.starts_with('/'))
+}
+
 /// Mode of data files, `rw-r--r--`.
 pub const DATA_MODE: u32 = 0o644;
 

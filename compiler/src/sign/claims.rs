@@ -152,7 +152,7 @@ impl Look<'_> {
             DIAG_PATH => ("diag", install::BINARY_MODE),
             TRUST_PATH => ("trust", lower::DATA_MODE),
             path if path == udev_path() => ("units", lower::DATA_MODE),
-            path if is_bundle(path) => ("bundle", lower::DATA_MODE),
+            path if lower::is_bundle(path) => ("bundle", lower::DATA_MODE),
             path => return self.disguised(path),
         };
         // Ignition's own where there is none.
@@ -296,11 +296,6 @@ impl Look<'_> {
                 .help("write it anew with `nodebpf compile`; to add a pool, raise the revision and sign it again"),
         );
     }
-}
-
-/// Whether nodes read a file of this path as a bundle.
-pub fn is_bundle(path: &str) -> bool {
-    path.strip_prefix(lower::BUNDLE_DIRECTORY).is_some_and(|rest| rest.starts_with('/'))
 }
 
 fn is_root(owner: &Value) -> bool {

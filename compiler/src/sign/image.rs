@@ -14,7 +14,7 @@ use super::piece::{self, ANEW, Piece};
 use crate::{
     diag::{Code, Diagnostic, Diagnostics, shown},
     lower::{
-        self, BUNDLE_DIRECTORY,
+        self,
         install::{self, TRUST_PATH},
         tree::{self, ANCHOR_PATH, Node, ROOT},
         unit::{self, Carrier, IMAGE_DIAG_PATH, IMAGE_LOADER_PATH},
@@ -54,12 +54,7 @@ pub fn place(path: &Path) -> Option<(&Path, String)> {
 /// Whether a path on the node is one that [`check`] judges.
 pub fn is_ours(path: &str) -> bool {
     let started = ["/systemd/", "/udev/"].iter().any(|folder| path.contains(folder)) && path.contains("nodebpf");
-    started || is_bundle(path) || [IMAGE_LOADER_PATH, IMAGE_DIAG_PATH, ANCHOR_PATH, TRUST_PATH].contains(&path)
-}
-
-/// Whether a path on the node is one of a bundle, of which only the mode is judged here.
-pub fn is_bundle(path: &str) -> bool {
-    path.strip_prefix(BUNDLE_DIRECTORY).is_some_and(|rest| rest.starts_with('/'))
+    started || lower::is_bundle(path) || [IMAGE_LOADER_PATH, IMAGE_DIAG_PATH, ANCHOR_PATH, TRUST_PATH].contains(&path)
 }
 
 /// Looks at what a tree has of ours. `whole`: all of it, so that what is not there is missing.
@@ -73,7 +68,7 @@ pub fn check(name: &str, entries: &[Entry], whole: bool, trust: &[u8], diags: &m
             (Node::File { mode, bytes }, IMAGE_LOADER_PATH) => look.binary("loader", entry, *mode, bytes),
             (Node::File { mode, bytes }, IMAGE_DIAG_PATH) => look.binary("diag", entry, *mode, bytes),
             (Node::File { mode, bytes }, ANCHOR_PATH | TRUST_PATH) => look.trust(entry, *mode, bytes),
-            (Node::File { mode, .. }, path) if is_bundle(path) => look.mode(entry, *mode, lower::DATA_MODE),
+            (Node::File { mode, .. }, path) if lower::is_bundle(path) => look.mode(entry, *mode, lower::DATA_MODE),
             (node, path) => look.unit(entry, node, wanted.get(path)),
         }
     }
