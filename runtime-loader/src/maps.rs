@@ -18,7 +18,7 @@ use nodeplan::{
 use crate::{
     kernel::{Call, Kernel, MapInfo},
     object::{Btf, Loaded, ObjectError, shape},
-    state,
+    show, state,
 };
 
 /// Finds the map of a name in what ran before.
@@ -67,7 +67,7 @@ pub fn kept(kernel: &Kernel, kept: Kept<'_>, name: &str, new: OwnedFd) -> Call<O
     let Some(old) = kept(name)? else { return Ok(new) };
     // No state: nobody could write to it any more. Without a record only the map itself says so.
     let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", old.as_raw_fd())).unwrap_or_default();
-    if crate::show::has(&info, "frozen:\t1") {
+    if show::has(&info, "frozen:\t1") {
         return Ok(new);
     }
     let same = same_shape(kernel, &kernel.map_info(old.as_fd())?, &kernel.map_info(new.as_fd())?)?;

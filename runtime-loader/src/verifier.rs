@@ -5,7 +5,7 @@
 //!
 //! Source of the messages: linux `kernel/bpf/verifier.c`.
 
-use crate::show::Row;
+use crate::show::{self, Row};
 
 /// Words of a message, and what to do. The first that is found counts.
 const HINTS: &[(&str, &str)] = &[
@@ -46,7 +46,7 @@ pub fn refusal(log: &str) -> String {
         out.push_str(source.trim());
         out.push('`');
     }
-    if let Some((_, hint)) = HINTS.iter().find(|(words, _)| crate::show::has(&out, words)) {
+    if let Some((_, hint)) = HINTS.iter().find(|(words, _)| show::has(&out, words)) {
         out.push_str("; ");
         out.push_str(hint);
     }

@@ -10,6 +10,7 @@ use super::{
     Call, CallError, Kernel,
     netlink::{IFINFO_BYTES, Message, NLA_F_NESTED, NLM_F_DUMP, attributes, dump, talk, text, u32_at},
 };
+use crate::show;
 
 const RTM_NEWLINK: u16 = 16;
 const RTM_GETLINK: u16 = 18;
@@ -65,10 +66,25 @@ pub struct Interface {
 }
 
 impl Interface {
+    /// One of which nothing is known but its index.
+    pub(crate) fn bare(ifindex: u32) -> Self {
+        Self {
+            name: String::new(),
+            ifindex,
+            mtu: 0,
+            xdp: XdpState::Empty,
+            mac: [0; 6],
+            permanent_mac: None,
+            master: 0,
+            lower: 0,
+            kind: String::new(),
+        }
+    }
+
     /// Whether it stands on another one: as its bond, bridge or switch, or as a VLAN, macvlan or the like. What a veth
     /// names as `lower` is its peer, which may be in another network.
     pub fn stands_on(&self, lower: &Self) -> bool {
-        self.ifindex == lower.master || (self.lower == lower.ifindex && crate::show::has(&self.kind, "vlan"))
+        self.ifindex == lower.master || (self.lower == lower.ifindex && show::has(&self.kind, "vlan"))
     }
 
     /// Whether an XDP program runs there.
@@ -110,17 +126,7 @@ pub enum SwapError {
 
 fn parse_link(body: &[u8]) -> Option<Interface> {
     let ifindex = u32_at(body, 4)?;
-    let mut interface = Interface {
-        name: String::new(),
-        ifindex,
-        mtu: 0,
-        xdp: XdpState::Empty,
-        mac: [0; 6],
-        permanent_mac: None,
-        master: 0,
-        lower: 0,
-        kind: String::new(),
-    };
+    let mut interface = Interface::bare(ifindex);
     for (kind, value) in attributes(body.get(IFINFO_BYTES..)?) {
         match kind {
             IFLA_IFNAME => {
@@ -204,7 +210,7 @@ impl Kernel {
         let mut request = Message::new(RTM_SETLINK, NLM_F_ACK, ifindex);
         request.attribute(IFLA_XDP | NLA_F_NESTED, &xdp.0);
         talk(&request.finish(), &mut |_, _| ()).map_err(|refused| match refused.error.raw_os_error() {
-            Some(libc::EEXIST) if !refused.text.contains(UPPER) => SwapError::Raced,
+            Some(libc::EEXIST) if !show::has(&refused.text, UPPER) => SwapError::Raced,
             Some(libc::EBUSY) => SwapError::HeldByLink,
             _ => {
                 let mut what = format!("XDP on interface {ifindex}");

@@ -170,7 +170,6 @@ mod tests {
     use nodeplan::json;
 
     use super::*;
-    use crate::kernel::XdpState;
 
     /// Without default route a program that is attached by two attachments has one link to each place: by the attachment
     /// that means it, else by the one that asks for `primary`.
@@ -190,17 +189,8 @@ mod tests {
             "object":{{"sha256":"{object}","sourceSha256":"{object}"}},"attach":[{attach}]}}]}}"#
         );
         let plan = NodePlan::parse(text.as_bytes()).unwrap();
-        let interface = |ifindex, name: &str| Interface {
-            name: name.to_owned(),
-            ifindex,
-            mtu: 1500,
-            xdp: XdpState::Empty,
-            mac: [0; 6],
-            permanent_mac: None,
-            master: 0,
-            lower: 0,
-            kind: String::new(),
-        };
+        let interface =
+            |ifindex, name: &str| Interface { name: name.to_owned(), mtu: 1500, ..Interface::bare(ifindex) };
         let mut interfaces = Interfaces::default();
         interfaces.all = vec![interface(2, "eth0"), interface(3, "eth1")];
         let mut found: Vec<_> = running(&plan, &interfaces)
