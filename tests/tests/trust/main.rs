@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::unnecessary_wraps, reason = "tests")]
 
+mod chain;
 mod former;
 mod memory;
 mod node;

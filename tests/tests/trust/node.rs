@@ -33,6 +33,9 @@ use p256::{
     elliptic_curve::array::Array,
 };
 
+/// What a stream comes to that is as it should be.
+pub(crate) const ATTACHED: Option<(StreamState, Option<Code>)> = Some((StreamState::Attached, None));
+
 /// A key made of a number.
 pub(crate) struct Key(SigningKey);
 

@@ -20,9 +20,9 @@ use nodeplan::{
     statement,
 };
 
-use super::node::{self, Key, NETOPS, Node, OBJECT, SECURITY, document, parts, parts_of, plan, signed, with_floor};
-
-const ATTACHED: Option<(StreamState, Option<Code>)> = Some((StreamState::Attached, None));
+use super::node::{
+    self, ATTACHED, Key, NETOPS, Node, OBJECT, SECURITY, document, parts, parts_of, plan, signed, with_floor,
+};
 
 #[expect(clippy::unnecessary_wraps, reason = "what `Run::of` gives")]
 fn refused(code: Code) -> Option<(StreamState, Option<Code>)> {
