@@ -42,7 +42,7 @@ const LOADER: ForNodes = ForNodes { name: "nodebpf-loader", limit_bytes: LOADER_
 /// The commands that only look: nothing that a boot needs, so the other one has no room for them.
 const DIAG: ForNodes = ForNodes { name: "nodebpf-diag", limit_bytes: DIAG_LIMIT_BYTES };
 
-const LOADER_LIMIT_BYTES: usize = 202_700;
+const LOADER_LIMIT_BYTES: usize = 202_000;
 const DIAG_LIMIT_BYTES: usize = 132_500;
 
 /// Flags of nodes' binaries and of the standard library below them.
